@@ -1,0 +1,85 @@
+# Everything a developer or a CI machine runs. `make` alone lists it.
+
+GO          ?= go
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+LDFLAGS     := -X main.version=$(VERSION)
+# What to test, and how: make test PKG=./pkg/lab TESTFLAGS='-run Up -v'
+PKG         ?= ./...
+TESTFLAGS   ?=
+
+export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/mcctl
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/mcctl ./cmd/mcctl
+
+.PHONY: setup
+setup: ## make sure that PostgreSQL and a user to run it are there (root: installs)
+	@test/setup
+
+# The tests are built as whoever calls make and, when that is root, run as an
+# unprivileged user (test/as-user): PostgreSQL refuses to run as root. TEST_DIR
+# holds what that user must reach and is removed at the end.
+.PHONY: test
+test: ## test everything on real PostgreSQL (PKG=./pkg/x TESTFLAGS='-run Y -v')
+	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
+	  TEST_DIR=$$(mktemp -d /tmp/mcctl-test.XXXXXX); export TEST_DIR; \
+	  trap 'rm -rf "$$TEST_DIR"' EXIT; trap 'exit 130' INT TERM; \
+	  chmod a+rx "$$TEST_DIR"; export GOTMPDIR="$$TEST_DIR"; \
+	  CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o "$$TEST_DIR/mcctl" ./cmd/mcctl; \
+	  export MCCTL="$$TEST_DIR/mcctl"; \
+	  echo "testing with PostgreSQL from $$PG_BIN as user $${RUN_AS:-$$(id -un)}"; \
+	  status=0; begin=$$(date +%s); \
+	  $(GO) test -count=1 -p 2 -timeout 15m -exec "'$$PWD/test/as-user'" $(TESTFLAGS) $(PKG) || status=$$?; \
+	  if [ $$status = 0 ]; then verdict=PASSED; else verdict=FAILED; fi; \
+	  echo "make test: $$verdict in $$(( $$(date +%s) - begin )) s"; exit $$status
+
+.PHONY: check
+check: ## go vet, staticcheck, gofumpt, shellcheck (if there) and the house rules
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	@out=$$($(GO) run $(GOFUMPT) -l cmd pkg test) || exit 1; \
+	  if [ -n "$$out" ]; then echo "gofumpt would change these; run: make fmt"; echo "$$out"; exit 1; fi
+	@if command -v shellcheck >/dev/null; then echo shellcheck; \
+	  shellcheck .ci/run $$(grep -rlI -m1 --exclude='*.go' '^#!.*sh$$' test packaging 2>/dev/null || true); \
+	  else echo "shellcheck is not installed: scripts were not checked"; fi
+	$(GO) test -count=1 ./test/tidy
+
+.PHONY: fmt
+fmt: ## format the Go code with gofumpt
+	$(GO) run $(GOFUMPT) -w cmd pkg test
+
+.PHONY: demo
+demo: build ## see a pair live through a switch and a crash on this machine
+	$(GO) build -trimpath -o bin/demo ./test/demo
+	bin/demo
+
+.PHONY: bench
+bench: build ## measure the gaps that clients see, beside bare PostgreSQL
+	$(GO) build -trimpath -o bin/bench ./test/bench
+	bin/bench
+
+.PHONY: bench-peers
+bench-peers: build ## the same beside other tools (installs them; root)
+	test/bench/peers
+
+.PHONY: storm
+storm: build ## faults at random on a real pair until something breaks or time is up
+	$(GO) build -trimpath -o bin/storm ./test/storm
+	bin/storm
+
+.PHONY: docs
+docs: ## write the pages that are made from the code
+	$(GO) generate ./...
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin build

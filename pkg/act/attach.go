@@ -1,0 +1,102 @@
+package act
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// attachLimit bounds one try: with the names in force and the record still alone,
+// commits wait for a standby that may leave.
+const attachLimit = 3 * time.Second
+
+// Attach is T2. The numbers are the steps of docs/protocol.md; until step 6 it can
+// be given up, and then PutRight takes the names away again.
+func (h *Hands) Attach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, attachLimit, fmt.Errorf("the standby did not get ready within %s", attachLimit))
+	defer cancel()
+	if err := h.writeSettings(h.primarySettings(true)); err != nil { // 2
+		return err
+	}
+	if err := h.proveNames(ctx); err != nil { // 3
+		return err
+	}
+	if err := h.standbyHolds(ctx); err != nil { // 4, 5
+		return err
+	}
+	pledge := h.Board.Read().Record
+	pledge.Mode = pair.Paired
+	if err := h.save(pledge); err != nil { // 6
+		return err
+	}
+	r, err := h.change(ctx, record.Attach, h.me()) // 7
+	if err != nil {
+		return err
+	}
+	h.Peer.Kick()
+	return h.save(r)
+}
+
+// proveNames returns once commits are seen to wait for the standby. Backends go by
+// a flag in shared memory that the checkpointer sets some time after the reload,
+// and pg_stat_replication does not show it. So replay is paused on the standby,
+// and a canary that asks for remote_apply must then be seen waiting.
+func (h *Hands) proveNames(ctx context.Context) error {
+	for {
+		inForce, err := h.canaryWaits(ctx)
+		if err != nil || inForce {
+			return err
+		}
+		if err := pause(ctx, 2*time.Millisecond); err != nil {
+			return fmt.Errorf("prove that %s waits for %s: %w", h.me(), h.other(), err)
+		}
+	}
+}
+
+func (h *Hands) canaryWaits(ctx context.Context) (bool, error) {
+	if err := h.Peer.Call(ctx, wire.KindPauseReplay, struct{}{}, nil); err != nil {
+		return false, fmt.Errorf("pause replay on %s: %w", h.other(), err)
+	}
+	canary, err := h.Postgres.StartCanary(ctx)
+	resumeErr := h.Peer.Call(context.WithoutCancel(ctx), wire.KindResumeReplay, struct{}{}, nil)
+	if err != nil {
+		return false, err
+	}
+	if resumeErr != nil {
+		h.Log.Warn("the standby was not told to resume replay; it does so by itself", "error", resumeErr)
+	}
+	if err := canary.Finish(ctx); err != nil {
+		return false, err
+	}
+	return canary.InForce(), nil
+}
+
+// standbyHolds notes the newest position written here, after the names came into
+// force, and waits until the standby has it on its disk.
+func (h *Hands) standbyHolds(ctx context.Context) error {
+	session, err := h.Postgres.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	seen, err := session.Look(ctx, string(h.other()))
+	if err != nil {
+		return err
+	}
+	goal := seen.Insert
+	for seen.Peer == nil || seen.Peer.Flush < goal {
+		if err := pause(ctx, 2*time.Millisecond); err != nil {
+			return fmt.Errorf("wait until %s has flushed %s: %w", h.other(), goal, err)
+		}
+		if seen, err = session.Look(ctx, string(h.other())); err != nil {
+			return err
+		}
+	}
+	h.Board.Note(func(s *board.Sight) { s.Look = seen })
+	return nil
+}

@@ -1,0 +1,65 @@
+package act
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/durable"
+	"mcctl/pkg/settings"
+)
+
+// A gated PostgreSQL is started with hba_file naming a link in the management
+// directory. The link leads to the gate's own text first and to the site's file
+// when the gate opens; a reload then lets clients in.
+func (h *Hands) gateLink() string { return h.Config.Path("run", "pg_hba.conf") }
+func (h *Hands) gateText() string { return h.Config.Path("run", "gate_hba.conf") }
+
+func (h *Hands) closeGate() error {
+	site, err := os.ReadFile(h.Config.Server.HBAFile)
+	if err != nil {
+		return fmt.Errorf("read client authentication: %w", err)
+	}
+	if err := durable.WriteFile(h.gateText(), settings.GateHBA(h.Config.Server.Postgres.User, site), 0o600); err != nil {
+		return err
+	}
+	return durable.Symlink(h.gateText(), h.gateLink())
+}
+
+// Gated reports whether this postmaster was started behind the gate and the gate
+// is still closed. Its command line and the link tell, so that a restarted
+// supervisor knows as well.
+func (h *Hands) Gated(pid int) bool {
+	cmdline, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "cmdline"))
+	if err != nil || !strings.Contains(string(cmdline), "hba_file="+h.gateLink()) {
+		return false
+	}
+	to, err := os.Readlink(h.gateLink())
+	return err == nil && to == h.gateText()
+}
+
+// OpenGate lets clients in (T5, T6). While paired, commits that were waiting at
+// the crash are visible now: the standby must have them first.
+func (h *Hands) OpenGate(ctx context.Context) error {
+	s := h.Board.Read()
+	if board.Mode(s) != decide.Alone {
+		if err := h.proveNames(ctx); err != nil {
+			return err
+		}
+		if err := h.standbyHolds(ctx); err != nil {
+			return err
+		}
+	}
+	if err := durable.Symlink(h.Config.Server.HBAFile, h.gateLink()); err != nil {
+		return err
+	}
+	if err := h.Postgres.Reload(s.PID); err != nil {
+		return err
+	}
+	h.Board.Note(func(s *board.Sight) { s.Gated = false })
+	return nil
+}

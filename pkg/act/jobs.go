@@ -1,0 +1,153 @@
+package act
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// Phases of a switch.
+const (
+	phaseChecking    = "checking"
+	phaseCheckpoint  = "checkpoint"
+	phaseClosing     = "closing"
+	phaseHandingOver = "handing-over"
+	phasePromoting   = "promoting"
+	phaseDone        = "done"
+	phaseFailed      = "failed"
+	phaseGivenUp     = "given-up"
+)
+
+// ErrJobRunning refuses a second job.
+var ErrJobRunning = errors.New("another switch is under way")
+
+// errGivenUp is the cause of a job that its operator gave up.
+var errGivenUp = errors.New("given up by the operator")
+
+// Jobs holds the newest job. Each phase is saved before it is entered, so that
+// after a crash the command line can be told the truth.
+type Jobs struct {
+	store *Store
+
+	mu     sync.Mutex
+	job    wire.Job
+	began  time.Duration
+	cancel bool
+}
+
+// LoadJobs finds the job of an earlier life. One that was cut off before its point
+// of no return has failed; one after it is settled by the record (Settle).
+func LoadJobs(store *Store) (*Jobs, error) {
+	job, err := store.LoadJob()
+	if err != nil {
+		return nil, fmt.Errorf("load job: %w", err)
+	}
+	j := &Jobs{store: store, job: job, began: wire.Now()}
+	if job.ID != "" && !job.Final && !job.Committed {
+		j.end(phaseFailed, errors.New("the supervisor ended while the switch was under way, before its point of no return"))
+	}
+	return j, nil
+}
+
+// Begin makes a new job; only one is under way at a time.
+func (j *Jobs) Begin(kind string, from, to pair.Server, r record.Record) (wire.Job, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.job.ID != "" && !j.job.Final {
+		return j.job, fmt.Errorf("%w: %s, in phase %s", ErrJobRunning, j.job.ID, j.job.Phase)
+	}
+	j.began, j.cancel = wire.Now(), false
+	j.job = wire.Job{ID: fmt.Sprintf("%s-%d-%x", kind, r.Term, uint64(j.began)/1e6), Kind: kind, From: string(from), To: string(to), Term: uint64(r.Term) + 1}
+	return j.job, j.enter(phaseChecking)
+}
+
+// Enter goes on to the next phase, unless the operator has given the job up.
+func (j *Jobs) Enter(phase string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.cancel && !j.job.Committed {
+		return errGivenUp
+	}
+	return j.enter(phase)
+}
+
+func (j *Jobs) enter(phase string) error {
+	j.job.Phase = phase
+	j.job.Steps = append(j.job.Steps, wire.JobStep{Phase: phase, AtMS: float64((wire.Now()-j.began)/time.Microsecond) / 1e3})
+	return j.store.SaveJob(j.job)
+}
+
+// Commit passes the point of no return.
+func (j *Jobs) Commit() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.job.Committed = true
+	return j.enter(phasePromoting)
+}
+
+// Fail ends the job without a switch.
+func (j *Jobs) Fail(why error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if errors.Is(why, errGivenUp) {
+		j.end(phaseGivenUp, nil)
+		return
+	}
+	j.end(phaseFailed, why)
+}
+
+func (j *Jobs) end(phase string, why error) {
+	j.job.Final = true
+	if why != nil {
+		j.job.Error = why.Error()
+	}
+	_ = j.enter(phase) // a job that cannot be saved is still told to those who ask now
+}
+
+// Settle ends a job whose outcome the record and the other server's report show.
+func (j *Jobs) Settle(r record.Record, otherOpen bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.job.ID == "" || j.job.Final || uint64(r.Term) < j.job.Term {
+		return
+	}
+	switch {
+	case string(r.Primary) != j.job.To || uint64(r.Term) > j.job.Term:
+		j.end(phaseFailed, fmt.Errorf("the record went another way: %s", r))
+	case otherOpen:
+		j.end(phaseDone, nil)
+	}
+}
+
+// GiveUp asks a job to end before its point of no return.
+func (j *Jobs) GiveUp(id string) (wire.Job, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case j.job.ID == "" || (id != "" && id != j.job.ID):
+		return wire.Job{}, fmt.Errorf("no switch %s is known here", id)
+	case j.job.Final:
+		return j.job, fmt.Errorf("switch %s has ended: %s", j.job.ID, j.job.Phase)
+	case j.job.Committed:
+		return j.job, fmt.Errorf("switch %s is past its point of no return", j.job.ID)
+	}
+	j.cancel = true
+	return j.job, nil
+}
+
+// Get returns the newest job, or an error when it is not the one asked for.
+func (j *Jobs) Get(id string) (wire.Job, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.job.ID == "" || (id != "" && id != j.job.ID) {
+		return wire.Job{}, fmt.Errorf("no switch %s is known here", id)
+	}
+	job := j.job
+	job.Steps = append([]wire.JobStep(nil), j.job.Steps...)
+	return job, nil
+}

@@ -1,0 +1,88 @@
+package act
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/settings"
+	"mcctl/pkg/wire"
+)
+
+// askAgain is the pace of asking for promotion. A single request can be slept over
+// for wal_retrieve_retry_interval (5 s by default) when the walreceiver has just
+// ended (PostgreSQL 15, WaitForWALToBecomeAvailable).
+const askAgain = 10 * time.Millisecond
+
+// Promote is the rest of T3: the names are commented out first, so that the new
+// primary does not wait for the old one; PostgreSQL itself ends the walreceiver
+// before it ends recovery (TestPromotionKeepsWhatWasAcknowledged). The slot for
+// the old primary is reserved before the first checkpoint can recycle the log it
+// will need.
+func (h *Hands) Promote(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, h.Config.Pair.Timings.PromoteTimeout.Duration)
+	defer cancel()
+	r := h.Board.Read().Record
+	if err := h.writeSettings(h.primarySettings(false)); err != nil {
+		return err
+	}
+	session, err := h.askPromotion(ctx)
+	if err != nil {
+		return err
+	}
+	h.Look()
+	if err := session.EnsureSlot(ctx, settings.Slot(h.other())); err != nil {
+		h.Log.Warn("no slot for the other server: it may need a rebuild", "error", err)
+	}
+	h.Background("checkpoint after promotion", func(ctx context.Context) error {
+		defer session.Close()
+		defer h.Look()
+		return session.Checkpoint(ctx) // pg_rewind reads the new timeline from the control file
+	})
+	return h.save(r)
+}
+
+// askPromotion asks until PostgreSQL is out of recovery and hands back the
+// session that saw it.
+func (h *Hands) askPromotion(ctx context.Context) (*postgres.Session, error) {
+	pid := h.Board.Read().PID
+	if err := h.Postgres.AskPromotion(pid); err != nil {
+		return nil, err
+	}
+	session, err := h.Postgres.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	asked := wire.Now()
+	for {
+		recovering, err := session.InRecovery(ctx)
+		if err != nil {
+			session.Close()
+			return nil, fmt.Errorf("promote: %w", err)
+		}
+		if !recovering {
+			return session, nil
+		}
+		if wire.Now()-asked >= askAgain {
+			if err := h.Postgres.AskPromotion(pid); err != nil {
+				session.Close()
+				return nil, err
+			}
+			asked = wire.Now()
+		}
+		if err := pause(ctx, time.Millisecond); err != nil {
+			session.Close()
+			return nil, fmt.Errorf("promote: %w", err)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,78 @@
+package act
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/durable"
+	"mcctl/pkg/pgconf"
+	"mcctl/pkg/settings"
+)
+
+// PutRight makes the managed settings fit again.
+func (h *Hands) PutRight(context.Context) error {
+	return h.writeSettings(h.Wanted(h.Board.Read()))
+}
+
+// Wanted is what the managed settings must be under the record as it is known.
+func (h *Hands) Wanted(s board.Sight) settings.Wanted {
+	if s.Names(h.me()) {
+		return h.primarySettings(board.Mode(s) != decide.Alone)
+	}
+	return h.standbySettings()
+}
+
+func (h *Hands) primarySettings(wait bool) settings.Wanted {
+	return settings.Wanted{Other: h.other(), Wait: wait, Slots: h.managesSlots()}
+}
+
+func (h *Hands) standbySettings() settings.Wanted {
+	w := h.primarySettings(true)
+	w.Upstream, w.Slot = h.upstream().Conninfo(), settings.Slot(h.me())
+	return w
+}
+
+// managesSlots: synchronized_standby_slots exists since PostgreSQL 17.
+func (h *Hands) managesSlots() bool {
+	return h.Major >= 17 && h.Config.Pair.Policy.ManageSynchronizedStandbySlots
+}
+
+// writeSettings edits the files, touching no other byte, and has a running
+// postmaster read them. The reload is asynchronous; who must know that it is in
+// force proves it (proveNames).
+func (h *Hands) writeSettings(w settings.Wanted) error {
+	confPath, autoPath := h.files()
+	conf, err := os.ReadFile(confPath)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	auto, err := os.ReadFile(autoPath)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	f := settings.Files{Conf: pgconf.Parse(conf), Auto: pgconf.Parse(auto)}
+	w.Write(f)
+	if err := writeChanged(confPath, conf, f.Conf.Bytes()); err != nil {
+		return err
+	}
+	if err := writeChanged(autoPath, auto, f.Auto.Bytes()); err != nil {
+		return err
+	}
+	if pid, running := h.Postgres.Postmaster(); running {
+		return h.Postgres.Reload(pid)
+	}
+	return nil
+}
+
+func writeChanged(path string, old, next []byte) error {
+	if bytes.Equal(old, next) {
+		return nil
+	}
+	return durable.WriteFile(path, next, 0o600)
+}

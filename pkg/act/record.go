@@ -1,0 +1,47 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// change asks the keeper for a transition from the newest record known here. What
+// the keeper answers goes on the board before anything else happens. Any error
+// means: not known to have happened (a lost answer too).
+func (h *Hands) change(ctx context.Context, t record.Transition, to pair.Server) (record.Record, error) {
+	from := h.Board.Read().Record
+	next, err := h.Keeper.Change(ctx, record.Change{Transition: t, By: h.me(), To: to, From: from.Revision})
+	if err == nil {
+		h.Board.Note(func(s *board.Sight) { s.Learn(next, true) })
+		return next, nil
+	}
+	if errors.Is(err, record.ErrConflict) {
+		if now, readErr := h.Keeper.Read(ctx); readErr == nil {
+			h.Board.Note(func(s *board.Sight) { s.Learn(now, true) })
+		}
+	}
+	return record.Record{}, fmt.Errorf("change record: %w", err)
+}
+
+// save writes this server's own copy.
+func (h *Hands) save(r record.Record) error {
+	if err := h.Store.SaveCopy(r); err != nil {
+		return err
+	}
+	h.Board.Note(func(s *board.Sight) { s.Copy = r })
+	return nil
+}
+
+// announce tells the other server of a record that the keeper has confirmed. The
+// other one learns it from the keeper as well: this only is faster.
+func (h *Hands) announce(ctx context.Context, r record.Record) {
+	if err := h.Peer.Call(ctx, wire.KindLearn, r, nil); err != nil {
+		h.Log.Info("the other server was not told the record; it will read it", "error", err)
+	}
+}

@@ -1,0 +1,143 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/config"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/wire"
+)
+
+// Rejoin is T7: come back as the standby of the server that took over. Straight
+// when its history holds everything that is here, else by rewind, else by a new
+// copy. Nothing is rewound or replaced unless the new primary was reached now, is
+// open, and is on a newer timeline (S4).
+func (h *Hands) Rejoin(ctx context.Context) error {
+	if err := h.stop(ctx, fastPatience); err != nil {
+		return err
+	}
+	if err := h.Recover(); err != nil && !errors.Is(err, postgres.ErrUnfinished) {
+		return err
+	}
+	history, err := h.history(ctx)
+	if err != nil {
+		return err
+	}
+	if err := h.comeBack(ctx, history); err != nil {
+		return err
+	}
+	h.progress("starting")
+	if err := h.StartStandby(ctx); err != nil {
+		return err
+	}
+	if err := h.until(ctx, "the new standby streams", 20*time.Millisecond, func(s board.Sight) bool {
+		return s.Look.Receiver.Status == "streaming"
+	}); err != nil {
+		return err
+	}
+	return h.Postgres.DropOld()
+}
+
+// Recover ends what was cut off in the data directory: configuration files that a
+// rewind overwrote, a swap of directories. postgres.ErrUnfinished: it needs a copy.
+func (h *Hands) Recover() error {
+	if err := h.Postgres.RecoverSwap(); err != nil {
+		return err
+	}
+	return h.Postgres.RestoreKept(h.KeepDir())
+}
+
+// KeepDir holds this server's configuration files while pg_rewind overwrites them.
+func (h *Hands) KeepDir() string { return h.Config.Path("kept") }
+
+// history asks the other server, now, whether it is the open primary of the newest
+// term and where its timelines forked.
+func (h *Hands) history(ctx context.Context) (wire.HistoryAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.Config.Pair.Timings.HeartbeatTimeout.Duration)
+	defer cancel()
+	var a wire.HistoryAnswer
+	if err := h.Peer.Call(ctx, wire.KindHistory, struct{}{}, &a); err != nil {
+		return a, fmt.Errorf("ask %s for its history: %w", h.other(), err)
+	}
+	return a, nil
+}
+
+func (h *Hands) comeBack(ctx context.Context, history wire.HistoryAnswer) error {
+	if h.Board.Read().Broken {
+		return h.rebuild(ctx, "the data directory is half rewound")
+	}
+	control, err := h.Postgres.Control()
+	if err != nil {
+		return err
+	}
+	if control.SystemID != history.SystemID {
+		return fmt.Errorf("rejoin: the data directory is of cluster %d, %s is of %d: they were never copies of each other; check data_directory", control.SystemID, h.other(), history.SystemID)
+	}
+	// The shutdown checkpoint was the last record: whoever has its first byte has it all.
+	if control.State.CleanPrimary() && history.Timeline > control.Timeline && board.Contains(history, control.Timeline, control.Checkpoint+1) {
+		h.progress("following straight: nothing here is missing there")
+		return nil
+	}
+	if history.Timeline <= control.Timeline {
+		return h.rebuild(ctx, "the histories part without a newer timeline")
+	}
+	if !h.may(config.Rewind) {
+		return h.rebuild(ctx, "policy.rejoin does not allow rewind")
+	}
+	err = h.rewind(ctx)
+	if err == nil || ctx.Err() != nil || errors.Is(err, postgres.ErrSourceNotReady) {
+		return err
+	}
+	h.Log.Warn("rewind failed", "error", err)
+	return h.rebuild(ctx, "rewind failed")
+}
+
+func (h *Hands) may(way config.Rejoin) bool {
+	return slices.Contains(h.Config.Pair.Policy.Rejoin, way)
+}
+
+func (h *Hands) rewind(ctx context.Context) error {
+	h.progress("rewinding")
+	return h.Postgres.Rewind(ctx, h.upstream(), postgres.RewindOptions{
+		KeepDir:  h.KeepDir(),
+		Progress: func(line string) { h.progress("rewinding: %s", line) },
+	})
+}
+
+// rebuild copies the primary anew beside the old data, which stays until the copy
+// streams.
+func (h *Hands) rebuild(ctx context.Context, why string) error {
+	if !h.may(config.Rebuild) {
+		return fmt.Errorf("rejoin: %s, and policy.rejoin does not allow a rebuild; allow it or copy the server by hand", why)
+	}
+	h.Log.Info("rebuilding", "because", why)
+	h.progress("copying: %s", why)
+	err := h.Postgres.BaseBackup(ctx, h.upstream(), postgres.BackupOptions{
+		Progress: func(done, total int64) { h.progress("copying %d of %d MB", done>>20, total>>20) },
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := h.history(ctx); err != nil { // S4 again: the copy took its time
+		return err
+	}
+	if err := h.Postgres.Swap(); err != nil {
+		return err
+	}
+	return h.Postgres.DropKept(h.KeepDir())
+}
+
+// upstream is the other server as this one streams from it.
+func (h *Hands) upstream() postgres.Source {
+	host, port, _ := net.SplitHostPort(h.Config.Endpoint(h.other()).Replication) // checked by config.Load
+	number, _ := strconv.Atoi(port)
+	r := h.Config.Server.Replication
+	return postgres.Source{Host: host, Port: number, User: r.User, Database: h.Config.Server.Postgres.Database, Passfile: r.Passfile, ApplicationName: string(h.me()), Options: r.Options}
+}

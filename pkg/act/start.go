@@ -1,0 +1,93 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/settings"
+)
+
+// StartOpen starts the primary for clients: the record is alone (T5).
+func (h *Hands) StartOpen(ctx context.Context) error {
+	if err := h.Postgres.ClearStandby(); err != nil {
+		return err
+	}
+	return h.start(ctx, h.primarySettings(false), "")
+}
+
+// StartGated starts the primary for the supervisor and replication only (T6).
+func (h *Hands) StartGated(ctx context.Context) error {
+	if err := h.Postgres.ClearStandby(); err != nil {
+		return err
+	}
+	if err := h.closeGate(); err != nil {
+		return err
+	}
+	return h.start(ctx, h.primarySettings(board.Mode(h.Board.Read()) != decide.Alone), h.gateLink())
+}
+
+// StartStandby starts PostgreSQL in recovery. When the record names this server
+// (its promotion was cut off) it is promoted next.
+func (h *Hands) StartStandby(ctx context.Context) error {
+	if err := h.Postgres.MarkStandby(); err != nil {
+		return err
+	}
+	if err := h.start(ctx, h.standbySettings(), ""); err != nil {
+		return err
+	}
+	return h.settle(ctx)
+}
+
+// settle undoes what an earlier life may have left on a standby: replay paused by
+// an attach proof that was cut off, and the slot of its time as primary, which
+// would pin log for ever.
+func (h *Hands) settle(ctx context.Context) error {
+	session, err := h.Postgres.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	if err := session.ResumeReplay(ctx); err != nil {
+		return err
+	}
+	if err := session.DropSlot(ctx, settings.Slot(h.other())); err != nil {
+		h.Log.Warn("the slot of this server's time as primary stays", "error", err)
+	}
+	return nil
+}
+
+// start starts the postmaster and waits until it lets the supervisor in. The
+// backends of a postmaster that was killed may hold its memory for a moment.
+func (h *Hands) start(ctx context.Context, w settings.Wanted, hba string) error {
+	if err := h.writeSettings(w); err != nil {
+		return err
+	}
+	options := postgres.StartOptions{
+		HBAFile: hba,
+		// A postmaster that starts anew by itself after a crash would let clients in
+		// past the gate.
+		Settings: map[string]string{"restart_after_crash": "off"},
+	}
+	for began := time.Now(); ; {
+		_, err := h.Postgres.Start(options)
+		if err == nil {
+			err = h.Postgres.WaitReady(ctx)
+		}
+		if !errors.Is(err, postgres.ErrStillInUse) {
+			return err
+		}
+		if time.Since(began) > 2*time.Second {
+			if err := h.Postgres.KillLeftovers(); err != nil {
+				return err
+			}
+		}
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return fmt.Errorf("start PostgreSQL: %w", err)
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package act
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/wire"
+)
+
+// Patience with a server that must not stay open. A fast shutdown waits for
+// walsenders, and one to an unreachable standby for wal_sender_timeout.
+const (
+	fastPatience      = 3 * time.Second
+	immediatePatience = 2 * time.Second
+)
+
+// Retire stops PostgreSQL because it must not stay open: the record names the
+// other server, or nobody can be asked.
+func (h *Hands) Retire(ctx context.Context) error {
+	return h.stop(ctx, fastPatience)
+}
+
+// Restart ends a PostgreSQL that no longer answers; the next turn starts it.
+func (h *Hands) Restart(context.Context) error {
+	return h.Postgres.Kill(h.Board.Read().PID)
+}
+
+// Stop is the operator's stop. A standby says goodbye first, so that no commit
+// waits for it; a primary says that it stops on purpose, so that nobody takes over.
+func (h *Hands) Stop(ctx context.Context) error {
+	s := h.Board.Read()
+	if s.PID == 0 {
+		return nil
+	}
+	kind := wire.KindResting
+	if !s.Names(h.me()) {
+		kind = wire.KindRelease
+	}
+	asked, cancel := context.WithTimeout(ctx, h.goodbyePatience(kind, s))
+	defer cancel()
+	h.progress("telling %s", h.other())
+	if err := h.Peer.Call(asked, kind, struct{}{}, nil); err != nil {
+		h.Log.Warn("the other server was not told of the stop", "error", err)
+	}
+	h.progress("stopping PostgreSQL")
+	return h.stop(ctx, h.Config.Pair.Timings.ShutdownTimeout.Duration)
+}
+
+// goodbyePatience: with a record that is alone nothing waits for a standby.
+func (h *Hands) goodbyePatience(kind string, s board.Sight) time.Duration {
+	if kind == wire.KindRelease && board.Mode(s) == decide.Alone {
+		return h.Config.Pair.Timings.HeartbeatInterval.Duration
+	}
+	return 2 * h.Config.Pair.Timings.HeartbeatTimeout.Duration
+}
+
+// stop tries fast, then immediate, then SIGKILL.
+func (h *Hands) stop(ctx context.Context, patience time.Duration) error {
+	pid, running := h.Postgres.Postmaster()
+	if !running {
+		return nil
+	}
+	for _, try := range []struct {
+		mode     postgres.StopMode
+		patience time.Duration
+	}{{postgres.Fast, patience}, {postgres.Immediate, immediatePatience}} {
+		bounded, cancel := context.WithTimeout(ctx, try.patience)
+		err := h.Postgres.Stop(bounded, pid, try.mode)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("stop PostgreSQL: %w", context.Cause(ctx))
+		}
+		h.Log.Warn("PostgreSQL does not stop", "error", err)
+	}
+	return h.Postgres.Kill(pid)
+}

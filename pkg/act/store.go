@@ -1,0 +1,71 @@
+package act
+
+import (
+	"errors"
+	"io/fs"
+	"sync"
+
+	"mcctl/pkg/durable"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// Store is what a supervisor must not forget: its copy of the record, the
+// operator's wishes and the newest job. Everything lies in the management directory.
+type Store struct {
+	Copy   string // record.json
+	Wishes string // wishes.json
+	Job    string // job.json
+
+	mu sync.Mutex
+}
+
+// NewStore names the files below the management directory.
+func NewStore(path func(...string) string) *Store {
+	return &Store{Copy: path("record.json"), Wishes: path("wishes.json"), Job: path("job.json")}
+}
+
+// Wishes are the operator's switches that outlive a restart.
+type Wishes struct {
+	FailoverOff bool `json:"failover_off"`
+	Held        bool `json:"attach_held"`
+	PeerResting bool `json:"peer_resting"`
+}
+
+// SaveCopy writes the own copy of the record.
+func (st *Store) SaveCopy(r record.Record) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return durable.WriteJSON(st.Copy, r, 0o600)
+}
+
+// LoadCopy reads it; no file is no record.
+func (st *Store) LoadCopy() (r record.Record, err error) { return r, load(st.Copy, &r) }
+
+// SaveWishes writes the operator's switches.
+func (st *Store) SaveWishes(w Wishes) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return durable.WriteJSON(st.Wishes, w, 0o600)
+}
+
+// LoadWishes reads them; no file is no wish.
+func (st *Store) LoadWishes() (w Wishes, err error) { return w, load(st.Wishes, &w) }
+
+// SaveJob writes the newest job.
+func (st *Store) SaveJob(j wire.Job) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return durable.WriteJSON(st.Job, j, 0o600)
+}
+
+// LoadJob reads it; no file is no job.
+func (st *Store) LoadJob() (j wire.Job, err error) { return j, load(st.Job, &j) }
+
+func load(path string, v any) error {
+	err := durable.ReadJSON(path, v)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

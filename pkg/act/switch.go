@@ -1,0 +1,114 @@
+package act
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// holdsPatience is how long the standby may take to show that it has the last
+// record of a primary that has stopped and is known to have sent it.
+const holdsPatience = 2 * time.Second
+
+// Switch is T4, planned: checkpoint, close to clients by a fast shutdown, which
+// sends everything to the standby, make sure that the standby has it, change the
+// record. Until then it can be given up: the next turn opens this server again.
+func (h *Hands) Switch(ctx context.Context) error {
+	defer h.Board.Note(func(s *board.Sight) { s.Task = decide.NoTask })
+	err := h.doSwitch(ctx)
+	if err != nil {
+		h.Jobs.Fail(err)
+	}
+	return err
+}
+
+func (h *Hands) doSwitch(ctx context.Context) error {
+	if err := h.Jobs.Enter(phaseCheckpoint); err != nil {
+		return err
+	}
+	if err := h.checkpointTwice(ctx); err != nil {
+		return err
+	}
+	if err := h.Jobs.Enter(phaseClosing); err != nil {
+		return err
+	}
+	if err := h.close(ctx); err != nil {
+		return err
+	}
+	if err := h.Jobs.Enter(phaseHandingOver); err != nil {
+		return err
+	}
+	r, err := h.change(ctx, record.HandOver, h.other())
+	if err != nil {
+		return err
+	}
+	h.announce(ctx, r)
+	if err := h.Jobs.Commit(); err != nil {
+		h.Log.Warn("the job cannot be saved", "error", err)
+	}
+	return h.save(r)
+}
+
+// checkpointTwice makes the shutdown's own checkpoint short: the second one
+// writes what came in during the first.
+func (h *Hands) checkpointTwice(ctx context.Context) error {
+	if h.Board.Read().PID == 0 {
+		return nil
+	}
+	session, err := h.Postgres.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	for range 2 {
+		if err := session.Checkpoint(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close stops PostgreSQL in good order and returns when the standby is known to
+// hold everything.
+func (h *Hands) close(ctx context.Context) error {
+	if pid, running := h.Postgres.Postmaster(); running {
+		bounded, cancel := context.WithTimeout(ctx, h.Config.Pair.Timings.ShutdownTimeout.Duration)
+		defer cancel()
+		if err := h.Postgres.Stop(bounded, pid, postgres.Fast); err != nil {
+			return err
+		}
+	}
+	control, err := h.Postgres.Control()
+	if err != nil {
+		return err
+	}
+	if !control.State.CleanPrimary() {
+		return fmt.Errorf("close for the switch: PostgreSQL did not stop in good order (%s)", control.State)
+	}
+	return h.otherHolds(ctx, control.Checkpoint)
+}
+
+func (h *Hands) otherHolds(ctx context.Context, last pair.LSN) error {
+	ctx, cancel := context.WithTimeout(ctx, holdsPatience)
+	defer cancel()
+	for {
+		var got wire.HoldsAnswer
+		err := h.Peer.Call(ctx, wire.KindHolds, wire.HoldsRequest{LSN: last}, &got)
+		if err == nil && got.Holds {
+			return nil
+		}
+		if stopped := pause(ctx, 2*time.Millisecond); stopped != nil {
+			if err == nil {
+				err = fmt.Errorf("it has %s", got.Received)
+			}
+			return fmt.Errorf("make sure that %s holds the last record at %s: %w", h.other(), last, err)
+		}
+	}
+}

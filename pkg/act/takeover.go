@@ -1,0 +1,27 @@
+package act
+
+import (
+	"context"
+
+	"mcctl/pkg/record"
+)
+
+// TakeOver is T3's first step: the keeper's permission. What remains (Promote)
+// follows from the record alone, so that a crash in between changes nothing.
+func (h *Hands) TakeOver(ctx context.Context) error {
+	_, err := h.change(ctx, record.Failover, h.me())
+	return err
+}
+
+// HandOver is T4 after a failure: PostgreSQL is dead, hung or without a disk here,
+// and while the record says paired the other server holds every acknowledged
+// commit. Nothing needs to be stopped first: without the other server's
+// walreceiver, which its promotion ends, nothing can be acknowledged here.
+func (h *Hands) HandOver(ctx context.Context) error {
+	r, err := h.change(ctx, record.HandOver, h.other())
+	if err != nil {
+		return err
+	}
+	h.announce(ctx, r)
+	return h.save(r)
+}

@@ -1,0 +1,196 @@
+// Package agent is the supervisor of one server: the loop observe → decide → act,
+// and everything that has to run beside it. It owns every goroutine, the signals
+// and the listeners, and nothing of the policy: that is package decide. It is run
+// by the command line (mcctl start) and by nobody else.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"mcctl/pkg/act"
+	"mcctl/pkg/arbiter"
+	"mcctl/pkg/board"
+	"mcctl/pkg/config"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/observe"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/wire"
+)
+
+// Options are what the command line decides.
+type Options struct {
+	Config  *config.Config
+	Log     *slog.Logger
+	Version string
+	// Failover turns automatic switch and detach on or off; nil keeps what was.
+	Failover *bool
+	// KeepPostgresDown leaves a PostgreSQL that does not run as it is (--mc-only).
+	KeepPostgresDown bool
+	// WaitForArbiter makes the start fail when the arbiter cannot be reached.
+	WaitForArbiter bool
+}
+
+// Agent is a running supervisor.
+type Agent struct {
+	opt    Options
+	config *config.Config
+	log    *slog.Logger
+	board  *board.Board
+	limits board.Limits
+
+	postgres  *postgres.Instance
+	local     *observe.Local
+	neighbour *observe.Neighbour
+	keeper    arbiter.Keeper
+	link      *wire.Link
+	store     *act.Store
+	jobs      *act.Jobs
+	hands     *act.Hands
+	runner    *runner
+	journal   *journal
+	replay    replayHold
+	group     *group
+
+	mu      sync.Mutex
+	rule    decide.Rule
+	facts   decide.Facts
+	wishes  act.Wishes
+	sent    string        // signature of the last report, to see what is news
+	stopped chan struct{} // closed when the operator's stop is complete
+}
+
+// Run supervises until ctx ends (then PostgreSQL goes on) or an operator stops it.
+func Run(ctx context.Context, opt Options) error {
+	if os.Geteuid() == 0 {
+		return errors.New("start supervisor: PostgreSQL does not run as root; start mcctl as the owner of the data directory")
+	}
+	unlock, err := lock(opt.Config)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	a, err := assemble(opt)
+	if err != nil {
+		return err
+	}
+	defer a.journal.close()
+	return a.run(ctx)
+}
+
+func assemble(opt Options) (*Agent, error) {
+	c := opt.Config
+	a := &Agent{opt: opt, config: c, log: opt.Log, board: board.NewBoard(), stopped: make(chan struct{})}
+	t, s := c.Pair.Timings, c.Server
+	a.limits = board.Limits{
+		Me: c.Me(), KeeperMayBeLost: c.Pair.Arbiter.Kind != config.None,
+		HeartbeatTimeout: t.HeartbeatTimeout.Duration, IsolationTimeout: t.IsolationTimeout.Duration,
+		CommitStallMax: t.CommitStallMax.Duration, AttachMaxLag: uint64(c.Pair.Policy.AttachMaxLag),
+	}
+	a.postgres = &postgres.Instance{
+		Data: s.DataDirectory, Bin: s.BinDirectory, ConfigFile: s.ConfigFile, LogFile: s.LogFile, Socket: s.Postgres.SocketDirectory,
+		Port: s.Postgres.Port, User: s.Postgres.User, Database: s.Postgres.Database, Passfile: s.Postgres.Passfile,
+	}
+	a.store = act.NewStore(c.Path)
+	var err error
+	if a.jobs, err = act.LoadJobs(a.store); err != nil {
+		return nil, err
+	}
+	if err := a.remember(); err != nil {
+		return nil, err
+	}
+	if err := a.connect(); err != nil {
+		return nil, err
+	}
+	a.group = newGroup()
+	a.hands = &act.Hands{
+		Config: c, Postgres: a.postgres, Keeper: a.keeper, Peer: a.link, Board: a.board, Store: a.store, Jobs: a.jobs, Log: a.log,
+		Look: func() { a.local.Kick() }, Background: a.background,
+	}
+	a.observers()
+	a.runner = newRunner(a.hands.Do, a.board, a.local.Kick, a.opDone)
+	a.journal = openJournal(c.Path("log", "events.jsonl"), a.log)
+	return a, nil
+}
+
+// remember loads what an earlier life has left.
+func (a *Agent) remember() error {
+	own, err := a.store.LoadCopy()
+	if err != nil {
+		return fmt.Errorf("load the own copy of the record: %w", err)
+	}
+	if a.wishes, err = a.store.LoadWishes(); err != nil {
+		return fmt.Errorf("load wishes: %w", err)
+	}
+	if a.opt.Failover != nil {
+		a.wishes.FailoverOff = !*a.opt.Failover
+		if err := a.store.SaveWishes(a.wishes); err != nil {
+			return err
+		}
+	}
+	a.board.Note(func(s *board.Sight) {
+		s.Started, s.Copy, s.Record = wire.Now(), own, own
+		s.FailoverOff = a.wishes.FailoverOff || !a.config.Pair.Policy.Failover
+		s.Held, s.PeerResting = a.wishes.Held, a.wishes.PeerResting
+	})
+	return nil
+}
+
+// connect makes the links to the other server and to the keeper of the record.
+func (a *Agent) connect() error {
+	c, t := a.config, a.config.Pair.Timings
+	paths := c.TLS()
+	tls, err := wire.LoadTLS(paths.CA, paths.Certificate, paths.Key)
+	if err != nil {
+		return err
+	}
+	a.link = wire.NewLink(wire.LinkConfig{
+		Addr: c.Endpoint(c.Other()).Admin, TLS: tls.Client(string(c.Other())),
+		Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
+		Beat:    func() (string, any) { return wire.KindReport, a.report() },
+		Changed: a.peerChanged,
+	})
+	if c.Pair.Arbiter.Kind == config.None {
+		a.keeper = arbiter.NewLocal(a.store.Copy, c.Me(), a.peerRecord)
+		return nil
+	}
+	a.keeper = arbiter.NewWitness(wire.LinkConfig{
+		Addr: c.Pair.Arbiter.Address, TLS: tls.Client("arbiter"),
+		Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
+	}, a.witnessReport, a.board.Wake)
+	return nil
+}
+
+func (a *Agent) observers() {
+	t := a.config.Pair.Timings
+	files := observe.NewFiles(a.config.Server.ConfigFile, a.config.Server.DataDirectory)
+	a.local = observe.NewLocal(observe.Local{
+		Board: a.board, Instance: a.postgres, Peer: a.config.Other(), Gated: a.hands.Gated,
+		Unfinished: func() bool { return exists(a.hands.KeepDir()) },
+		Fits: func(s board.Sight) (bool, error) {
+			if !s.Record.Exists() || s.Doing != "" {
+				return true, nil // an action in the middle of its steps is not a mistake
+			}
+			return files.Hold(a.hands.Wanted(s))
+		},
+		LookEvery: t.PollInterval.Duration, KnockEvery: t.ProbeInterval.Duration, Timeout: t.ProbeTimeout.Duration,
+	})
+	a.neighbour = observe.NewNeighbour(observe.Neighbour{
+		Board: a.board, Addr: a.config.Endpoint(a.config.Other()).Replication,
+		Every: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration / 2,
+	})
+}
+
+func (a *Agent) peerChanged() {
+	a.neighbour.Kick()
+	a.board.Wake()
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, os.ErrNotExist)
+}

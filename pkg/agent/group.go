@@ -1,0 +1,51 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// group owns the supervisor's goroutines: they end together, and the first error
+// is the supervisor's.
+type group struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	wg     sync.WaitGroup
+}
+
+// errDone ends the group in good order.
+var errDone = errors.New("stopped")
+
+func newGroup() *group { return &group{} }
+
+func (g *group) start(ctx context.Context) { g.ctx, g.cancel = context.WithCancelCause(ctx) }
+
+func (g *group) run(name string, work func(context.Context) error) {
+	g.wg.Go(func() {
+		if err := work(g.ctx); err != nil && g.ctx.Err() == nil {
+			g.cancel(fmt.Errorf("%s: %w", name, err))
+		}
+	})
+}
+
+func (g *group) stop(why error) { g.cancel(why) }
+
+func (g *group) wait() error {
+	<-g.ctx.Done()
+	g.wg.Wait()
+	if err := context.Cause(g.ctx); !errors.Is(err, errDone) && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// background runs work that nobody waits for; its failure is told and ends nothing.
+func (a *Agent) background(name string, work func(context.Context) error) {
+	a.group.wg.Go(func() {
+		if err := work(a.group.ctx); err != nil && a.group.ctx.Err() == nil {
+			a.log.Warn(name+" failed", "error", err)
+		}
+	})
+}

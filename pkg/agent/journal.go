@@ -1,0 +1,93 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"mcctl/pkg/decide"
+)
+
+// Event is a line of the journal. Wall time is for people; nothing decides by it.
+type Event struct {
+	Time   time.Time         `json:"time"`
+	Rule   int               `json:"rule,omitempty"`
+	Action string            `json:"action"`
+	By     string            `json:"transition,omitempty"`
+	Why    string            `json:"why,omitempty"`
+	TookMS float64           `json:"took_ms,omitempty"`
+	Error  string            `json:"error,omitempty"`
+	Facts  map[string]string `json:"facts,omitempty"`
+	Text   string            `json:"text"`
+}
+
+// journal writes events from a goroutine of its own: its disk may hang.
+type journal struct {
+	log   *slog.Logger
+	lines chan Event
+	ended chan struct{}
+}
+
+func openJournal(path string, log *slog.Logger) *journal {
+	j := &journal{log: log, lines: make(chan Event, 1024), ended: make(chan struct{})}
+	go j.write(path)
+	return j
+}
+
+func (j *journal) write(path string) {
+	defer close(j.ended)
+	for e := range j.lines {
+		line, err := json.Marshal(e)
+		if err != nil {
+			continue
+		}
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			j.log.Warn("event journal cannot be written", "error", err)
+			continue
+		}
+		_, _ = f.Write(append(line, '\n'))
+		_ = f.Close()
+	}
+}
+
+func (j *journal) close() {
+	close(j.lines)
+	select {
+	case <-j.ended:
+	case <-time.After(time.Second):
+	}
+}
+
+func (j *journal) add(e Event) {
+	e.Time = time.Now()
+	j.log.Info(e.Text)
+	select {
+	case j.lines <- e:
+	default: // the disk hangs; the log has it
+	}
+}
+
+// decided notes that another rule decides now.
+func (j *journal) decided(r decide.Rule, f decide.Facts) {
+	facts := map[string]string{}
+	for _, field := range r.When.Fields(f) {
+		facts[field.Name] = field.Value
+	}
+	j.add(Event{
+		Rule: r.ID, Action: string(r.Do), By: r.By, Why: r.Why, Facts: facts,
+		Text: fmt.Sprintf("rule %d: %s, because %s", r.ID, r.Do, r.Why),
+	})
+}
+
+// acted notes the end of an action.
+func (j *journal) acted(action decide.Action, err error, took time.Duration) {
+	e := Event{Action: string(action), TookMS: float64(took.Microseconds()) / 1e3, Text: fmt.Sprintf("%s done in %s", action, took.Round(100*time.Microsecond))}
+	if err != nil {
+		e.Error = err.Error()
+		e.Text = fmt.Sprintf("%s failed after %s: %v", action, took.Round(100*time.Microsecond), err)
+	}
+	j.add(e)
+}

@@ -1,0 +1,123 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/wire"
+)
+
+// turnEvery is how often the loop turns when nothing wakes it: ages grow by
+// themselves.
+const turnEvery = 50 * time.Millisecond
+
+// loop is the supervisor: observe, decide, act. It never blocks on PostgreSQL, a
+// disk or the network: watchers write on the board and the runner does the work.
+func (a *Agent) loop(ctx context.Context) error {
+	systemd := newNotifier()
+	tick := time.NewTicker(turnEvery)
+	defer tick.Stop()
+	for {
+		s := a.observe()
+		facts := a.limits.Classify(s, wire.Now())
+		rule := decide.Decide(facts)
+		a.note(rule, facts)
+		a.jobs.Settle(s.Record, facts.Peer == decide.PeerHere && facts.PeerPG == decide.PeerPGOpen)
+		if a.isStopped(s, rule) {
+			a.group.stop(errDone)
+			return nil
+		}
+		a.runner.consider(ctx, a.permitted(rule))
+		a.tellNews()
+		systemd.turn(facts.Postgres == decide.PostgresOpen || facts.Postgres == decide.PostgresStandby)
+		select {
+		case <-a.board.Woken():
+		case <-tick.C:
+		case <-ctx.Done():
+			a.runner.end()
+			return ctx.Err()
+		}
+	}
+}
+
+// observe brings the sight up to date with what the links know without asking.
+func (a *Agent) observe() board.Sight {
+	link := a.link.State()
+	r, _, reached := a.keeper.Seen()
+	s := a.board.Read()
+	lost := s.KeeperLost
+	if !reached && (s.KeeperReached || lost == 0) {
+		lost = wire.Now()
+	}
+	a.board.Set(func(s *board.Sight) {
+		s.Link, s.KeeperReached, s.KeeperLost = link, reached, lost
+		s.Heard = max(s.Heard, link.LastHeard)
+		if reached {
+			s.Learn(r, true)
+		}
+		s.Doing = a.runner.doing()
+		if s.Doing == "" {
+			s.Progress = ""
+		}
+	})
+	return a.board.Read()
+}
+
+// permitted holds back the start of PostgreSQL when the operator started the
+// supervisor alone (--mc-only).
+func (a *Agent) permitted(rule decide.Rule) decide.Rule {
+	switch rule.Do {
+	case decide.StartOpen, decide.StartGated, decide.StartStandby, decide.Rejoin:
+		if a.opt.KeepPostgresDown {
+			rule.Do = decide.Wait
+		}
+	}
+	return rule
+}
+
+// note keeps the deciding rule for status and explain, and writes a change of it
+// to the journal.
+func (a *Agent) note(rule decide.Rule, facts decide.Facts) {
+	a.mu.Lock()
+	changed := rule.ID != a.rule.ID
+	a.rule, a.facts = rule, facts
+	a.mu.Unlock()
+	if changed {
+		a.journal.decided(rule, facts)
+	}
+}
+
+// opDone is called by the runner when an action has ended.
+func (a *Agent) opDone(action decide.Action, err error, took time.Duration) {
+	a.journal.acted(action, err, took)
+	if err != nil {
+		a.log.Warn("action failed", "action", action, "error", err)
+	}
+	a.tellNews()
+}
+
+// isStopped: the operator's stop is complete when PostgreSQL has gone and no
+// action is under way.
+func (a *Agent) isStopped(s board.Sight, rule decide.Rule) bool {
+	if rule.Do != decide.Stop || !s.Known || s.PID != 0 || a.runner.doing() != "" {
+		return false
+	}
+	close(a.stopped)
+	time.Sleep(lingering)
+	return true
+}
+
+// tellNews sends a report at once when it says something new.
+func (a *Agent) tellNews() {
+	sign := signature(a.report())
+	a.mu.Lock()
+	news := sign != a.sent
+	a.sent = sign
+	a.mu.Unlock()
+	if news {
+		a.link.Kick()
+		a.keeper.Kick()
+	}
+}

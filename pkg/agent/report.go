@@ -1,0 +1,79 @@
+package agent
+
+import (
+	"fmt"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// report is what the other supervisor is told with every heartbeat.
+func (a *Agent) report() wire.Report {
+	s := a.board.Read()
+	a.mu.Lock()
+	rule := a.rule
+	a.mu.Unlock()
+	r := wire.Report{
+		Server: a.config.Me(), Record: s.Record, Copy: s.Copy, Postgres: a.postgresWord(s),
+		Timeline: s.Look.Timeline, CheckpointTimeline: s.Look.CheckpointTimeline,
+		Insert: s.Look.Insert, Received: s.Look.Received, Replayed: s.Look.Replayed,
+		Stream: s.Look.Receiver.Status, Failover: !s.FailoverOff,
+		Rule: rule.ID, Why: rule.Why, Doing: doingText(s), Version: a.opt.Version,
+	}
+	return r
+}
+
+func doingText(s board.Sight) string {
+	if s.Progress != "" {
+		return fmt.Sprintf("%s: %s", s.Doing, s.Progress)
+	}
+	return string(s.Doing)
+}
+
+// postgresWord says what the other server may conclude. "down" allows it to act;
+// what merely starts or is being put back says "busy".
+func (a *Agent) postgresWord(s board.Sight) string {
+	mine := s.Names(a.config.Me())
+	state := board.Postgres(s)
+	switch {
+	case s.Task == decide.TaskStop && mine:
+		return wire.ReportResting
+	case s.Task == decide.TaskStop:
+		return wire.ReportLeaving
+	case !s.Known || s.Doing == decide.Rejoin || s.Doing == decide.Switch:
+		return wire.ReportBusy
+	case state == decide.PostgresHung || s.DiskFailed:
+		return wire.ReportDown
+	case state == decide.PostgresStandby:
+		return wire.ReportStandby
+	case state == decide.PostgresOpen && mine:
+		return wire.ReportOpen
+	case state == decide.PostgresGated && mine:
+		return wire.ReportGated
+	case mine && (state == decide.PostgresStarting || s.Control.State.CleanPrimary() || s.Control.State.WasStandby()):
+		return wire.ReportBusy
+	}
+	return wire.ReportDown
+}
+
+func (a *Agent) witnessReport() wire.WitnessReport {
+	s := a.board.Read()
+	word := "up"
+	if a.postgresWord(s) == wire.ReportDown {
+		word = "down"
+	}
+	return wire.WitnessReport{Postgres: word, Copy: s.Copy}
+}
+
+// signature is what makes a report worth sending before its time.
+func signature(r wire.Report) string {
+	return fmt.Sprint(r.Record, r.Copy, r.Postgres, r.Timeline, r.CheckpointTimeline, r.Stream, r.Failover, r.Rule, r.Doing)
+}
+
+// peerRecord is the record as the other server tells it (arbiter kind none).
+func (a *Agent) peerRecord() (record.Record, bool) {
+	s := a.board.Read()
+	return s.Report.Record, s.ReportAt > 0 && s.Link.Connected
+}

@@ -1,0 +1,189 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/config"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/durable"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/wire"
+)
+
+// arbiterPatience is how long a start waits for the arbiter before it fails.
+const arbiterPatience = 20 * time.Second
+
+// lingering is how long the supervisor stays after the operator's stop is
+// complete, so that the answer still gets out.
+const lingering = 50 * time.Millisecond
+
+func (a *Agent) run(ctx context.Context) error {
+	if err := a.prepare(ctx); err != nil {
+		return err
+	}
+	admin, control, err := a.listen()
+	if err != nil {
+		return err
+	}
+	g := a.group
+	g.start(ctx)
+	g.run("keeper", a.keeper.Run)
+	if err := a.awaitArbiter(ctx); err != nil {
+		g.stop(err)
+		return g.wait()
+	}
+	g.run("serve servers", func(ctx context.Context) error { return wire.Serve(ctx, admin, a) })
+	g.run("serve operators", func(ctx context.Context) error { return wire.Serve(ctx, control, a) })
+	g.run("link", a.link.Run)
+	g.run("postmaster", a.local.WatchPostmaster)
+	g.run("look", a.local.LookAround)
+	g.run("knock", a.local.KnockAround)
+	g.run("port", a.neighbour.TryPort)
+	g.run("divergence", a.watchDivergence)
+	g.run("disk", a.watchDisk)
+	g.run("copy", a.keepCopy)
+	g.run("signals", a.signals)
+	g.run("loop", a.loop)
+	a.log.Info("supervisor started", "server", a.config.Me(), "version", a.opt.Version, "record", a.board.Read().Record.String())
+	return g.wait()
+}
+
+// prepare ends what a crash has cut off, before anything looks at the data.
+func (a *Agent) prepare(ctx context.Context) error {
+	if err := a.hands.Recover(); err != nil && !errors.Is(err, postgres.ErrUnfinished) {
+		return err
+	}
+	major, err := a.postgres.Version(ctx)
+	if err != nil {
+		return err
+	}
+	a.hands.Major = major
+	return nil
+}
+
+func (a *Agent) listen() (admin, control net.Listener, err error) {
+	paths := a.config.TLS()
+	tls, err := wire.LoadTLS(paths.CA, paths.Certificate, paths.Key)
+	if err != nil {
+		return nil, nil, err
+	}
+	if admin, err = wire.ListenTLS(a.config.Endpoint(a.config.Me()).Admin, tls.Server); err != nil {
+		return nil, nil, err
+	}
+	if control, err = wire.ListenUnix(a.config.Path("run", "control.sock"), 0o600); err != nil {
+		_ = admin.Close()
+		return nil, nil, err
+	}
+	return admin, control, nil
+}
+
+func (a *Agent) awaitArbiter(ctx context.Context) error {
+	if !a.opt.WaitForArbiter || a.config.Pair.Arbiter.Kind == config.None {
+		return nil
+	}
+	limit := time.After(arbiterPatience)
+	for {
+		if _, _, reached := a.keeper.Seen(); reached {
+			return nil
+		}
+		select {
+		case <-a.board.Woken():
+		case <-limit:
+			return fmt.Errorf("start supervisor: the arbiter at %s does not answer: start it, or start this server with --async-connect-arbiter", a.config.Pair.Arbiter.Address)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// signals: SIGTERM and SIGINT are the operator's stop.
+func (a *Agent) signals(ctx context.Context) error {
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(caught)
+	for {
+		select {
+		case <-caught:
+			a.board.Note(func(s *board.Sight) { s.Task = decide.TaskStop })
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// notifier tells systemd of readiness and of life. The variable is taken out of
+// the environment, so that no child can speak in our name.
+type notifier struct {
+	socket string
+	ready  bool
+	every  time.Duration
+	last   time.Duration
+}
+
+func newNotifier() *notifier {
+	every, err := daemon.SdWatchdogEnabled(true)
+	if err != nil {
+		every = 0
+	}
+	n := &notifier{socket: os.Getenv("NOTIFY_SOCKET"), every: every / 3}
+	_ = os.Unsetenv("NOTIFY_SOCKET")
+	return n
+}
+
+func (n *notifier) turn(ready bool) {
+	if n.socket == "" {
+		return
+	}
+	if ready && !n.ready {
+		n.ready = true
+		n.say(daemon.SdNotifyReady)
+	}
+	if now := wire.Now(); n.every > 0 && now-n.last >= n.every {
+		n.last = now
+		n.say(daemon.SdNotifyWatchdog)
+	}
+}
+
+func (n *notifier) say(state string) {
+	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
+	if err != nil {
+		return
+	}
+	defer func() { _ = c.Close() }()
+	_, _ = c.Write([]byte(state))
+}
+
+// lock makes sure that one supervisor runs on a management directory. The kernel
+// takes the lock away from a process that dies.
+func lock(c *config.Config) (unlock func(), err error) {
+	for _, dir := range []string{"run", "log"} {
+		if err := os.MkdirAll(c.Path(dir), 0o700); err != nil {
+			return nil, fmt.Errorf("prepare management directory: %w", err)
+		}
+	}
+	f, err := os.OpenFile(c.Path("run", "supervisor.lock"), os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock management directory: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("lock management directory: another supervisor runs on %s", c.Dir)
+	}
+	pidFile := c.Path("run", "supervisor.pid")
+	if err := durable.WriteFile(pidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return func() { _ = os.Remove(pidFile); _ = f.Close() }, nil
+}

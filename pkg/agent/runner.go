@@ -1,0 +1,124 @@
+package agent
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/wire"
+)
+
+// How soon an action that failed is tried again, doubling up to the limit of its
+// kind: a question to the keeper is cheap and clients are waiting; a rewind is not.
+const (
+	firstRetry   = 20 * time.Millisecond
+	urgentRetry  = 100 * time.Millisecond
+	patientRetry = 3 * time.Second
+	// settling bounds the look that follows an action, so that the next decision
+	// does not go by what was true before it.
+	settling = 300 * time.Millisecond
+)
+
+// runner runs at most one action at a time.
+type runner struct {
+	do    func(context.Context, decide.Action) error
+	board *board.Board
+	look  func()
+	done  func(decide.Action, error, time.Duration)
+
+	mu      sync.Mutex
+	action  decide.Action // "" when idle
+	cancel  context.CancelFunc
+	failed  decide.Action
+	retryAt time.Duration
+	backoff time.Duration
+	wg      sync.WaitGroup
+}
+
+func newRunner(do func(context.Context, decide.Action) error, b *board.Board, look func(), done func(decide.Action, error, time.Duration)) *runner {
+	return &runner{do: do, board: b, look: look, done: done}
+}
+
+// consider starts the rule's action unless one is under way or it failed a moment
+// ago. An action that yields is given up when another rule decides.
+func (r *runner) consider(ctx context.Context, rule decide.Rule) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.action == rule.Do:
+	case r.action != "":
+		if yields(r.action) || rule.Do == decide.Stop {
+			r.cancel()
+		}
+	case rule.Do == decide.Wait:
+	case rule.Do == r.failed && wire.Now() < r.retryAt:
+	default:
+		r.begin(ctx, rule.Do)
+	}
+}
+
+// yields: an attach or a gate that waits for the standby must not go on when the
+// standby has gone. Everything else has its own deadline or must be finished.
+func yields(a decide.Action) bool { return a == decide.Attach || a == decide.OpenGate }
+
+func (r *runner) begin(ctx context.Context, action decide.Action) {
+	ctx, cancel := context.WithCancel(ctx)
+	r.action, r.cancel = action, cancel
+	r.wg.Go(func() {
+		defer cancel()
+		began := wire.Now()
+		err := r.do(ctx, action)
+		took := wire.Now() - began
+		if err == nil {
+			r.settle()
+		}
+		r.finish(action, err)
+		r.done(action, err, took)
+		r.board.Wake()
+	})
+}
+
+// settle waits for a look that is newer than the action.
+func (r *runner) settle() {
+	since := wire.Now()
+	for wire.Now()-since < settling {
+		if s := r.board.Read(); s.LookAt > since || (s.Known && s.PID == 0) {
+			return
+		}
+		r.look()
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (r *runner) finish(action decide.Action, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.action, r.cancel = "", nil
+	if err == nil {
+		r.failed, r.backoff = "", 0
+		return
+	}
+	limit := patientRetry
+	switch action {
+	case decide.TakeOver, decide.HandOver, decide.Detach, decide.Promote, decide.OpenGate:
+		limit = urgentRetry
+	}
+	if r.failed != action {
+		r.backoff = firstRetry
+	} else {
+		r.backoff = min(2*r.backoff, limit)
+	}
+	r.failed, r.retryAt = action, wire.Now()+r.backoff
+}
+
+// doing is the action under way, or "".
+func (r *runner) doing() decide.Action {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.action
+}
+
+// end waits for the action under way, whose context has ended.
+func (r *runner) end() { r.wg.Wait() }

@@ -1,0 +1,179 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// localName is the identity of whoever reaches the control socket: file
+// permissions have let him in.
+const localName = "local"
+
+// releasePatience bounds how long a standby's goodbye waits for T1.
+const releasePatience = 10 * time.Second
+
+type request func(ctx context.Context, body json.RawMessage) (any, error)
+
+// Handle serves one request. The other server may ask what the pair needs;
+// operators come in over the control socket.
+func (a *Agent) Handle(ctx context.Context, from wire.Identity, kind string, body json.RawMessage) (any, error) {
+	if from.Name != localName && (from.Pair != a.config.Pair.Name || from.Name != string(a.config.Other())) {
+		return nil, fmt.Errorf("%s of pair %q has no business here", from.Name, from.Pair)
+	}
+	serve := a.fromServer(kind)
+	if serve == nil && from.Name == localName {
+		serve = a.fromOperator(kind)
+	}
+	if serve == nil {
+		serve = a.passedOn(kind)
+	}
+	if serve == nil {
+		return nil, fmt.Errorf("%q is not a request that %s may make here", kind, from.Name)
+	}
+	return serve(ctx, body)
+}
+
+// Beat notes a bare heartbeat.
+func (a *Agent) Beat(from wire.Identity) {
+	if from.Name == string(a.config.Other()) {
+		a.board.Note(func(s *board.Sight) { s.Heard, s.Inbound = wire.Now(), true })
+	}
+}
+
+// Gone notes that the other server's connection has ended.
+func (a *Agent) Gone(from wire.Identity) {
+	if from.Name == string(a.config.Other()) {
+		a.board.Note(func(s *board.Sight) { s.Inbound = false })
+		a.neighbour.Kick()
+	}
+}
+
+func (a *Agent) fromServer(kind string) request {
+	return map[string]request{
+		wire.KindReport:       a.hear,
+		wire.KindLearn:        a.learn,
+		wire.KindPauseReplay:  func(ctx context.Context, _ json.RawMessage) (any, error) { return nil, a.replay.pause(ctx, a.postgres) },
+		wire.KindResumeReplay: func(ctx context.Context, _ json.RawMessage) (any, error) { return nil, a.replay.resume(ctx, a.postgres) },
+		wire.KindRelease:      a.release,
+		wire.KindResting:      a.peerRests,
+		wire.KindHolds:        a.holds,
+		wire.KindHistory:      a.history,
+		wire.KindFailover:     a.setFailover,
+	}[kind]
+}
+
+func (a *Agent) hear(_ context.Context, body json.RawMessage) (any, error) {
+	var r wire.Report
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, fmt.Errorf("read report: %w", err)
+	}
+	woken := false
+	a.board.Note(func(s *board.Sight) {
+		s.Report, s.ReportAt, s.Heard, s.Inbound = r, wire.Now(), wire.Now(), true
+		s.Learn(r.Record, false)
+		woken = s.PeerResting && r.Postgres != wire.ReportResting
+		if woken {
+			s.PeerResting = false
+		}
+	})
+	if woken {
+		return nil, a.wish(func(w *wishes) { w.PeerResting = false })
+	}
+	return nil, nil
+}
+
+// learn takes a record that the other server has just got from the keeper. The
+// loop goes on at once; the own copy is on disk before the answer.
+func (a *Agent) learn(_ context.Context, body json.RawMessage) (any, error) {
+	var r record.Record
+	if err := json.Unmarshal(body, &r); err != nil {
+		return nil, fmt.Errorf("read record: %w", err)
+	}
+	if r.Pair != a.config.Pair.Name {
+		return nil, fmt.Errorf("record of pair %q told to pair %q", r.Pair, a.config.Pair.Name)
+	}
+	a.board.Note(func(s *board.Sight) { s.Learn(r, true) })
+	return nil, a.saveCopy()
+}
+
+// release is a standby's goodbye: it is answered when no commit waits for it any
+// more, so that it can stop without a stall.
+func (a *Agent) release(ctx context.Context, _ json.RawMessage) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, releasePatience)
+	defer cancel()
+	a.board.Note(func(s *board.Sight) { s.Report.Postgres = wire.ReportLeaving })
+	for {
+		s := a.board.Read()
+		settled := board.Mode(s) == decide.Alone && s.Doing != decide.Detach && !s.SettingsWrong
+		if settled || s.Task == decide.TaskStop || !s.Names(a.config.Me()) {
+			return nil, nil
+		}
+		select {
+		case <-time.After(2 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, errors.New("the primary could not go alone in time")
+		}
+	}
+}
+
+func (a *Agent) peerRests(context.Context, json.RawMessage) (any, error) {
+	a.board.Note(func(s *board.Sight) { s.PeerResting = true })
+	return nil, a.wish(func(w *wishes) { w.PeerResting = true })
+}
+
+// holds tells whether this standby has a position on its disk and applied.
+func (a *Agent) holds(ctx context.Context, body json.RawMessage) (any, error) {
+	var q wire.HoldsRequest
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, fmt.Errorf("read question: %w", err)
+	}
+	session, err := a.postgres.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	seen, err := session.Look(ctx, string(a.config.Other()))
+	if err != nil {
+		return nil, err
+	}
+	return wire.HoldsAnswer{Holds: seen.InRecovery && seen.Replayed > q.LSN, Received: seen.Received}, nil
+}
+
+// history is given by the open primary only: who rewinds or copies from here
+// relies on it (S4).
+func (a *Agent) history(ctx context.Context, _ json.RawMessage) (any, error) {
+	s := a.board.Read()
+	if !s.Names(a.config.Me()) || board.Postgres(s) != decide.PostgresOpen {
+		return nil, fmt.Errorf("%s is not the open primary now", a.config.Me())
+	}
+	session, err := a.postgres.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	seen, err := session.Look(ctx, string(a.config.Other()))
+	if err != nil {
+		return nil, err
+	}
+	control, err := a.postgres.Control()
+	if err != nil {
+		return nil, err
+	}
+	forks, err := a.postgres.History(seen.Timeline)
+	if err != nil {
+		return nil, err
+	}
+	answer := wire.HistoryAnswer{SystemID: control.SystemID, Timeline: seen.Timeline, CheckpointTimeline: seen.CheckpointTimeline, Insert: seen.Insert}
+	for _, f := range forks {
+		answer.Forks = append(answer.Forks, wire.Fork{Timeline: f.Timeline, LSN: f.LSN})
+	}
+	return answer, nil
+}

@@ -1,0 +1,149 @@
+package agent
+
+import (
+	"fmt"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/wire"
+)
+
+// status is the pair as seen from here.
+func (a *Agent) status() wire.Status {
+	s := a.board.Read()
+	f := a.limits.Classify(s, wire.Now())
+	st := wire.Status{
+		Pair: a.config.Pair.Name, Local: a.config.Me(), Record: s.Record, Failover: f.Failover == decide.FailoverOn, Held: s.Held,
+		SyncWaiters: s.Look.SyncWaiters, WorstStallMS: float64(s.WorstWait/time.Microsecond) / 1e3,
+		Arbiter: wire.ArbiterStatus{Kind: string(a.config.Pair.Arbiter.Kind), Address: a.config.Pair.Arbiter.Address, Reached: s.KeeperReached},
+	}
+	local, other := a.here(s, f), a.there(s, f)
+	st.Servers = []wire.ServerStatus{local, other}
+	if local.Server > other.Server {
+		st.Servers = []wire.ServerStatus{other, local}
+	}
+	if job, err := a.jobs.Get(""); err == nil {
+		st.Job = &job
+	}
+	st.Healthy = f.Mode == decide.Paired && f.Peer == decide.PeerHere && f.Failover == decide.FailoverOn && f.Keeper == decide.KeeperReached &&
+		well(local) && well(other) && (f.Stream == decide.StreamClose)
+	st.Summary, st.NextStep = summary(st, f), a.nextStep(s, f)
+	return st
+}
+
+func well(s wire.ServerStatus) bool {
+	return s.Role == pair.Primary && s.Postgres == wire.ReportOpen || s.Role == pair.Standby && s.Postgres == wire.ReportStandby
+}
+
+func (a *Agent) role(s board.Sight, of pair.Server) pair.Role {
+	switch {
+	case !s.Record.Exists():
+		return pair.RoleUnknown
+	case s.Names(of):
+		return pair.Primary
+	}
+	return pair.Standby
+}
+
+func (a *Agent) here(s board.Sight, f decide.Facts) wire.ServerStatus {
+	r := a.report()
+	me := wire.ServerStatus{
+		Server: a.config.Me(), Role: a.role(s, a.config.Me()), Supervisor: decide.PeerHere.String(), Postgres: f.Postgres.String(),
+		Client: a.config.Endpoint(a.config.Me()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version,
+	}
+	position(&me, r)
+	if me.Role == pair.Standby && s.ReportAt > 0 {
+		me.LagBytes = me.LSN.Behind(s.Report.Insert)
+	}
+	return me
+}
+
+func (a *Agent) there(s board.Sight, f decide.Facts) wire.ServerStatus {
+	r := s.Report
+	other := wire.ServerStatus{
+		Server: a.config.Other(), Role: a.role(s, a.config.Other()), Supervisor: f.Peer.String(), Postgres: f.PeerPG.String(),
+		Client: a.config.Endpoint(a.config.Other()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version,
+	}
+	position(&other, r)
+	if p := s.Look.Peer; p != nil {
+		other.SyncState, other.LSN, other.Replayed = p.SyncState, p.Flush, p.Replay
+		other.LagBytes = p.Flush.Behind(s.Look.Flush)
+	}
+	return other
+}
+
+func position(to *wire.ServerStatus, r wire.Report) {
+	to.Timeline, to.LSN, to.Replayed = r.Timeline, r.Insert, r.Insert
+	if r.Postgres == wire.ReportStandby {
+		to.LSN, to.Replayed = r.Received, r.Replayed
+	}
+}
+
+// summary is Mirroring Controller's word for the pair.
+func summary(st wire.Status, f decide.Facts) string {
+	switch {
+	case f.Record == decide.RecordUnread:
+		return "unknown"
+	case f.Failover == decide.FailoverOff:
+		return "failover-disabled"
+	case st.Job != nil && !st.Job.Final:
+		return "switching"
+	case f.Mode == decide.Paired && f.Peer == decide.PeerHere:
+		return "switchable"
+	}
+	return "not-switchable"
+}
+
+// nextStep is the one thing an operator should look at first.
+func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
+	other := a.config.Other()
+	switch {
+	case f.Record == decide.RecordUnread:
+		return "the record has not been read: start the arbiter, or the other server"
+	case f.Keeper != decide.KeeperReached:
+		return fmt.Sprintf("start the arbiter at %s: until then no role can change", a.config.Pair.Arbiter.Address)
+	case f.Failover == decide.FailoverOff:
+		return "automatic switch and detach are off: mcctl enable-failover"
+	case f.Peer != decide.PeerHere:
+		return fmt.Sprintf("the supervisor of %s is %s: start it there with mcctl start", other, f.Peer)
+	case s.Held:
+		return fmt.Sprintf("%s was detached by an operator: mcctl attach", other)
+	case s.DiskFailed:
+		return "the disk of this server fails: " + s.DiskError
+	case f.Mode != decide.Paired && s.Report.Doing == "" && s.Doing == "":
+		return fmt.Sprintf("not paired yet: see mcctl explain here and on %s", other)
+	}
+	return ""
+}
+
+// explain gives the deciding rule, the facts, and what kept the rows above from
+// matching.
+func (a *Agent) explain() wire.Explanation {
+	a.mu.Lock()
+	rule, facts := a.rule, a.facts
+	a.mu.Unlock()
+	e := wire.Explanation{Server: a.config.Me(), Rule: rule.ID, Action: string(rule.Do), Why: rule.Why, Doing: doingText(a.board.Read())}
+	for _, field := range rule.When.Fields(facts) {
+		e.Facts = append(e.Facts, wire.Fact{Name: field.Name, Value: field.Value})
+	}
+	for _, row := range decide.Rules {
+		if row.ID == rule.ID {
+			break
+		}
+		e.Above = append(e.Above, missed(row, facts))
+	}
+	return e
+}
+
+func missed(row decide.Rule, facts decide.Facts) wire.Missed {
+	m := wire.Missed{Rule: row.ID, Action: string(row.Do)}
+	for _, field := range row.When.Fields(facts) {
+		if !field.Match {
+			m.Fact, m.Value, m.Wants = field.Name, field.Value, field.Wants
+			break
+		}
+	}
+	return m
+}

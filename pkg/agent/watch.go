@@ -1,0 +1,105 @@
+package agent
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/observe"
+	"mcctl/pkg/wire"
+)
+
+// keepCopy keeps this server's own copy of the record up to date. What an action
+// must have saved at a certain step it saves itself.
+func (a *Agent) keepCopy(ctx context.Context) error {
+	tick := time.NewTicker(turnEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := a.saveCopy(); err != nil {
+				a.log.Warn("the own copy of the record cannot be saved", "error", err)
+				time.Sleep(time.Second)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// saveCopy writes the newest record if the copy is older.
+func (a *Agent) saveCopy() error {
+	s := a.board.Read()
+	if !s.Record.NewerThan(s.Copy) {
+		return nil
+	}
+	if err := a.store.SaveCopy(s.Record); err != nil {
+		return err
+	}
+	a.board.Note(func(now *board.Sight) {
+		if s.Record.NewerThan(now.Copy) {
+			now.Copy = s.Record
+		}
+	})
+	return nil
+}
+
+// divergencePatience is how long a standby may fail to stream from an open primary
+// before the histories are compared.
+const divergencePatience = time.Second
+
+// watchDivergence finds out whether this standby holds log that the primary's
+// history lacks: then it can never stream.
+func (a *Agent) watchDivergence(ctx context.Context) error {
+	var since time.Duration
+	for {
+		select {
+		case <-time.After(divergencePatience / 4):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		s := a.board.Read()
+		cut := board.Postgres(s) == decide.PostgresStandby && !s.Names(a.config.Me()) && s.Look.Receiver.Status != "streaming" &&
+			s.Link.Connected && s.Report.Postgres == wire.ReportOpen && !s.Diverged
+		switch {
+		case !cut:
+			since = 0
+		case since == 0:
+			since = wire.Now()
+		case wire.Now()-since > divergencePatience:
+			a.compareHistories(ctx, s)
+			since = 0
+		}
+	}
+}
+
+func (a *Agent) compareHistories(ctx context.Context, s board.Sight) {
+	ctx, cancel := context.WithTimeout(ctx, divergencePatience)
+	defer cancel()
+	var h wire.HistoryAnswer
+	if err := a.link.Call(ctx, wire.KindHistory, struct{}{}, &h); err != nil {
+		return
+	}
+	if board.Contains(h, s.Look.Timeline, max(s.Look.Received, s.Look.Replayed)) {
+		return
+	}
+	a.log.Warn("this standby holds log that the primary's history lacks", "timeline", s.Look.Timeline, "received", s.Look.Received, "replayed", s.Look.Replayed)
+	a.board.Note(func(now *board.Sight) { now.Diverged = now.PID == s.PID })
+}
+
+// watchDisk runs the I/O probe as a child: a process that touches a hung disk
+// hangs with it, and this one must not.
+func (a *Agent) watchDisk(ctx context.Context) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	t := a.config.Pair.Timings
+	d := observe.Disk{
+		Board: a.board, Program: self, Dir: a.config.Server.DataDirectory,
+		Every: t.IOProbeInterval.Duration, Timeout: t.IOProbeTimeout.Duration,
+	}
+	return d.Watch(ctx)
+}

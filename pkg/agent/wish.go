@@ -1,0 +1,55 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"mcctl/pkg/act"
+	"mcctl/pkg/board"
+	"mcctl/pkg/wire"
+)
+
+type wishes = act.Wishes
+
+// wish changes what the operator wants, durably.
+func (a *Agent) wish(change func(*wishes)) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	next := a.wishes
+	change(&next)
+	if next == a.wishes {
+		return nil
+	}
+	if err := a.store.SaveWishes(next); err != nil {
+		return err
+	}
+	a.wishes = next
+	a.board.Note(func(s *board.Sight) { s.FailoverOff, s.Held = next.FailoverOff, next.Held })
+	return nil
+}
+
+// setFailover serves enable-failover and disable-failover, and carries them to the
+// other server.
+func (a *Agent) setFailover(ctx context.Context, body json.RawMessage) (any, error) {
+	var q wire.FailoverRequest
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, fmt.Errorf("read request: %w", err)
+	}
+	if q.On && !a.config.Pair.Policy.Failover {
+		return nil, errors.New("policy.failover is false in pair.toml: set it to true on both servers first")
+	}
+	if err := a.wish(func(w *wishes) { w.FailoverOff = !q.On }); err != nil {
+		return nil, err
+	}
+	if q.Local {
+		return wire.FailoverAnswer{}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.config.Pair.Timings.HeartbeatTimeout.Duration)
+	defer cancel()
+	if err := a.link.Call(ctx, wire.KindFailover, wire.FailoverRequest{On: q.On, Local: true}, nil); err != nil {
+		return wire.FailoverAnswer{Other: err.Error()}, nil
+	}
+	return wire.FailoverAnswer{Both: true}, nil
+}

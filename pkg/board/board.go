@@ -1,0 +1,133 @@
+// Package board is the one place where a supervisor keeps what it has seen: raw
+// sights, written by the watchers of package observe, by package act after it has
+// changed something, and by package agent for what others tell. Classify turns a
+// sight into the finite facts that package decide works on; it is pure. The board
+// itself looks at nothing.
+package board
+
+import (
+	"sync"
+	"time"
+
+	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// Port is what a fresh connection to the other PostgreSQL's port met.
+type Port uint8
+
+const (
+	PortUnknown Port = iota
+	PortAnswers
+	PortRefused
+	PortSilent
+)
+
+// Sight is everything seen, raw. Instants are wire.Now(); 0 means never.
+type Sight struct {
+	// The local PostgreSQL.
+	Known   bool // somebody has looked whether a postmaster runs
+	PID     int  // 0: no postmaster
+	SeenPID time.Duration
+	Look    postgres.Look
+	LookAt  time.Duration // last successful look at this postmaster
+	Hung    bool          // fresh connections run into their deadline
+	Gated   bool
+	Control postgres.Control // read while no postmaster runs
+	Broken  bool             // a rewind or a copy was begun and not finished
+	// SettingsWrong: the managed lines differ from what role and mode want.
+	SettingsWrong bool
+	DiskFailed    bool
+	DiskError     string
+	// Waiting is since when clients have waited for the standby without progress.
+	Waiting   time.Duration
+	WorstWait time.Duration
+
+	// The other server.
+	Started   time.Duration // this supervisor
+	Link      wire.LinkState
+	Inbound   bool          // its own connection to us is open
+	Heard     time.Duration // newest sign of life, on either connection
+	Report    wire.Report
+	ReportAt  time.Duration
+	Port      Port
+	PortSince time.Duration
+	Diverged  bool
+
+	// The record.
+	Record    record.Record // newest known
+	Copy      record.Record // on this server's disk
+	Confirmed bool          // somebody who must know has told the record in this run
+	// KeeperReached is the keeper's own word; KeeperLost since when it is not.
+	KeeperReached bool
+	KeeperLost    time.Duration
+	KeeperError   string
+
+	// The operator's wishes.
+	Task        decide.Task
+	FailoverOff bool
+	Held        bool
+	PeerResting bool // the other server's primary was stopped on purpose
+
+	// Doing is the action under way.
+	Doing    decide.Action
+	Progress string
+}
+
+// Board holds the newest sight. Every note wakes the loop.
+type Board struct {
+	mu   sync.Mutex
+	s    Sight
+	wake chan struct{}
+}
+
+// NewBoard is empty: nothing has been seen yet.
+func NewBoard() *Board { return &Board{wake: make(chan struct{}, 1)} }
+
+// Read returns a copy.
+func (b *Board) Read() Sight {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.s
+}
+
+// Note changes the sight and wakes the loop.
+func (b *Board) Note(change func(*Sight)) {
+	b.Set(change)
+	b.Wake()
+}
+
+// Set changes the sight for the loop itself, which needs no waking.
+func (b *Board) Set(change func(*Sight)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(&b.s)
+}
+
+// Wake makes the loop turn although nothing was noted.
+func (b *Board) Wake() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Woken receives after a note.
+func (b *Board) Woken() <-chan struct{} { return b.wake }
+
+// Learn keeps the newest of two records.
+func (s *Sight) Learn(r record.Record, confirmed bool) {
+	if r.NewerThan(s.Record) {
+		s.Record = r
+		s.Diverged = false
+	}
+	if confirmed && !s.Record.NewerThan(r) {
+		s.Confirmed = true
+	}
+}
+
+// Names reports whether the record names this server primary.
+func (s *Sight) Names(who pair.Server) bool { return s.Record.Exists() && s.Record.Primary == who }

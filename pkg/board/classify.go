@@ -1,0 +1,189 @@
+package board
+
+import (
+	"time"
+
+	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/wire"
+)
+
+// Limits turn ages and distances into classes.
+type Limits struct {
+	Me               pair.Server
+	KeeperMayBeLost  bool // the record is held elsewhere, so being cut off from it means something
+	HeartbeatTimeout time.Duration
+	IsolationTimeout time.Duration
+	CommitStallMax   time.Duration
+	AttachMaxLag     uint64
+}
+
+// Classify makes facts of a sight at the instant now. It is pure.
+func (l Limits) Classify(s Sight, now time.Duration) decide.Facts {
+	f := decide.Facts{
+		Task:     s.Task,
+		Record:   l.record(s),
+		Mode:     Mode(s),
+		Postgres: Postgres(s),
+		Data:     data(s),
+		Peer:     l.peer(s, now),
+		Stream:   l.stream(s),
+	}
+	f.PeerPG = l.peerPG(s, f.Peer)
+	f.Keeper = l.keeper(s, f.Peer, now)
+	if s.SettingsWrong {
+		f.Settings = decide.SettingsWrong
+	}
+	if s.DiskFailed {
+		f.Disk = decide.DiskFailed
+	}
+	if s.Waiting > 0 && now-s.Waiting >= l.CommitStallMax {
+		f.Stall = decide.Stalled
+	}
+	if s.FailoverOff || (s.ReportAt > 0 && !s.Report.Failover) {
+		f.Failover = decide.FailoverOff
+	}
+	if s.Held {
+		f.Attach = decide.AttachHeld
+	}
+	return f
+}
+
+// record: the own copy is enough when it says alone (T5), or while PostgreSQL is
+// already open: a supervisor that was restarted does not disturb a running service.
+func (l Limits) record(s Sight) decide.Record {
+	switch {
+	case !s.Record.Exists():
+		return decide.RecordUnread
+	case !s.Names(l.Me):
+		return decide.RecordTheirs
+	case s.Confirmed && s.KeeperReached || s.Copy.Mode == pair.Alone && s.Copy.Primary == l.Me && !s.Record.NewerThan(s.Copy):
+		return decide.RecordMine
+	case s.PID != 0 && s.LookAt > 0 && !s.Look.InRecovery:
+		return decide.RecordMine
+	}
+	return decide.RecordUnread
+}
+
+// Mode never claims less than was promised: a copy that says paired, made from
+// the revision that the keeper still shows as alone, is a promise (T2, step 6).
+func Mode(s Sight) decide.Mode {
+	switch {
+	case s.Record.Mode == pair.Paired:
+		return decide.Paired
+	case s.Copy.Mode == pair.Paired && s.Copy.Term == s.Record.Term && s.Copy.Revision >= s.Record.Revision:
+		return decide.Pledged
+	}
+	return decide.Alone
+}
+
+// Postgres is the state of the local server.
+func Postgres(s Sight) decide.Postgres {
+	switch {
+	case !s.Known:
+		return decide.PostgresStarting
+	case s.PID == 0:
+		return decide.PostgresDown
+	case s.Hung:
+		return decide.PostgresHung
+	case s.LookAt == 0:
+		return decide.PostgresStarting
+	case s.Look.InRecovery:
+		return decide.PostgresStandby
+	case s.Gated:
+		return decide.PostgresGated
+	}
+	return decide.PostgresOpen
+}
+
+func data(s Sight) decide.Data {
+	switch {
+	case s.Broken:
+		return decide.DataBroken
+	case s.Control.State.WasStandby():
+		return decide.DataFollower
+	case s.Control.State.CleanPrimary():
+		return decide.DataClean
+	}
+	return decide.DataCrashed
+}
+
+func (l Limits) peer(s Sight, now time.Duration) decide.Peer {
+	since := max(s.Heard, s.Started)
+	switch {
+	case s.Link.Refused && !s.Link.Connected && !s.Inbound:
+		return decide.PeerRefused
+	case now-since >= l.HeartbeatTimeout:
+		return decide.PeerLost
+	case s.Link.Connected && s.ReportAt > 0:
+		return decide.PeerHere
+	}
+	return decide.PeerQuiet
+}
+
+func (l Limits) peerPG(s Sight, p decide.Peer) decide.PeerPG {
+	if p == decide.PeerHere || p == decide.PeerQuiet {
+		if s.ReportAt == 0 {
+			return decide.PeerPGBusy
+		}
+		return told(s.Report.Postgres)
+	}
+	if s.PeerResting && !s.Names(l.Me) {
+		return decide.PeerPGResting
+	}
+	switch s.Port {
+	case PortRefused:
+		return decide.PeerPGDown
+	case PortSilent:
+		return decide.PeerPGSilent
+	case PortAnswers:
+		if s.Names(l.Me) {
+			return decide.PeerPGStandby
+		}
+		return decide.PeerPGOpen
+	}
+	return decide.PeerPGBusy
+}
+
+func told(postgres string) decide.PeerPG {
+	switch postgres {
+	case wire.ReportStandby:
+		return decide.PeerPGStandby
+	case wire.ReportOpen, wire.ReportGated:
+		return decide.PeerPGOpen
+	case wire.ReportDown:
+		return decide.PeerPGDown
+	case wire.ReportLeaving:
+		return decide.PeerPGLeaving
+	case wire.ReportResting:
+		return decide.PeerPGResting
+	}
+	return decide.PeerPGBusy
+}
+
+func (l Limits) keeper(s Sight, p decide.Peer, now time.Duration) decide.Keeper {
+	switch {
+	case s.KeeperReached:
+		return decide.KeeperReached
+	case l.KeeperMayBeLost && p == decide.PeerLost &&
+		now-max(s.KeeperLost, s.Started) >= l.IsolationTimeout && now-max(s.Heard, s.Started) >= l.IsolationTimeout:
+		return decide.KeeperIsolated
+	}
+	return decide.KeeperUnreached
+}
+
+func (l Limits) stream(s Sight) decide.Stream {
+	switch {
+	case s.PID == 0 || s.LookAt == 0:
+		return decide.StreamNone
+	case s.Look.InRecovery && s.Diverged:
+		return decide.StreamDiverged
+	case s.Look.InRecovery && s.Look.Receiver.Status == "streaming":
+		return decide.StreamClose
+	case s.Look.InRecovery || s.Look.Peer == nil || s.Look.Peer.State != "streaming":
+		return decide.StreamNone
+	case s.Look.Peer.Flush.Behind(s.Look.Flush) > l.AttachMaxLag:
+		return decide.StreamBehind
+	}
+	return decide.StreamClose
+}

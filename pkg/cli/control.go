@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+	"time"
+
+	"mcctl/pkg/wire"
+)
+
+// A supervisor answers status and the like from memory. One that takes longer is
+// frozen, or its machine is.
+const answerTimeout = 10 * time.Second
+
+// errNotRunning tells that nobody listens on the control socket.
+var errNotRunning = errors.New("no supervisor is running here")
+
+// control is the supervisor on this machine, reached over its control socket.
+// Every call is a connection of its own: a command asks rarely, and the supervisor
+// may be another one by the next question.
+type control struct{ mcdir string }
+
+// ask calls with the usual timeout.
+func (c control) ask(ctx context.Context, kind string, request, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	return c.call(ctx, kind, request, answer)
+}
+
+// call asks for kind and decodes the answer. Its errors know their exit status.
+func (c control) call(ctx context.Context, kind string, request, answer any) error {
+	conn, err := wire.Dial(ctx, "unix", socketOf(c.mcdir), nil)
+	if err != nil {
+		return c.explain(kind, err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.Call(ctx, kind, request, answer); err != nil {
+		return c.explain(kind, err)
+	}
+	return nil
+}
+
+// explain says what an error means to whoever typed the command.
+func (c control) explain(kind string, err error) error {
+	var remote *wire.RemoteError
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return failed(exitNotRunning, fmt.Errorf("%s: %w: %s", kind, errNotRunning, c.mcdir), "start it: mcctl start -M %s", c.mcdir)
+	case errors.Is(err, fs.ErrPermission):
+		return failed(exitFailed, fmt.Errorf("%s: %w", kind, err), "run mcctl as the user who owns %s", c.mcdir)
+	case errors.Is(err, wire.ErrRefused):
+		return failed(exitRefused, err, "nothing was changed; see mcctl explain -M %s", c.mcdir)
+	case errors.As(err, &remote):
+		return failed(exitFailed, err, "see mcctl status -M %s", c.mcdir)
+	}
+	return failed(exitFailed, err, "whether it happened is not known; see mcctl status -M %s and %s", c.mcdir, logOf(c.mcdir))
+}
+
+// answered tells an answer that says no from no answer at all.
+func answered(err error) bool {
+	var remote *wire.RemoteError
+	return err == nil || errors.As(err, &remote)
+}
+
+// status asks what the supervisor knows of the pair.
+func (c control) status(ctx context.Context) (st wire.Status, err error) {
+	return st, c.ask(ctx, wire.KindStatus, nil, &st)
+}
+
+// sleep waits, or tells that ctx ended first.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

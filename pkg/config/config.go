@@ -1,0 +1,101 @@
+// Package config reads the management directory: pair.toml, the same on both
+// servers; server.toml, of this server; arbiter.toml, on an arbiter's host. It
+// gives defaults, refuses whatever it does not know, checks how the timings stand
+// to each other, and tells all problems at once with file and line.
+//
+// It does not look whether PostgreSQL, certificates or peers are really there:
+// whoever uses them says so. A Config never changes after Load; a reload makes
+// another one. Called by cli, agent and witness; handed read-only to the stages.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/BurntSushi/toml"
+
+	"mcctl/pkg/pair"
+)
+
+// Names of the files in a management directory.
+const (
+	PairFile    = "pair.toml"
+	ServerFile  = "server.toml"
+	ArbiterFile = "arbiter.toml"
+)
+
+// Config is everything an operator has said about one server and its pair.
+type Config struct {
+	Dir    string // the management directory, absolute
+	Pair   Pair
+	Server Server
+}
+
+// Defaults is a configuration in which everything that can be left out has been.
+// It is not valid as it stands: the required keys are empty.
+func Defaults() Config {
+	return Config{Pair: defaultPair(), Server: defaultServer()}
+}
+
+// Load reads and checks a server's management directory. The paths in the result
+// are absolute. The error joins one Problem for everything that must be mended;
+// a missing file is fs.ErrNotExist as well.
+func Load(dir string) (*Config, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("find management directory %s: %w", dir, err)
+	}
+	c := Defaults()
+	c.Dir = dir
+	pairs, server := open(c.Path(PairFile)), open(c.Path(ServerFile))
+	c.Pair.Timings = pairs.profile()
+	pairs.fill(&c.Pair)
+	c.Pair.check(pairs)
+	server.fill(&c.Server)
+	c.Server.resolve(dir)
+	c.Server.check(server)
+	c.Server.checkName(server, c.Pair, pairs)
+	if err := errors.Join(pairs.err(), server.err()); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// Path is the path of something below the management directory.
+func (c *Config) Path(elements ...string) string {
+	return filepath.Join(append([]string{c.Dir}, elements...)...)
+}
+
+// Me is this server.
+func (c *Config) Me() pair.Server { return pair.Server(c.Server.Name) }
+
+// Other is the other server of the pair.
+func (c *Config) Other() pair.Server {
+	for _, name := range c.Pair.Names() {
+		if name != c.Me() {
+			return name
+		}
+	}
+	return "" // not after Load, which demands two
+}
+
+// Endpoint holds the addresses of one server; they are empty for a server that is
+// not of this pair.
+func (c *Config) Endpoint(s pair.Server) Endpoint { return c.Pair.Servers[string(s)] }
+
+// TLS tells where this server's certificates are, as absolute paths.
+func (c *Config) TLS() TLS { return c.Server.TLS }
+
+// Encode writes a Pair, Server or Arbiter in the form in which Load reads it, every
+// key with its value in force.
+func Encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := toml.NewEncoder(&b)
+	enc.Indent = ""
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode configuration: %w", err)
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,152 @@
+package config
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+
+	"mcctl/pkg/pair"
+)
+
+// Pair is pair.toml: what both servers must agree on.
+type Pair struct {
+	Name    string              `toml:"pair"`
+	Servers map[string]Endpoint `toml:"servers"`
+	Arbiter ArbiterOf           `toml:"arbiter"`
+	Timings Timings             `toml:"timings"`
+	Policy  Policy              `toml:"policy"`
+}
+
+// Endpoint is where one server is reached, each as host:port.
+type Endpoint struct {
+	// Admin is the supervisor's address; the other supervisor, the arbiter's
+	// operators and remote commands come there.
+	Admin string `toml:"admin"`
+	// Replication is PostgreSQL as the other server reaches it.
+	Replication string `toml:"replication"`
+	// Client is PostgreSQL as clients reach it.
+	Client string `toml:"client"`
+}
+
+// ArbiterKind says who keeps the record.
+type ArbiterKind string
+
+const (
+	// Witness: an mcctl process on a third host keeps the record.
+	Witness ArbiterKind = "witness"
+	// None: the primary keeps the record; a standby never takes over by itself.
+	None ArbiterKind = "none"
+)
+
+// ArbiterOf is the arbiter as the servers see it. Address is host:port of a
+// witness and empty otherwise.
+type ArbiterOf struct {
+	Kind    ArbiterKind `toml:"kind"`
+	Address string      `toml:"address"`
+}
+
+// Policy is what the supervisors may do by themselves.
+type Policy struct {
+	// Failover allows automatic switch and detach after a fault.
+	Failover bool `toml:"failover"`
+	// Rejoin lists what an old primary may do, in this order, when its history is
+	// not contained in the new primary's. Empty: it waits for the operator.
+	Rejoin []Rejoin `toml:"rejoin"`
+	// AttachMaxLag is how far a standby may be behind when it is to be attached.
+	AttachMaxLag Bytes `toml:"attach_max_lag"`
+	// ManageSynchronizedStandbySlots keeps PostgreSQL's parameter
+	// synchronized_standby_slots (17 and later) in step with the roles.
+	ManageSynchronizedStandbySlots bool `toml:"manage_synchronized_standby_slots"`
+}
+
+// Rejoin is a way back into the pair for a server whose history has diverged.
+type Rejoin string
+
+const (
+	// Rewind takes the diverging pages back with pg_rewind.
+	Rewind Rejoin = "rewind"
+	// Rebuild copies the whole primary again.
+	Rebuild Rejoin = "rebuild"
+)
+
+func defaultPair() Pair {
+	return Pair{
+		Arbiter: ArbiterOf{},
+		Timings: defaultTimings(),
+		Policy: Policy{
+			Failover:                       true,
+			Rejoin:                         []Rejoin{Rewind, Rebuild},
+			AttachMaxLag:                   16 << 20,
+			ManageSynchronizedStandbySlots: true,
+		},
+	}
+}
+
+// Names lists the servers of the pair in alphabetical order.
+func (p *Pair) Names() []pair.Server {
+	var names []pair.Server
+	for _, name := range slices.Sorted(maps.Keys(p.Servers)) {
+		names = append(names, pair.Server(name))
+	}
+	return names
+}
+
+// PostgreSQL uses the server's name as application_name and in slot names, which
+// allow no other characters and 63 bytes (slot.c, ReplicationSlotValidateName, 15).
+// The pair's name becomes a file name on the arbiter.
+var (
+	serverName = regexp.MustCompile(`^[a-z0-9_]{1,50}$`)
+	pairName   = regexp.MustCompile(`^[a-z0-9_][a-z0-9_-]{0,49}$`)
+)
+
+func (p *Pair) check(at *source) {
+	at.require("pair", p.Name)
+	if !pairName.MatchString(p.Name) {
+		at.complain("pair", "%q is not a usable name; take 1 to 50 of a-z, 0-9, _ and -", p.Name)
+	}
+	if n := len(p.Servers); n != 2 {
+		at.complain("servers", "a pair has exactly two servers, but %d are here; write [servers.NAME] twice", n)
+	}
+	for _, name := range p.Names() {
+		key := dotted("servers", string(name))
+		if !serverName.MatchString(string(name)) {
+			at.complain(key, "%q is not a usable name; take 1 to 50 of a-z, 0-9 and _", name)
+		}
+		e := p.Servers[string(name)]
+		at.requireAddress(key+".admin", e.Admin)
+		at.requireAddress(key+".replication", e.Replication)
+		at.requireAddress(key+".client", e.Client)
+	}
+	p.Arbiter.check(at)
+	p.checkDistinct(at)
+	p.Timings.check(at)
+	p.Policy.check(at)
+}
+
+func (a *ArbiterOf) check(at *source) {
+	at.require("arbiter.kind", string(a.Kind))
+	switch a.Kind {
+	case Witness:
+		at.requireAddress("arbiter.address", a.Address)
+	case None:
+		if a.Address != "" {
+			at.complain("arbiter.address", "kind is %q, which has no address; remove it or set kind = %q", None, Witness)
+		}
+	default:
+		at.complain("arbiter.kind", "%q is not a kind of arbiter; write %q or %q", a.Kind, Witness, None)
+	}
+}
+
+func (p *Policy) check(at *source) {
+	for i, way := range p.Rejoin {
+		if way != Rewind && way != Rebuild {
+			at.complain("policy.rejoin", "%q is not a way to rejoin; write %q or %q", way, Rewind, Rebuild)
+		}
+		if slices.Contains(p.Rejoin[:i], way) {
+			at.complain("policy.rejoin", "%q is here twice", way)
+		}
+	}
+	if p.AttachMaxLag == 0 {
+		at.complain("policy.attach_max_lag", "must be more than 0: a standby in use is always a little behind")
+	}
+}

@@ -1,0 +1,200 @@
+package decide
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+)
+
+// everyInput calls f with all combinations of facts, in parallel by task and record.
+func everyInput(f func(Facts)) {
+	var wg sync.WaitGroup
+	for task := range Task(len(taskNames)) {
+		for record := range Record(len(recordNames)) {
+			wg.Go(func() { rest(Facts{Task: task, Record: record}, f) })
+		}
+	}
+	wg.Wait()
+}
+
+func rest(x Facts, f func(Facts)) {
+	for x.Mode = range Mode(len(modeNames)) {
+		for x.Keeper = range Keeper(len(keeperNames)) {
+			for x.Postgres = range Postgres(len(postgresNames)) {
+				for x.Data = range Data(len(dataNames)) {
+					for x.Peer = range Peer(len(peerNames)) {
+						for x.PeerPG = range PeerPG(len(peerPGNames)) {
+							for x.Stream = range Stream(len(streamNames)) {
+								for bits := range 32 {
+									x.Settings, x.Disk, x.Stall = Settings(bits&1), Disk(bits>>1&1), Stall(bits>>2&1)
+									x.Failover, x.Attach = Failover(bits>>3&1), AttachWish(bits>>4&1)
+									f(x)
+								}
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// promises are the guarantees of docs/guarantees.md that the table alone can keep
+// or break. Each is apart from the rows.
+var promises = []struct {
+	name string
+	kept func(Facts, Action) bool
+}{
+	{"opens only where the record names it primary", func(f Facts, a Action) bool {
+		return !opens(a) || f.Record == RecordMine
+	}},
+	{"opens without the standby only when alone", func(f Facts, a Action) bool {
+		return (a != StartOpen && a != Promote) || f.Mode == Alone
+	}},
+	{"opens a gate only when alone or with the standby close", func(f Facts, a Action) bool {
+		return a != OpenGate || f.Mode == Alone || f.Stream == StreamClose
+	}},
+	{"takes over only from a paired record, with the keeper's word, and never from an open primary that is heard", func(f Facts, a Action) bool {
+		return a != TakeOver || (f.Record == RecordTheirs && f.Mode == Paired && f.Keeper == KeeperReached && f.PeerPG != PeerPGOpen && f.PeerPG != PeerPGResting)
+	}},
+	{"hands over only to a standby that holds everything", func(f Facts, a Action) bool {
+		return (a != HandOver && a != Switch) || (f.Record == RecordMine && f.Mode == Paired && f.Peer == PeerHere && f.PeerPG == PeerPGStandby)
+	}},
+	{"changes the record only with the keeper reached", func(f Facts, a Action) bool {
+		switch a {
+		case Detach, Attach, TakeOver, HandOver, Switch:
+			return f.Keeper == KeeperReached
+		}
+		return true
+	}},
+	{"rewinds or copies only from a primary that is reached and open", func(f Facts, a Action) bool {
+		return a != Rejoin || (f.Record == RecordTheirs && f.Peer == PeerHere && f.PeerPG == PeerPGOpen)
+	}},
+	{"does not stay open when the record names the other", func(f Facts, a Action) bool {
+		return f.Record != RecordTheirs || (f.Postgres != PostgresOpen && f.Postgres != PostgresGated) || a == Retire || a == Stop
+	}},
+	{"changes no role by itself while failover is off", func(f Facts, a Action) bool {
+		return f.Failover == FailoverOn || (a != TakeOver && a != HandOver)
+	}},
+	{"never moves a data directory that is half made but by rejoin", func(f Facts, a Action) bool {
+		return f.Postgres != PostgresDown || f.Data != DataBroken || (a != StartOpen && a != StartGated && a != StartStandby)
+	}},
+	{"never starts a standby's data as a primary", func(f Facts, a Action) bool {
+		return f.Data != DataFollower || (a != StartOpen && a != StartGated)
+	}},
+}
+
+func opens(a Action) bool {
+	switch a {
+	case StartOpen, StartGated, OpenGate, Promote:
+		return true
+	}
+	return false
+}
+
+func TestEveryInputKeepsThePromises(t *testing.T) {
+	var mu sync.Mutex
+	broken := map[string]bool{}
+	everyInput(func(f Facts) {
+		r := Decide(f)
+		for _, p := range promises {
+			if !p.kept(f, r.Do) {
+				mu.Lock()
+				if !broken[p.name] {
+					broken[p.name] = true
+					t.Errorf("%s: broken by rule %d (%s) for %+v", p.name, r.ID, r.Do, f)
+				}
+				mu.Unlock()
+			}
+		}
+	})
+}
+
+func TestNoRuleIsDead(t *testing.T) {
+	var mu sync.Mutex
+	used := map[int]bool{}
+	everyInput(func(f Facts) {
+		id := Decide(f).ID
+		mu.Lock()
+		used[id] = true
+		mu.Unlock()
+	})
+	for _, r := range Rules {
+		if !used[r.ID] {
+			t.Errorf("rule %d never decides", r.ID)
+		}
+	}
+}
+
+func TestRulesAreWellFormed(t *testing.T) {
+	last := 0
+	for _, r := range Rules {
+		if r.ID <= last {
+			t.Errorf("rule %d stands after %d", r.ID, last)
+		}
+		last = r.ID
+		if r.Why == "" || r.Do == "" {
+			t.Errorf("rule %d lacks its action or its reason", r.ID)
+		}
+	}
+}
+
+// TestReasons compares the reason, not only the answer.
+func TestReasons(t *testing.T) {
+	serving := Facts{Record: RecordMine, Mode: Paired, Postgres: PostgresOpen, PeerPG: PeerPGStandby, Stream: StreamClose}
+	following := Facts{Record: RecordTheirs, Mode: Paired, Postgres: PostgresStandby, PeerPG: PeerPGOpen, Stream: StreamClose}
+	with := func(f Facts, change func(*Facts)) Facts { change(&f); return f }
+	for _, c := range []struct {
+		name string
+		f    Facts
+		rule int
+	}{
+		{"all is well on the primary", serving, 290},
+		{"all is well on the standby", following, 390},
+		{"primary's postmaster died", with(serving, func(f *Facts) { f.Postgres, f.Data, f.Stream = PostgresDown, DataCrashed, StreamNone }), 216},
+		{"primary stopped by pg_ctl behind our back", with(serving, func(f *Facts) { f.Postgres, f.Data, f.Stream = PostgresDown, DataClean, StreamNone }), 228},
+		{"both processes of the primary's server are dead", with(following, func(f *Facts) { f.Peer, f.PeerPG, f.Stream = PeerRefused, PeerPGDown, StreamNone }), 310},
+		{"the primary's server is silent", with(following, func(f *Facts) { f.Peer, f.PeerPG = PeerLost, PeerPGSilent }), 312},
+		{"only the primary's supervisor is missing", with(following, func(f *Facts) { f.Peer = PeerRefused }), 390},
+		{"standby's PostgreSQL down", with(serving, func(f *Facts) { f.PeerPG, f.Stream = PeerPGDown, StreamNone }), 253},
+		{"commits wait", with(serving, func(f *Facts) { f.Stall = Stalled }), 256},
+		{"standby attached", with(serving, func(f *Facts) { f.Mode = Alone }), 262},
+		{"standby held off", with(serving, func(f *Facts) { f.Mode, f.Attach = Alone, AttachHeld }), 290},
+		{"cut off from everybody", with(serving, func(f *Facts) { f.Keeper, f.Peer, f.PeerPG = KeeperIsolated, PeerLost, PeerPGSilent }), 240},
+		{"the other took over meanwhile", with(serving, func(f *Facts) { f.Record = RecordTheirs }), 301},
+		{"nobody has been asked yet", Facts{}, 110},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := Decide(c.f); got.ID != c.rule {
+				t.Errorf("rule %d decided (%s), want %d", got.ID, got.Why, c.rule)
+			}
+		})
+	}
+}
+
+func TestMissesNamesTheFirstFieldThatFieldsShows(t *testing.T) {
+	f := Facts{Record: RecordMine, Mode: Paired, Postgres: PostgresOpen}
+	for _, r := range Rules {
+		first := ""
+		for _, field := range r.When.Fields(f) {
+			if !field.Match {
+				first = field.Name
+				break
+			}
+		}
+		if got := r.When.Misses(f); got != first {
+			t.Errorf("rule %d: Misses says %q, Fields says %q", r.ID, got, first)
+		}
+	}
+}
+
+func TestNamesAreWhole(t *testing.T) {
+	for i := range 7 {
+		if s := PeerPG(i).String(); s == fmt.Sprintf("?%d", i) {
+			t.Errorf("value %d has no name", i)
+		}
+	}
+	if s := Peer(200).String(); s != "?200" {
+		t.Errorf("an unknown value prints as %q", s)
+	}
+}

@@ -1,0 +1,85 @@
+package decide
+
+// Action is the one thing to do next. Package act knows how.
+type Action string
+
+const (
+	Wait         Action = "wait"
+	Stop         Action = "stop"
+	Retire       Action = "retire"
+	Restart      Action = "restart"
+	StartOpen    Action = "start-open"
+	StartGated   Action = "start-gated"
+	StartStandby Action = "start-standby"
+	OpenGate     Action = "open-gate"
+	Close        Action = "close"
+	Detach       Action = "detach"
+	Attach       Action = "attach"
+	TakeOver     Action = "take-over"
+	HandOver     Action = "hand-over"
+	Switch       Action = "switch"
+	Promote      Action = "promote"
+	Rejoin       Action = "rejoin"
+	PutRight     Action = "put-right"
+)
+
+// Rule is a row of the table. A field of When that is left out means any.
+type Rule struct {
+	ID   int
+	When When
+	Do   Action
+	// By is the transition of docs/protocol.md that the action performs, if any.
+	By string
+	// Why completes "because": one sentence, shown in logs, status and docs.
+	Why string
+}
+
+// Rules is the whole policy. The first row that matches decides. Numbers leave
+// gaps and are never given to another rule: logs, journals and bug reports name
+// them. 1xx: any server; 2xx: the record names this server; 3xx: it names the other.
+var Rules = []Rule{
+	{101, When{Task: is(TaskStop)}, Stop, "", "an operator asked this server to stop"},
+	{110, When{Record: is(RecordUnread)}, Wait, "T6", "nobody has confirmed yet whom the record names, and the own copy alone may be out of date"},
+
+	{201, When{Record: is(RecordMine), Mode: is(Alone), Postgres: is(PostgresStandby)}, Promote, "T3", "the record names this server and its PostgreSQL is still in recovery"},
+	{203, When{Record: is(RecordMine), Postgres: is(PostgresStandby), Keeper: is(KeeperReached)}, Detach, "T1", "the record names this server, yet its PostgreSQL was made a standby behind our back: go alone, then promote"},
+
+	{205, When{Task: is(TaskSwitch), Record: is(RecordMine), Mode: is(Paired), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, Switch, "T4", "an operator asked for a switch"},
+
+	{210, When{Record: is(RecordMine), Mode: is(Paired), Disk: is(DiskFailed), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, HandOver, "T4", "this server's disk fails and the standby holds everything"},
+	{212, When{Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresHung), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, HandOver, "T4", "PostgreSQL no longer answers here and the standby holds everything"},
+	{214, When{Record: is(RecordMine), Postgres: is(PostgresHung), Failover: is(FailoverOn)}, Restart, "", "PostgreSQL no longer answers and nobody can take over"},
+	{216, When{Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresDown), Data: is(DataCrashed), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, HandOver, "T4", "PostgreSQL died here and the standby holds everything"},
+
+	{220, When{Record: is(RecordMine), Postgres: is(PostgresDown), Data: is(DataBroken)}, Wait, "", "the record names this server, but its data directory is half rewound or half copied: an operator must decide"},
+	{222, When{Record: is(RecordMine), Postgres: is(PostgresDown), Data: is(DataFollower)}, StartStandby, "T3", "the record names this server and its data was last a standby: start it so, then promote"},
+	{224, When{Record: is(RecordMine), Mode: is(Alone), Postgres: is(PostgresDown)}, StartOpen, "T5", "the own copy says alone: nobody else may have promoted"},
+	{226, When{Record: is(RecordMine), Postgres: is(PostgresDown), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused, PeerLost), PeerPG: is(PeerPGDown, PeerPGSilent)}, Detach, "T1", "PostgreSQL is down here and the standby is gone: go alone before opening"},
+	{228, When{Record: is(RecordMine), Postgres: is(PostgresDown)}, StartGated, "T6", "paired: commits that were waiting become visible at the start, so clients come in only after the standby has them"},
+
+	{230, When{Record: is(RecordMine), Mode: is(Alone), Postgres: is(PostgresGated)}, OpenGate, "T5", "alone: nothing to wait for"},
+	{232, When{Record: is(RecordMine), Postgres: is(PostgresGated), Stream: is(StreamClose)}, OpenGate, "T6", "the standby streams again: open when it has everything"},
+	{240, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen), Keeper: is(KeeperIsolated)}, Close, "", "cut off from standby and arbiter: the standby may have taken over, and reads would grow stale"},
+
+	{250, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Keeper: is(KeeperReached), PeerPG: is(PeerPGLeaving)}, Detach, "T1", "the standby says goodbye"},
+	{251, When{Task: is(TaskDetach), Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Keeper: is(KeeperReached)}, Detach, "T1", "an operator asked to detach the standby"},
+	{252, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused), PeerPG: is(PeerPGDown)}, Detach, "T1", "on the standby's server both processes refuse connections: they are dead"},
+	{253, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGDown)}, Detach, "T1", "the standby's supervisor says that its PostgreSQL is down"},
+	{254, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerLost), PeerPG: is(PeerPGSilent, PeerPGDown)}, Detach, "T1", "the standby's server is silent"},
+	{256, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Stall: is(Stalled)}, Detach, "T1", "clients have waited for the standby longer than commit_stall_max"},
+
+	{260, When{Record: is(RecordMine), Postgres: is(PostgresOpen, PostgresGated), Settings: is(SettingsWrong)}, PutRight, "", "the managed settings do not fit a primary in this mode"},
+	{262, When{Record: is(RecordMine), Mode: is(Alone, Pledged), Postgres: is(PostgresOpen), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby), Stream: is(StreamClose), Attach: is(AttachAllowed)}, Attach, "T2", "the standby streams and is close"},
+	{290, When{Record: is(RecordMine)}, Wait, "", "this server is primary and nothing needs to change"},
+
+	{301, When{Record: is(RecordTheirs), Postgres: is(PostgresOpen, PostgresGated)}, Retire, "T7", "the record names the other server: this one must not stay open"},
+	{303, When{Record: is(RecordTheirs), Postgres: is(PostgresHung)}, Restart, "", "PostgreSQL no longer answers"},
+	{310, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused), PeerPG: is(PeerPGDown)}, TakeOver, "T3", "on the primary's server both processes refuse connections: they are dead"},
+	{311, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGDown)}, TakeOver, "T3", "the primary's supervisor says that its PostgreSQL failed"},
+	{312, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerLost), PeerPG: is(PeerPGSilent, PeerPGDown)}, TakeOver, "T3", "the primary's server is silent"},
+	{314, When{Record: is(RecordTheirs), Postgres: is(PostgresDown), Data: is(DataFollower)}, StartStandby, "T7", "a standby follows the primary"},
+	{316, When{Record: is(RecordTheirs), Postgres: is(PostgresDown), Peer: is(PeerHere), PeerPG: is(PeerPGOpen)}, Rejoin, "T7", "the other server took over: come back as its standby"},
+	{318, When{Record: is(RecordTheirs), Postgres: is(PostgresStandby), Peer: is(PeerHere), PeerPG: is(PeerPGOpen), Stream: is(StreamDiverged)}, Rejoin, "T7", "this standby holds log that the primary's history lacks"},
+	{320, When{Record: is(RecordTheirs), Postgres: is(PostgresStandby), Settings: is(SettingsWrong)}, PutRight, "", "the managed settings do not fit a standby"},
+	{390, When{Record: is(RecordTheirs)}, Wait, "", "this server is standby and nothing needs to change"},
+}

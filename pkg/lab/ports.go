@@ -1,0 +1,42 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+)
+
+// A lab's ports are a block, so that one number tells them all: +1 and +2 for
+// clients, +11 and +12 for the supervisors, +20 for the witness.
+const witnessOffset = 20
+
+func offsets() []int { return []int{1, 2, 11, 12, witnessOffset} }
+
+// choosePorts finds a block with every port free. It stays below 32768, where
+// Linux by default begins to hand out ports to outgoing connections, and starts
+// at random, so that two labs made at the same time do not pick the same.
+func choosePorts() (int, error) {
+	for range 200 {
+		base := 20000 + 32*rand.IntN(390)
+		if checkPorts(base) == nil {
+			return base, nil
+		}
+	}
+	return 0, errors.New("choose ports: found no free block between 20000 and 32500 on 127.0.0.1; name one with --port")
+}
+
+// checkPorts tells which port of the block is in use.
+func checkPorts(base int) error {
+	if base < 1024 || base > 65535-witnessOffset {
+		return fmt.Errorf("use ports from %d: choose a number between 1024 and %d with --port", base, 65535-witnessOffset)
+	}
+	for _, o := range offsets() {
+		ln, err := net.Listen("tcp", local(base+o))
+		if err != nil {
+			return fmt.Errorf("use port %d: %w; choose another block with --port", base+o, err)
+		}
+		ln.Close()
+	}
+	return nil
+}

@@ -1,0 +1,219 @@
+// Package observe looks: at the local PostgreSQL and its configuration files, at
+// its disk, and at the other server's port. It never changes anything: what it
+// sees goes on the board (package board). Package agent owns the goroutines that
+// its watchers run in.
+package observe
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/wire"
+)
+
+// Local watches the PostgreSQL of this server. Three watchers look independently,
+// so that one that hangs does not blind the others.
+type Local struct {
+	Board    *board.Board
+	Instance *postgres.Instance
+	Peer     pair.Server // application_name of the other server's walreceiver
+	// Gated reports whether this postmaster was started behind the gate and the
+	// gate is still closed.
+	Gated func(pid int) bool
+	// Unfinished reports whether a rewind or a copy was begun and not finished.
+	Unfinished func() bool
+	// Fits reports whether the managed settings are what the sight wants.
+	Fits func(board.Sight) (bool, error)
+
+	LookEvery, KnockEvery, Timeout time.Duration
+
+	kick chan struct{}
+}
+
+// NewLocal fills in what needs no choice.
+func NewLocal(l Local) *Local {
+	l.kick = make(chan struct{}, 1)
+	return &l
+}
+
+// Kick asks for a look now instead of at the next interval.
+func (l *Local) Kick() {
+	select {
+	case l.kick <- struct{}{}:
+	default:
+	}
+}
+
+// WatchPostmaster notes within milliseconds when a postmaster appears or ends: its
+// end is told by the kernel (pidfd), its start by postmaster.pid.
+func (l *Local) WatchPostmaster(ctx context.Context) error {
+	for ctx.Err() == nil {
+		pid, running := l.Instance.Postmaster()
+		if !running {
+			l.noteDown()
+			sleep(ctx, min(l.LookEvery, 20*time.Millisecond))
+			continue
+		}
+		exited, forget, err := postgres.WatchExit(pid)
+		if err != nil {
+			continue // it ended between the two calls
+		}
+		l.noteUp(pid)
+		select {
+		case <-exited:
+		case <-ctx.Done():
+		}
+		forget()
+	}
+	return ctx.Err()
+}
+
+func (l *Local) noteUp(pid int) {
+	gated := l.Gated(pid)
+	l.Board.Note(func(s *board.Sight) {
+		s.Known, s.PID, s.SeenPID, s.LookAt, s.Hung, s.Gated = true, pid, wire.Now(), 0, false, gated
+		s.Look = postgres.Look{}
+	})
+	l.Kick()
+}
+
+func (l *Local) noteDown() {
+	control, err := l.Instance.Control()
+	broken := l.Unfinished()
+	if err != nil {
+		control = postgres.Control{} // unreadable is treated as crashed
+	}
+	if s := l.Board.Read(); s.Known && s.PID == 0 && s.Control == control && s.Broken == broken {
+		return
+	}
+	l.Board.Note(func(s *board.Sight) {
+		s.Known, s.PID, s.LookAt, s.Hung, s.Gated, s.Broken = true, 0, 0, false, false, broken
+		s.Look, s.Waiting, s.Diverged = postgres.Look{}, 0, false
+		s.Control = control
+	})
+}
+
+// LookAround asks PostgreSQL for its state over one warm connection, with one
+// statement each interval.
+func (l *Local) LookAround(ctx context.Context) error {
+	var session *postgres.Session
+	var of int // postmaster that the session belongs to
+	drop := func() {
+		if session != nil {
+			session.Close()
+			session = nil
+		}
+	}
+	defer drop()
+	for ctx.Err() == nil {
+		s := l.Board.Read()
+		if s.PID != of {
+			drop()
+			of = s.PID
+		}
+		if s.PID != 0 && !l.look(ctx, &session, s.PID) {
+			drop()
+		}
+		l.checkSettings()
+		pause := l.LookEvery
+		if s.PID != 0 && s.LookAt == 0 {
+			pause = 10 * time.Millisecond // starting: clients are waiting
+		}
+		select {
+		case <-l.kick:
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err()
+}
+
+func (l *Local) look(ctx context.Context, session **postgres.Session, pid int) bool {
+	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
+	defer cancel()
+	if *session == nil {
+		fresh, err := l.Instance.Connect(ctx)
+		if err != nil {
+			return false
+		}
+		*session = fresh
+	}
+	seen, err := (*session).Look(ctx, string(l.Peer))
+	if err != nil {
+		return false
+	}
+	l.Board.Note(func(s *board.Sight) {
+		if s.PID != pid {
+			return // of a postmaster that has gone meanwhile
+		}
+		now := wire.Now()
+		s.Waiting = waitingSince(*s, seen, now)
+		if s.Waiting > 0 {
+			s.WorstWait = max(s.WorstWait, now-s.Waiting)
+		}
+		s.Look, s.LookAt = seen, now
+		if !seen.InRecovery || seen.Receiver.Status == "streaming" {
+			s.Diverged = false
+		}
+	})
+	return true
+}
+
+// waitingSince is the commit stall's own clock: it runs while commits wait and
+// the standby's flushed position stands still, or while the gate is closed and no
+// standby streams.
+func waitingSince(s board.Sight, seen postgres.Look, now time.Duration) time.Duration {
+	stuck := seen.SyncWaiters > 0 && (seen.Peer == nil || s.Look.Peer == nil || seen.Peer.Flush <= s.Look.Peer.Flush)
+	if s.Gated && !seen.InRecovery && (seen.Peer == nil || seen.Peer.State != "streaming") {
+		stuck = true
+	}
+	switch {
+	case !stuck:
+		return 0
+	case s.Waiting > 0:
+		return s.Waiting
+	}
+	return now
+}
+
+func (l *Local) checkSettings() {
+	s := l.Board.Read()
+	fits, err := l.Fits(s)
+	if err != nil || fits != s.SettingsWrong {
+		return
+	}
+	l.Board.Note(func(s *board.Sight) { s.SettingsWrong = !fits })
+}
+
+// KnockAround proves with fresh connections that the postmaster still answers: a
+// connection that was opened earlier would not notice a frozen one.
+func (l *Local) KnockAround(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if pid := l.Board.Read().PID; pid != 0 {
+			hung := l.knock(ctx)
+			if s := l.Board.Read(); s.PID == pid && s.Hung != hung && ctx.Err() == nil {
+				l.Board.Note(func(s *board.Sight) { s.Hung = hung && s.PID == pid })
+			}
+		}
+		sleep(ctx, l.KnockEvery)
+	}
+	return ctx.Err()
+}
+
+func (l *Local) knock(ctx context.Context) (hung bool) {
+	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
+	defer cancel()
+	err := l.Instance.Knock(ctx)
+	return err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,84 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/wire"
+)
+
+// Neighbour tries the other PostgreSQL's port while its supervisor is not heard:
+// a supervisor alone may be missing, and then nothing shall be changed.
+type Neighbour struct {
+	Board   *board.Board
+	Addr    string
+	Every   time.Duration // between two tries, and the age at which the peer counts as late
+	Timeout time.Duration // of one try
+
+	kick chan struct{}
+}
+
+// NewNeighbour fills in what needs no choice.
+func NewNeighbour(n Neighbour) *Neighbour {
+	n.kick = make(chan struct{}, 1)
+	return &n
+}
+
+// Kick asks for a try now: the peer's connection has changed.
+func (n *Neighbour) Kick() {
+	select {
+	case n.kick <- struct{}{}:
+	default:
+	}
+}
+
+// TryPort tries whenever the peer is late or gone, and forgets the outcome when
+// it is heard again.
+func (n *Neighbour) TryPort(ctx context.Context) error {
+	for ctx.Err() == nil {
+		s := n.Board.Read()
+		late := wire.Now()-max(s.Heard, s.Started) > 2*n.Every
+		gone := s.Link.Refused && !s.Link.Connected
+		switch {
+		case late || gone:
+			found := n.try(ctx)
+			n.note(found)
+			if found != board.PortRefused || s.Port == board.PortRefused {
+				sleep(ctx, n.Every/4)
+			}
+		case s.Port != board.PortUnknown:
+			n.note(board.PortUnknown)
+		default:
+			select {
+			case <-n.kick:
+			case <-time.After(n.Every / 2):
+			case <-ctx.Done():
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+func (n *Neighbour) note(found board.Port) {
+	if n.Board.Read().Port == found {
+		return
+	}
+	n.Board.Note(func(s *board.Sight) { s.Port, s.PortSince = found, wire.Now() })
+}
+
+func (n *Neighbour) try(ctx context.Context) board.Port {
+	ctx, cancel := context.WithTimeout(ctx, n.Timeout)
+	defer cancel()
+	err := postgres.Answers(ctx, n.Addr)
+	switch {
+	case err == nil:
+		return board.PortAnswers
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
+		return board.PortRefused
+	}
+	return board.PortSilent
+}

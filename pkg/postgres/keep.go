@@ -1,0 +1,134 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mcctl/pkg/durable"
+)
+
+// ErrUnfinished tells that a rewind or a copy into the data directory was cut off
+// in the middle. The directory must not be started, however healthy it looks:
+// its blocks are a mixture of two histories. Copy it anew with BaseBackup.
+var ErrUnfinished = errors.New("the data directory was left half rewritten; rebuild it")
+
+// finished marks a keep directory whose rewind or copy has succeeded.
+const finished = ".finished"
+
+// keep saves this server's own files (see ownFiles) to dir before a program
+// writes the source's over them. Once dir exists it is complete.
+func (in *Instance) keep(dir string) error {
+	part := dir + ".part"
+	if err := os.RemoveAll(part); err != nil {
+		return fmt.Errorf("keep own files: %w", err)
+	}
+	if err := os.MkdirAll(part, 0o700); err != nil {
+		return fmt.Errorf("keep own files: %w", err)
+	}
+	names, err := in.ownFiles()
+	if err != nil {
+		return fmt.Errorf("keep own files: %w", err)
+	}
+	for _, name := range names {
+		if err := copyDurably(filepath.Join(in.Data, name), filepath.Join(part, name)); err != nil {
+			return fmt.Errorf("keep own files: %w", err)
+		}
+	}
+	if err := in.keepWALLink(part); err != nil {
+		return fmt.Errorf("keep own files: %w", err)
+	}
+	if err := renameDurably(part, dir); err != nil {
+		return fmt.Errorf("keep own files: %w", err)
+	}
+	return nil
+}
+
+// RestoreKept brings back what Rewind or BaseBackupInPlace saved in dir. Run
+// it at every start of the supervisor, before PostgreSQL: it does nothing when
+// there is nothing to do, and may itself be cut off anywhere. ErrUnfinished means
+// that the files are back but PostgreSQL must not be started; that stays so until
+// DropKept.
+func (in *Instance) RestoreKept(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("restore own files: %w", err)
+	}
+	for _, e := range entries {
+		if isMark(e.Name()) {
+			continue
+		}
+		if err := copyDurably(filepath.Join(dir, e.Name()), filepath.Join(in.Data, e.Name())); err != nil {
+			return fmt.Errorf("restore own files: %w", err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, finished)); err != nil {
+		return fmt.Errorf("restore own files from %s: %w", dir, ErrUnfinished)
+	}
+	return in.DropKept(dir)
+}
+
+// DropKept forgets what is saved in dir: after Swap has put a whole copy in place
+// of an unfinished one.
+func (in *Instance) DropKept(dir string) error {
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	// Renamed first: a half emptied directory must not be taken for a saved one.
+	part := dir + ".part"
+	if err := os.RemoveAll(part); err != nil {
+		return fmt.Errorf("drop kept files: %w", err)
+	}
+	if err := renameDurably(dir, part); err != nil {
+		return fmt.Errorf("drop kept files: %w", err)
+	}
+	if err := os.RemoveAll(part); err != nil {
+		return fmt.Errorf("drop kept files: %w", err)
+	}
+	return nil
+}
+
+// ownFiles are the top-level entries of the data directory that belong to this
+// server and not to the cluster's content: configuration, included files and
+// their directories, certificates. pg_rewind copies or removes them all, so that
+// they end up as in the source.
+func (in *Instance) ownFiles() ([]string, error) {
+	entries, err := os.ReadDir(in.Data)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Type()&^(fs.ModeDir|fs.ModeSymlink) == 0 && !ofCluster(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// ofCluster tells the names that PostgreSQL itself gives ("Database File Layout"
+// in the manual, 13 to 18), and logs, which may be large.
+func ofCluster(name string) bool {
+	if name == "pg_hba.conf" || name == "pg_ident.conf" {
+		return false
+	}
+	return strings.HasPrefix(name, "pg_") || strings.HasPrefix(name, "postmaster.") ||
+		strings.HasPrefix(name, "backup_") || strings.HasPrefix(name, "tablespace_map") ||
+		strings.HasSuffix(name, ".signal") || strings.HasSuffix(name, ".tmp") ||
+		slices.Contains([]string{"base", "global", "PG_VERSION", "current_logfiles", "log", "promote", "logical_slot_sync"}, name)
+}
+
+// markFinished notes that the data directory is whole again.
+func markFinished(dir string) error {
+	return durable.WriteFile(filepath.Join(dir, finished), nil, 0o600)
+}

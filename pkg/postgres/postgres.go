@@ -1,0 +1,89 @@
+// Package postgres is one local PostgreSQL server (13 to 18): start, stop,
+// promote, look at it, rewind it, copy it anew. One verb, one file. Every call is
+// idempotent, takes the caller's deadline where it can wait, and says on failure
+// what state it leaves.
+//
+// It knows nothing of the pair and decides nothing: it never asks whether a
+// promotion or a rewind is a good idea. It does not edit configuration files
+// either. Called by observe (what only reads) and act (the rest).
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// Instance is one PostgreSQL on this host. The exported fields are set once,
+// before the first call; an Instance may be used from several goroutines.
+type Instance struct {
+	Data       string // data directory
+	Bin        string // directory of PostgreSQL's programs
+	ConfigFile string // postgresql.conf when it lives outside Data, else empty
+	LogFile    string // gets what the postmaster prints before its own logging starts
+	Socket     string // directory of the unix socket
+	Port       int
+	User       string // whom the supervisor connects as
+	Database   string
+	Passfile   string // empty: none is read
+
+	mu    sync.Mutex
+	child *child // the postmaster this process started last, if any
+}
+
+// Version is the major version of the data directory. It is an error when Bin
+// holds programs of another major: a start would fail, and pg_rewind and
+// pg_basebackup must match the server (their reference pages, 13 to 18).
+func (in *Instance) Version(ctx context.Context) (major int, err error) {
+	major, err = in.dataVersion()
+	if err != nil {
+		return 0, err
+	}
+	out, err := exec.CommandContext(ctx, in.program("postgres"), "--version").Output()
+	if err != nil {
+		return 0, fmt.Errorf("ask %s for its version: %w", in.program("postgres"), err)
+	}
+	if programs := parseVersion(string(out)); programs != major {
+		return 0, fmt.Errorf("data directory %s is of PostgreSQL %d, but the programs in %s are of %d; point to the programs of %d", in.Data, major, in.Bin, programs, major)
+	}
+	return major, nil
+}
+
+func (in *Instance) dataVersion() (int, error) {
+	b, err := os.ReadFile(filepath.Join(in.Data, "PG_VERSION"))
+	if err != nil {
+		return 0, fmt.Errorf("read version of data directory: %w", err)
+	}
+	major, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0, fmt.Errorf("read version of data directory %s: %w", in.Data, err)
+	}
+	return major, nil
+}
+
+// parseVersion takes the major out of "postgres (PostgreSQL) 15.20 (Debian …)",
+// "… 18beta1" and the like; 0 when there is none.
+func parseVersion(s string) int {
+	_, rest, _ := strings.Cut(s, "(PostgreSQL) ")
+	end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 0 {
+		end = len(rest)
+	}
+	major, err := strconv.Atoi(rest[:end])
+	if err != nil {
+		return 0
+	}
+	return major
+}
+
+func (in *Instance) program(name string) string { return filepath.Join(in.Bin, name) }
+
+// SocketPath is the unix socket of the server, as Answers takes it.
+func (in *Instance) SocketPath() string {
+	return filepath.Join(in.Socket, ".s.PGSQL."+strconv.Itoa(in.Port))
+}

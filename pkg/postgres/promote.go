@@ -1,0 +1,42 @@
+package postgres
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"mcctl/pkg/durable"
+)
+
+// AskPromotion asks a standby to become primary, as pg_ctl promote does: the file
+// "promote" and SIGUSR1 to the postmaster (src/bin/pg_ctl/pg_ctl.c, 13 to 18). No
+// SQL is needed, so it works while no connection can be had. It returns at once;
+// ask again every 10 ms until the server is out of recovery, because a single
+// request may be noticed only after wal_retrieve_retry_interval. Asking a primary
+// is harmless: the next start removes the file.
+func (in *Instance) AskPromotion(pid int) error {
+	if !in.owns(pid) {
+		return fmt.Errorf("promote PostgreSQL: process %d is not its postmaster", pid)
+	}
+	// Not durable: the request concerns this run of the server only.
+	if err := os.WriteFile(filepath.Join(in.Data, "promote"), nil, 0o600); err != nil {
+		return fmt.Errorf("promote PostgreSQL: %w", err)
+	}
+	if err := in.signal(pid, syscall.SIGUSR1); err != nil {
+		return fmt.Errorf("promote PostgreSQL: %w", err)
+	}
+	return nil
+}
+
+// MarkStandby makes the next start a standby: the file standby.signal, durably.
+func (in *Instance) MarkStandby() error {
+	return durable.WriteFile(in.standbySignal(), nil, 0o600)
+}
+
+// ClearStandby makes the next start a primary. Promotion removes the file by itself.
+func (in *Instance) ClearStandby() error {
+	return durable.Remove(in.standbySignal())
+}
+
+func (in *Instance) standbySignal() string { return filepath.Join(in.Data, "standby.signal") }

@@ -1,0 +1,129 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// readyPoll is how often postmaster.pid is read while a server starts. Reading it
+// rather than knocking leaves no "the database system is starting up" in the log.
+const readyPoll = 5 * time.Millisecond
+
+// tailLines is how many last lines of a log or of a program's output an error carries.
+const tailLines = 8
+
+// WaitReady returns nil once the server accepts connections, on a standby
+// read-only ones. It fails when the postmaster exits (with the end of its log, or
+// ErrStillInUse), when the server refuses the supervisor for good (password,
+// role, database), or when ctx ends; then the server may still be starting.
+func (in *Instance) WaitReady(ctx context.Context) error {
+	pid, exited, stop, err := in.watchOwn()
+	if err != nil {
+		return fmt.Errorf("wait for PostgreSQL: %w", err)
+	}
+	defer stop()
+	tick := time.NewTicker(readyPoll)
+	defer tick.Stop()
+	var last error
+	for {
+		if in.statusOf(pid) == "ready" {
+			if last = in.Knock(ctx); last == nil {
+				return nil
+			}
+			if hopeless(last) {
+				return fmt.Errorf("wait for PostgreSQL: %w", last)
+			}
+		}
+		select {
+		case <-exited:
+			return in.startFailure()
+		case <-ctx.Done():
+			return fmt.Errorf("wait for PostgreSQL: %w", errors.Join(context.Cause(ctx), last))
+		case <-tick.C:
+		}
+	}
+}
+
+// watchOwn watches the postmaster this process started, else the running one.
+func (in *Instance) watchOwn() (pid int, exited <-chan struct{}, stop func(), err error) {
+	in.mu.Lock()
+	c := in.child
+	_, running := in.runningChild()
+	in.mu.Unlock()
+	pid, other := in.Postmaster()
+	switch {
+	case c != nil && (running || !other):
+		return c.pid, c.exited, func() {}, nil
+	case other:
+		exited, stop, err = WatchExit(pid)
+		return pid, exited, stop, err
+	}
+	return 0, nil, nil, errors.New("it is not running; start it first")
+}
+
+// statusOf is the last line of postmaster.pid, empty while another pid stands there.
+func (in *Instance) statusOf(pid int) string {
+	lock, err := readLockFile(filepath.Join(in.Data, "postmaster.pid"))
+	if err != nil || lock.pid != pid {
+		return ""
+	}
+	return lock.status
+}
+
+// hopeless tells an answer that will not change by waiting: invalid authorization
+// (class 28) or no such database (3D), appendix A of the PostgreSQL manual.
+func hopeless(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "28") || strings.HasPrefix(pg.Code, "3D"))
+}
+
+// startFailure says why the postmaster that was waited for exited.
+func (in *Instance) startFailure() error {
+	in.mu.Lock()
+	from := int64(0)
+	if in.child != nil {
+		from = in.child.logFrom
+	}
+	in.mu.Unlock()
+	tail := logTail(in.LogFile, from)
+	// Start looks before it launches, so this text (sysv_shmem.c, 13 to 18) only
+	// shows after a race; in another language the caller gets the plain error.
+	if strings.Contains(tail, "pre-existing shared memory block") {
+		return fmt.Errorf("wait for PostgreSQL: %w", ErrStillInUse)
+	}
+	return fmt.Errorf("wait for PostgreSQL: it exited; the end of %s says:\n%s", in.LogFile, tail)
+}
+
+// logTail is the last lines of a log behind the offset from, 16 KiB at most.
+func logTail(path string, from int64) string {
+	const most = 16 << 10
+	f, err := os.Open(path)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size()-from > most {
+		from = info.Size() - most
+	}
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		return err.Error()
+	}
+	b, err := io.ReadAll(io.LimitReader(f, most))
+	if err != nil {
+		return err.Error()
+	}
+	return lastLines(string(b))
+}
+
+func lastLines(s string) string {
+	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-tailLines):], "\n")
+}

@@ -1,0 +1,52 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// replayPoll is how often a pause is asked for again.
+const replayPoll = 5 * time.Millisecond
+
+// PauseReplay stops applying WAL on a standby and returns when that is so; WAL is
+// still received and flushed. When ctx ends first, the pause may still come.
+//
+// Before 14 the server only tells that a pause was asked for
+// (pg_get_wal_replay_pause_state is new in 14). A record that was being applied at
+// that moment may still finish, but none that is written after the call returned.
+func (s *Session) PauseReplay(ctx context.Context) error {
+	if _, err := s.conn.Exec(ctx, "select pg_wal_replay_pause()"); err != nil {
+		return fmt.Errorf("pause replay: %w", err)
+	}
+	query := "select pg_get_wal_replay_pause_state() = 'paused'"
+	if s.major < 14 {
+		query = "select pg_is_wal_replay_paused()"
+	}
+	tick := time.NewTicker(replayPoll)
+	defer tick.Stop()
+	for {
+		var paused bool
+		if err := s.conn.QueryRow(ctx, query).Scan(&paused); err != nil {
+			return fmt.Errorf("pause replay: %w", err)
+		}
+		if paused {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("pause replay: %w", context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+}
+
+// ResumeReplay lets a standby apply WAL again. Nothing paused is fine, and so is
+// a server that is a primary by now.
+func (s *Session) ResumeReplay(ctx context.Context) error {
+	_, err := s.conn.Exec(ctx, "select pg_wal_replay_resume()")
+	if err != nil && !hasCode(err, "55000") { // recovery is not in progress
+		return fmt.Errorf("resume replay: %w", err)
+	}
+	return nil
+}

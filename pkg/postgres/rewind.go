@@ -1,0 +1,148 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"mcctl/pkg/pair"
+)
+
+// RewindOptions says where to keep what pg_rewind would overwrite.
+type RewindOptions struct {
+	// KeepDir holds this server's own files meanwhile; outside the data directory.
+	// See RestoreKept.
+	KeepDir  string
+	Progress func(line string) // pg_rewind's own lines; may be nil
+}
+
+// ErrSourceNotReady tells that the source is no primary on a newer timeline, by
+// its pg_control: promote it, or write a checkpoint on it, and try again.
+var ErrSourceNotReady = errors.New("the source is not a checkpointed primary on a newer timeline")
+
+// Rewind turns the stopped server, which was primary, back to where the source's
+// history left its own and on to the source's present state. Its own
+// configuration files stay as they are. The caller then marks it a standby and
+// starts it.
+//
+// It is tried dry first: an error from the checks or from that leaves the data as
+// it was (a crashed server may have been recovered, in single-user mode). Only
+// ErrUnfinished means that pg_rewind failed while writing; then nothing but
+// BaseBackup helps, as the reference page of pg_rewind says (13 to 18).
+func (in *Instance) Rewind(ctx context.Context, source Source, opt RewindOptions) error {
+	if err := in.rewindable(ctx, source, opt); err != nil {
+		return fmt.Errorf("rewind: %w", err)
+	}
+	major, err := in.Version(ctx)
+	if err != nil {
+		return fmt.Errorf("rewind: %w", err)
+	}
+	if err := in.recoverAlone(ctx); err != nil {
+		return fmt.Errorf("rewind: %w", err)
+	}
+	args := in.rewindArguments(source, major)
+	if err := in.run(ctx, source.Passfile, nil, "pg_rewind", append(args, "--dry-run")...); err != nil {
+		return fmt.Errorf("rewind: %w", err)
+	}
+	if err := in.keep(opt.KeepDir); err != nil {
+		return fmt.Errorf("rewind: %w", err)
+	}
+	if err := in.run(ctx, source.Passfile, opt.Progress, "pg_rewind", append(args, "--progress")...); err != nil {
+		return errors.Join(fmt.Errorf("rewind: %w", err), in.RestoreKept(opt.KeepDir))
+	}
+	if err := in.finishKept(opt.KeepDir); err != nil {
+		return fmt.Errorf("rewind: %w", err)
+	}
+	return nil
+}
+
+// rewindable checks what pg_rewind does not, or only after it has begun.
+func (in *Instance) rewindable(ctx context.Context, source Source, opt RewindOptions) error {
+	if opt.KeepDir == "" {
+		return errors.New("no directory to keep the own files in")
+	}
+	if _, running := in.Postmaster(); running {
+		return errors.New("the server is running; stop it first")
+	}
+	if err := in.RestoreKept(opt.KeepDir); err != nil {
+		return err
+	}
+	own, err := in.Control()
+	if err != nil {
+		return err
+	}
+	if !own.WALLogHints && !own.Checksums {
+		return errors.New("the server has neither wal_log_hints nor checksums; set wal_log_hints = on for the next time and rebuild now")
+	}
+	return source.leads(ctx, own)
+}
+
+// leads checks that the source is a primary of the same cluster on a newer
+// timeline. On the same timeline pg_rewind would say that there is nothing to do,
+// and before the new primary's first checkpoint its pg_control still has the old one.
+func (s Source) leads(ctx context.Context, own Control) error {
+	conn, err := s.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer (&Session{conn: conn}).Close()
+	var (
+		system, timeline int64
+		inRecovery       bool
+	)
+	err = conn.QueryRow(ctx, `
+select (select system_identifier from pg_control_system()),
+  (select timeline_id from pg_control_checkpoint())::bigint, pg_is_in_recovery()`).
+		Scan(&system, &timeline, &inRecovery)
+	newest := max(own.Timeline, own.MinRecoveryTimeline)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look at the source: %w", err)
+	case uint64(system) != own.SystemID:
+		return fmt.Errorf("the source is another cluster: its system identifier is %d, ours %d", system, own.SystemID)
+	case inRecovery || pair.Timeline(timeline) <= newest:
+		return fmt.Errorf("source in recovery %t on timeline %d, we on %d: %w", inRecovery, timeline, newest, ErrSourceNotReady)
+	}
+	return nil
+}
+
+// recoverAlone lets a crashed server replay its own WAL, because pg_rewind wants
+// one that was shut down. pg_rewind could do that itself, but not before a dry
+// run, not with a config_file elsewhere before 15, and without syncing.
+func (in *Instance) recoverAlone(ctx context.Context) error {
+	c, err := in.Control()
+	if err != nil {
+		return err
+	}
+	if c.State == ShutDown || c.State == ShutDownInRecovery {
+		return nil
+	}
+	if err := in.clearLock(); err != nil {
+		return err
+	}
+	// "standby mode is not supported by single-user servers" (xlog.c, 13 to 18).
+	if err := in.ClearStandby(); err != nil {
+		return err
+	}
+	args := append([]string{"--single"}, in.arguments(StartOptions{})...)
+	if err := in.run(ctx, "", nil, "postgres", append(args, "template1")...); err != nil {
+		return fmt.Errorf("recover the crashed server: %w", err)
+	}
+	return nil
+}
+
+func (in *Instance) rewindArguments(source Source, major int) []string {
+	args := []string{"--target-pgdata=" + in.Data, "--source-server=" + source.Conninfo(), "--no-ensure-shutdown"}
+	if in.ConfigFile != "" && major >= 15 { // new in 15
+		args = append(args, "--config-file="+in.ConfigFile)
+	}
+	return args
+}
+
+// finishKept brings the own files back after the program has succeeded.
+func (in *Instance) finishKept(dir string) error {
+	if err := markFinished(dir); err != nil {
+		return err
+	}
+	return in.RestoreKept(dir)
+}

@@ -1,0 +1,80 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// slot is a row of pg_replication_slots.
+type slot struct {
+	physical, active bool
+	useful           bool // holds WAL back and has lost none of it
+}
+
+// EnsureSlot makes sure that there is a physical replication slot which reserves
+// WAL from now on (from the last checkpoint's redo on). One that has lost WAL or
+// never reserved any is made anew, unless it is in use. A logical slot of the
+// same name is an error, and nothing is changed.
+func (s *Session) EnsureSlot(ctx context.Context, name string) error {
+	have, err := s.slot(ctx, name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("ensure slot %s: %w", name, err)
+	case have != nil && !have.physical:
+		return fmt.Errorf("ensure slot %s: there is a logical slot of that name; drop it or configure another name", name)
+	case have != nil && (have.useful || have.active):
+		return nil
+	case have != nil:
+		if err := s.DropSlot(ctx, name); err != nil {
+			return fmt.Errorf("ensure slot %s: %w", name, err)
+		}
+	}
+	_, err = s.conn.Exec(ctx, "select pg_create_physical_replication_slot($1, true)", name)
+	if err != nil && !hasCode(err, "42710") { // duplicate_object: somebody was quicker
+		return fmt.Errorf("ensure slot %s: %w", name, err)
+	}
+	return nil
+}
+
+// DropSlot drops the slot. A missing one is fine, one in use is an error.
+func (s *Session) DropSlot(ctx context.Context, name string) error {
+	_, err := s.conn.Exec(ctx, "select pg_drop_replication_slot($1)", name)
+	if err != nil && !hasCode(err, "42704") { // undefined_object
+		return fmt.Errorf("drop slot %s: %w", name, err)
+	}
+	return nil
+}
+
+func (s *Session) slot(ctx context.Context, name string) (*slot, error) {
+	var have slot
+	err := s.conn.QueryRow(ctx, `
+select slot_type = 'physical', active, restart_lsn is not null and coalesce(wal_status, '') <> 'lost'
+from pg_replication_slots where slot_name = $1`, name).Scan(&have.physical, &have.active, &have.useful)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &have, nil
+}
+
+// hasCode tells PostgreSQL's SQLSTATE of an error.
+func hasCode(err error, code string) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == code
+}
+
+// TerminateSenders ends the walsenders that stream to the named standby, and
+// waits for nothing: a standby that is not told otherwise connects again.
+func (s *Session) TerminateSenders(ctx context.Context, name string) error {
+	_, err := s.conn.Exec(ctx, "select pg_terminate_backend(pid) from pg_stat_replication where application_name = $1", name)
+	if err != nil {
+		return fmt.Errorf("terminate walsenders of %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package record
+
+import (
+	"errors"
+	"testing"
+
+	"mcctl/pkg/pair"
+)
+
+var (
+	servers     = []pair.Server{"server1", "server2"}
+	transitions = []Transition{Detach, Attach, Failover, HandOver, Force, "T9 nonsense"}
+)
+
+// everyChange calls f with all records of two terms and all changes from them.
+func everyChange(f func(Record, Change)) {
+	for term := range pair.Term(2) {
+		for _, primary := range servers {
+			for _, mode := range []pair.Mode{pair.Paired, pair.Alone} {
+				r := Record{Pair: "p", Term: term + 1, Primary: primary, Mode: mode, Revision: 5}
+				for _, t := range transitions {
+					for _, by := range servers {
+						for _, to := range servers {
+							for from := Revision(4); from <= 6; from++ {
+								f(r, Change{t, by, to, from})
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestEveryChange(t *testing.T) {
+	everyChange(func(r Record, c Change) {
+		next, err := r.Apply(c)
+		if err != nil {
+			if next != r {
+				t.Errorf("%v refused, yet the record changed to %s", c, next)
+			}
+			if (c.From != r.Revision) != errors.Is(err, ErrConflict) {
+				t.Errorf("%v on %s: conflict must be told for another revision and only then: %v", c, r, err)
+			}
+			return
+		}
+		if c.From != r.Revision || next.Revision != r.Revision+1 {
+			t.Errorf("%v on %s: revision %d", c, r, next.Revision)
+		}
+		if moved := next.Primary != r.Primary; next.Term < r.Term || moved && next.Term != r.Term+1 {
+			t.Errorf("%v on %s: term %d", c, r, next.Term)
+		}
+		if next.Primary != r.Primary && r.Mode != pair.Paired && !next.Forced {
+			t.Errorf("%v on %s: the reign passed although the other server may lack commits", c, r)
+		}
+		if next.Mode == pair.Paired && (c.Transition != Attach || c.By != r.Primary) {
+			t.Errorf("%v on %s: paired by somebody who cannot know", c, r)
+		}
+		if (c.Transition == Detach || c.Transition == Attach) && (next.Term != r.Term || next.Primary != r.Primary) {
+			t.Errorf("%v on %s changed the reign: %s", c, r, next)
+		}
+	})
+}
+
+func TestJudgePrefersAPrimaryThatIsHeard(t *testing.T) {
+	r := Record{Pair: "p", Term: 3, Primary: "server1", Mode: pair.Paired, Revision: 5}
+	takeOver := Change{Failover, "server2", "server2", 5}
+	for _, c := range []struct {
+		seen    Sight
+		allowed bool
+	}{
+		{Sight{}, true},
+		{Sight{PostgresDown: true}, true},
+		{Sight{PrimaryHeard: true}, false},
+		{Sight{PrimaryHeard: true, PostgresDown: true}, true},
+	} {
+		if _, err := r.Judge(takeOver, c.seen); (err == nil) != c.allowed {
+			t.Errorf("failover with %+v: %v, want allowed %v", c.seen, err, c.allowed)
+		}
+	}
+	if _, err := r.Judge(Change{HandOver, "server1", "server2", 5}, Sight{PrimaryHeard: true}); err != nil {
+		t.Errorf("the primary may always hand over: %v", err)
+	}
+}
+
+func TestALateChangeCannotUndoADetach(t *testing.T) {
+	r := First("p", "server1")
+	attach := Change{Attach, "server1", "server1", r.Revision} // its answer is lost, and it may still arrive
+	r, err := r.Apply(Change{Detach, "server1", "server1", r.Revision})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Apply(attach); !errors.Is(err, ErrConflict) {
+		t.Errorf("the late attach was applied: %v", err)
+	}
+}
+
+func TestFromCopies(t *testing.T) {
+	one := Record{Pair: "p", Term: 2, Primary: "server1", Mode: pair.Alone, Revision: 9}
+	stale := Record{Pair: "p", Term: 2, Primary: "server1", Mode: pair.Paired, Revision: 8}
+	next := Record{Pair: "p", Term: 3, Primary: "server2", Mode: pair.Alone, Revision: 10}
+	for _, c := range []struct {
+		name   string
+		copies map[pair.Server]Record
+		want   Record
+		ok     bool
+	}{
+		{"the primary's own copy, not the other's", map[pair.Server]Record{"server1": one, "server2": stale}, one, true},
+		{"a new second server", map[pair.Server]Record{"server1": one, "server2": {}}, one, true},
+		{"the newest term", map[pair.Server]Record{"server1": one, "server2": next}, next, true},
+		{"the newest term's primary has an old copy", map[pair.Server]Record{"server1": next, "server2": stale}, Record{}, false},
+		{"no copies", map[pair.Server]Record{"server1": {}, "server2": {}}, Record{}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := FromCopies(c.copies)
+			c.want.Revision++
+			if (err == nil) != c.ok || (c.ok && got != c.want) {
+				t.Errorf("FromCopies = %v, %v; want %v, ok %v", got, err, c.want, c.ok)
+			}
+		})
+	}
+}
+
+func TestNewerThan(t *testing.T) {
+	old, young := Record{Term: 1, Revision: 9}, Record{Term: 2, Revision: 3}
+	if old.NewerThan(young) || !young.NewerThan(old) || old.NewerThan(old) {
+		t.Error("the term orders first, the revision second")
+	}
+}

@@ -1,0 +1,244 @@
+package wire
+
+import (
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+)
+
+// Kinds of messages between supervisors. KindReport is shared with the witness.
+const (
+	// KindPauseReplay and KindResumeReplay serve the attach proof (T2, step 3).
+	KindPauseReplay  = "pause-replay"
+	KindResumeReplay = "resume-replay"
+	// KindRelease is a standby's goodbye: answered once the primary is alone.
+	KindRelease = "release"
+	// KindResting: the primary stops on purpose; nobody shall take over for it.
+	KindResting = "resting"
+	// KindHolds asks a standby whether it has flushed a position.
+	KindHolds = "holds"
+	// KindHistory asks the primary where its timelines forked.
+	KindHistory = "history"
+	// KindLearn hands over a record that the keeper has just confirmed.
+	KindLearn = "learn"
+	// KindFailover carries enable-failover and disable-failover to the other server.
+	KindFailover = "failover"
+)
+
+// Kinds that the command line sends to the supervisor on its own machine, over
+// the control socket. KindSwitch, KindJob, KindCancel, KindDetach and KindAttach
+// are passed on to the primary.
+const (
+	KindStatus  = "status"
+	KindExplain = "explain"
+	KindSwitch  = "switch"
+	KindJob     = "job"
+	KindCancel  = "cancel"
+	KindDetach  = "detach"
+	KindAttach  = "attach"
+	KindStop    = "stop"
+	KindPIDs    = "pids"
+)
+
+// What a report says of its server's PostgreSQL.
+const (
+	ReportStandby = "standby"
+	ReportOpen    = "open"
+	ReportGated   = "gated"
+	ReportDown    = "down"
+	ReportLeaving = "leaving"
+	ReportResting = "resting"
+	ReportBusy    = "busy"
+)
+
+// Report is what a supervisor tells the other with every heartbeat.
+type Report struct {
+	Server   pair.Server   `json:"server"`
+	Record   record.Record `json:"record"` // newest known
+	Copy     record.Record `json:"copy"`   // on this server's disk
+	Postgres string        `json:"postgres"`
+	Timeline pair.Timeline `json:"timeline,omitempty"`
+	// CheckpointTimeline is the timeline in the control file: pg_rewind reads it.
+	CheckpointTimeline pair.Timeline `json:"checkpoint_timeline,omitempty"`
+	// Insert is a primary's newest position; Received and Replayed a standby's.
+	Insert   pair.LSN `json:"insert,omitempty"`
+	Received pair.LSN `json:"received,omitempty"`
+	Replayed pair.LSN `json:"replayed,omitempty"`
+	Stream   string   `json:"stream,omitempty"`
+	Failover bool     `json:"failover"`
+	Rule     int      `json:"rule"`
+	Why      string   `json:"why"`
+	Doing    string   `json:"doing,omitempty"` // operation under way, with its progress
+	Version  string   `json:"version"`
+}
+
+// HoldsRequest asks for a position to be flushed on a standby.
+type HoldsRequest struct {
+	LSN pair.LSN `json:"lsn"`
+}
+
+// HoldsAnswer tells how far the standby has flushed.
+type HoldsAnswer struct {
+	Holds    bool     `json:"holds"`
+	Received pair.LSN `json:"received"`
+}
+
+// HistoryAnswer is where a primary's timelines forked, oldest first.
+type HistoryAnswer struct {
+	SystemID           uint64        `json:"system_id"`
+	Timeline           pair.Timeline `json:"timeline"`
+	CheckpointTimeline pair.Timeline `json:"checkpoint_timeline"`
+	Insert             pair.LSN      `json:"insert"` // newest position on Timeline
+	Forks              []Fork        `json:"forks"`
+}
+
+// Fork says that a timeline ended at LSN.
+type Fork struct {
+	Timeline pair.Timeline `json:"timeline"`
+	LSN      pair.LSN      `json:"lsn"`
+}
+
+// FailoverRequest turns automatic switch and detach on or off, on both servers
+// unless Local.
+type FailoverRequest struct {
+	On    bool `json:"on"`
+	Local bool `json:"local,omitempty"`
+}
+
+// FailoverAnswer tells how far the request got.
+type FailoverAnswer struct {
+	Both  bool   `json:"both"`
+	Other string `json:"other,omitempty"` // why the other server does not know yet
+}
+
+// SwitchRequest asks for a planned switch. Force takes the reign without the
+// other server's consent (T8): commits may be lost.
+type SwitchRequest struct {
+	Force bool `json:"force,omitempty"`
+}
+
+// Job is a long request with a life of its own: it goes on when the command that
+// asked for it is gone. Phases of a switch: checking, checkpoint, closing,
+// handing-over, promoting; then done, failed or given-up.
+type Job struct {
+	ID    string `json:"id"`
+	Kind  string `json:"kind"`
+	Phase string `json:"phase"`
+	// Final: nothing more will happen. Committed: past the point of no return.
+	Final     bool      `json:"final"`
+	Committed bool      `json:"committed"`
+	Error     string    `json:"error,omitempty"`
+	From      string    `json:"from,omitempty"`
+	To        string    `json:"to,omitempty"`
+	Term      uint64    `json:"term,omitempty"`
+	Steps     []JobStep `json:"steps,omitempty"`
+}
+
+// JobStep is a phase that was entered, in milliseconds since the job began.
+type JobStep struct {
+	Phase string  `json:"phase"`
+	AtMS  float64 `json:"at_ms"`
+}
+
+// JobRequest names a job; the empty ID is the newest.
+type JobRequest struct {
+	ID string `json:"id,omitempty"`
+}
+
+// StopRequest ends a supervisor. KeepPostgres is --mc-only; Both is -a.
+type StopRequest struct {
+	KeepPostgres bool `json:"keep_postgres,omitempty"`
+	Both         bool `json:"both,omitempty"`
+}
+
+// StopAnswer is given when PostgreSQL has stopped and the supervisor is about to end.
+type StopAnswer struct {
+	Notes []string `json:"notes,omitempty"`
+}
+
+// Done answers requests that have nothing else to tell; Note is a sentence for the operator.
+type Done struct {
+	Note string `json:"note,omitempty"`
+}
+
+// Status is what a supervisor knows of the pair.
+type Status struct {
+	Pair    string        `json:"pair"`
+	Local   pair.Server   `json:"local"`
+	Record  record.Record `json:"record"`
+	Healthy bool          `json:"healthy"` // paired, both servers well, failover enabled, arbiter reached
+	// Summary is one word as Mirroring Controller says it: switchable, switching,
+	// not-switchable, failover-disabled or unknown.
+	Summary  string         `json:"summary"`
+	NextStep string         `json:"next_step,omitempty"`
+	Failover bool           `json:"failover"`
+	Held     bool           `json:"attach_held"`
+	Servers  []ServerStatus `json:"servers"`
+	Arbiter  ArbiterStatus  `json:"arbiter"`
+	Job      *Job           `json:"job,omitempty"`
+	// SyncWaiters counts commits that wait for the standby right now.
+	SyncWaiters int `json:"sync_waiters"`
+	// WorstStallMS is the longest that commits were seen to wait since the start.
+	WorstStallMS float64 `json:"worst_stall_ms"`
+}
+
+// ServerStatus is one server as the answering supervisor sees it.
+type ServerStatus struct {
+	Server     pair.Server   `json:"server"`
+	Role       pair.Role     `json:"role"`
+	Supervisor string        `json:"supervisor"` // here, quiet, lost, refused
+	Postgres   string        `json:"postgres"`
+	Client     string        `json:"client"`
+	Timeline   pair.Timeline `json:"timeline,omitempty"`
+	LSN        pair.LSN      `json:"lsn"`
+	Replayed   pair.LSN      `json:"replayed"`
+	LagBytes   uint64        `json:"lag_bytes"`
+	SyncState  string        `json:"sync_state,omitempty"`
+	Rule       int           `json:"rule,omitempty"`
+	Why        string        `json:"why,omitempty"`
+	Doing      string        `json:"doing,omitempty"`
+	Version    string        `json:"version,omitempty"`
+}
+
+// ArbiterStatus is the record's keeper as the answering supervisor sees it.
+type ArbiterStatus struct {
+	Kind    string `json:"kind"`
+	Address string `json:"address,omitempty"`
+	Reached bool   `json:"reached"`
+	Error   string `json:"error,omitempty"`
+}
+
+// Explanation is the deciding rule with the facts, and why the rows above it
+// did not match.
+type Explanation struct {
+	Server pair.Server `json:"server"`
+	Rule   int         `json:"rule"`
+	Action string      `json:"action"`
+	Why    string      `json:"why"`
+	Doing  string      `json:"doing,omitempty"`
+	Facts  []Fact      `json:"facts"`
+	Above  []Missed    `json:"above"`
+}
+
+// Fact is one classified observation.
+type Fact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Missed is a rule that did not match, with the first fact in its way.
+type Missed struct {
+	Rule   int    `json:"rule"`
+	Action string `json:"action"`
+	Fact   string `json:"fact"`
+	Value  string `json:"value"`
+	Wants  string `json:"wants"`
+}
+
+// PIDs names the processes of one server, 0 where there is none.
+type PIDs struct {
+	Supervisor  int `json:"supervisor"`
+	Watch       int `json:"watch"`
+	Postmaster  int `json:"postmaster"`
+	WalReceiver int `json:"walreceiver"`
+	WalSender   int `json:"walsender"`
+}
