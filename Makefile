@@ -78,7 +78,7 @@ storm: build ## faults at random on a real pair until something breaks or time i
 
 .PHONY: docs
 docs: ## write the pages that are made from the code
-	$(GO) generate ./...
+	$(GO) test -count=1 ./pkg/decide -run TestDocs -update
 
 .PHONY: clean
 clean: ## remove what was built

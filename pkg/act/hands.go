@@ -15,7 +15,6 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
-	"mcctl/pkg/observe"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 )
@@ -95,10 +94,4 @@ func (h *Hands) until(ctx context.Context, what string, every time.Duration, met
 			return fmt.Errorf("wait until %s: %w", what, context.Cause(ctx))
 		}
 	}
-}
-
-// Files are the configuration files with the managed settings.
-func (h *Hands) files() (conf, auto string) {
-	f := observe.NewFiles(h.Config.Server.ConfigFile, h.Config.Server.DataDirectory)
-	return f.Conf, f.Auto
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
@@ -47,7 +48,7 @@ func (h *Hands) managesSlots() bool {
 // postmaster read them. The reload is asynchronous; who must know that it is in
 // force proves it (proveNames).
 func (h *Hands) writeSettings(w settings.Wanted) error {
-	confPath, autoPath := h.files()
+	confPath, autoPath := h.Config.Server.ConfigFile, filepath.Join(h.Config.Server.DataDirectory, "postgresql.auto.conf")
 	conf, err := os.ReadFile(confPath)
 	if err != nil {
 		return fmt.Errorf("read configuration: %w", err)

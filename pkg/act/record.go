@@ -29,12 +29,12 @@ func (h *Hands) change(ctx context.Context, t record.Transition, to pair.Server)
 	return record.Record{}, fmt.Errorf("change record: %w", err)
 }
 
-// save writes this server's own copy.
+// save writes this server's own copy. A newer one that is there already is as good.
 func (h *Hands) save(r record.Record) error {
-	if err := h.Store.SaveCopy(r); err != nil {
+	if err := h.Store.SaveCopy(r); err != nil && !errors.Is(err, record.ErrConflict) {
 		return err
 	}
-	h.Board.Note(func(s *board.Sight) { s.Copy = r })
+	h.Board.Note(func(s *board.Sight) { s.Copy = h.Store.OwnCopy() })
 	return nil
 }
 

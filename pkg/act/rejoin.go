@@ -37,13 +37,19 @@ func (h *Hands) Rejoin(ctx context.Context) error {
 	if err := h.StartStandby(ctx); err != nil {
 		return err
 	}
-	if err := h.until(ctx, "the new standby streams", 20*time.Millisecond, func(s board.Sight) bool {
+	bounded, cancel := context.WithTimeout(ctx, streamPatience)
+	defer cancel()
+	if err := h.until(bounded, "the new standby streams", 10*time.Millisecond, func(s board.Sight) bool {
 		return s.Look.Receiver.Status == "streaming"
 	}); err != nil {
 		return err
 	}
-	return h.Postgres.DropOld()
+	h.Background("delete the data that was replaced", func(context.Context) error { return h.Postgres.DropOld() })
+	return nil
 }
+
+// streamPatience is how long a server that came back may take until it streams.
+const streamPatience = 30 * time.Second
 
 // Recover ends what was cut off in the data directory: configuration files that a
 // rewind overwrote, a swap of directories. postgres.ErrUnfinished: it needs a copy.
@@ -126,6 +132,9 @@ func (h *Hands) rebuild(ctx context.Context, why string) error {
 		return err
 	}
 	if _, err := h.history(ctx); err != nil { // S4 again: the copy took its time
+		return err
+	}
+	if err := h.Postgres.DropOld(); err != nil { // of a rebuild whose copy never streamed
 		return err
 	}
 	if err := h.Postgres.Swap(); err != nil {

@@ -2,10 +2,12 @@ package act
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"sync"
 
 	"mcctl/pkg/durable"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
@@ -17,7 +19,8 @@ type Store struct {
 	Wishes string // wishes.json
 	Job    string // job.json
 
-	mu sync.Mutex
+	mu   sync.Mutex
+	last record.Record // what Copy holds
 }
 
 // NewStore names the files below the management directory.
@@ -32,15 +35,40 @@ type Wishes struct {
 	PeerResting bool `json:"peer_resting"`
 }
 
-// SaveCopy writes the own copy of the record.
+// SaveCopy writes the own copy of the record. A copy is never replaced by an older
+// one, nor a pledge (T2, step 6) by the record it was made from, whoever comes late:
+// that is record.ErrConflict, and the file stays.
 func (st *Store) SaveCopy(r record.Record) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return durable.WriteJSON(st.Copy, r, 0o600)
+	pledged := r.Term == st.last.Term && r.Revision == st.last.Revision && st.last.Mode == pair.Paired && r.Mode == pair.Alone
+	if st.last.NewerThan(r) || pledged {
+		return fmt.Errorf("save %s: the copy holds %s: %w", r, st.last, record.ErrConflict)
+	}
+	if r == st.last {
+		return nil
+	}
+	if err := durable.WriteJSON(st.Copy, r, 0o600); err != nil {
+		return err
+	}
+	st.last = r
+	return nil
 }
 
-// LoadCopy reads it; no file is no record.
-func (st *Store) LoadCopy() (r record.Record, err error) { return r, load(st.Copy, &r) }
+// LoadCopy reads it once, at the start; no file is no record.
+func (st *Store) LoadCopy() (record.Record, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	err := load(st.Copy, &st.last)
+	return st.last, err
+}
+
+// OwnCopy is the copy as it is on the disk.
+func (st *Store) OwnCopy() record.Record {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.last
+}
 
 // SaveWishes writes the operator's switches.
 func (st *Store) SaveWishes(w Wishes) error {
@@ -50,7 +78,10 @@ func (st *Store) SaveWishes(w Wishes) error {
 }
 
 // LoadWishes reads them; no file is no wish.
-func (st *Store) LoadWishes() (w Wishes, err error) { return w, load(st.Wishes, &w) }
+func (st *Store) LoadWishes() (w Wishes, err error) {
+	err = load(st.Wishes, &w)
+	return w, err
+}
 
 // SaveJob writes the newest job.
 func (st *Store) SaveJob(j wire.Job) error {
@@ -60,7 +91,10 @@ func (st *Store) SaveJob(j wire.Job) error {
 }
 
 // LoadJob reads it; no file is no job.
-func (st *Store) LoadJob() (j wire.Job, err error) { return j, load(st.Job, &j) }
+func (st *Store) LoadJob() (j wire.Job, err error) {
+	err = load(st.Job, &j)
+	return j, err
+}
 
 func load(path string, v any) error {
 	err := durable.ReadJSON(path, v)

@@ -126,10 +126,10 @@ func (a *Agent) force(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("force %s: %w", a.config.Me(), err)
 	}
-	if err := a.store.SaveCopy(r); err != nil {
+	a.board.Note(func(s *board.Sight) { s.Learn(r, true) })
+	if err := a.saveCopy(); err != nil {
 		return nil, err
 	}
-	a.board.Note(func(s *board.Sight) { s.Learn(r, true); s.Copy = r })
 	return wire.Job{
 		ID: fmt.Sprintf("force-%d", r.Term), Kind: "force", Phase: "done", Final: true, Committed: true,
 		To: string(a.config.Me()), Term: uint64(r.Term),

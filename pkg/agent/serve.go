@@ -58,15 +58,17 @@ func (a *Agent) Gone(from wire.Identity) {
 
 func (a *Agent) fromServer(kind string) request {
 	return map[string]request{
-		wire.KindReport:       a.hear,
-		wire.KindLearn:        a.learn,
-		wire.KindPauseReplay:  func(ctx context.Context, _ json.RawMessage) (any, error) { return nil, a.replay.pause(ctx, a.postgres) },
-		wire.KindResumeReplay: func(ctx context.Context, _ json.RawMessage) (any, error) { return nil, a.replay.resume(ctx, a.postgres) },
-		wire.KindRelease:      a.release,
-		wire.KindResting:      a.peerRests,
-		wire.KindHolds:        a.holds,
-		wire.KindHistory:      a.history,
-		wire.KindFailover:     a.setFailover,
+		wire.KindReport:      a.hear,
+		wire.KindLearn:       a.learn,
+		wire.KindPauseReplay: func(ctx context.Context, _ json.RawMessage) (any, error) { return nil, a.replay.pause(ctx, a.postgres) },
+		wire.KindResumeReplay: func(ctx context.Context, _ json.RawMessage) (any, error) {
+			return nil, a.replay.resume(ctx, a.postgres)
+		},
+		wire.KindRelease:  a.release,
+		wire.KindResting:  a.peerRests,
+		wire.KindHolds:    a.holds,
+		wire.KindHistory:  a.history,
+		wire.KindFailover: a.setFailover,
 	}[kind]
 }
 
@@ -84,8 +86,10 @@ func (a *Agent) hear(_ context.Context, body json.RawMessage) (any, error) {
 			s.PeerResting = false
 		}
 	})
-	if woken {
-		return nil, a.wish(func(w *wishes) { w.PeerResting = false })
+	if woken { // a report is answered without waiting for a disk
+		a.background("forget that the other server rests", func(context.Context) error {
+			return a.wish(func(w *wishes) { w.PeerResting = false })
+		})
 	}
 	return nil, nil
 }

@@ -2,12 +2,14 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"os"
 	"time"
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/observe"
+	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
 
@@ -35,14 +37,10 @@ func (a *Agent) saveCopy() error {
 	if !s.Record.NewerThan(s.Copy) {
 		return nil
 	}
-	if err := a.store.SaveCopy(s.Record); err != nil {
+	if err := a.store.SaveCopy(s.Record); err != nil && !errors.Is(err, record.ErrConflict) {
 		return err
 	}
-	a.board.Note(func(now *board.Sight) {
-		if s.Record.NewerThan(now.Copy) {
-			now.Copy = s.Record
-		}
-	})
+	a.board.Note(func(s *board.Sight) { s.Copy = a.store.OwnCopy() })
 	return nil
 }
 

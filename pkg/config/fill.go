@@ -63,12 +63,13 @@ func (s *source) fillMap(name string, tree map[string]toml.Primitive, v reflect.
 }
 
 func (s *source) fillValue(key string, value toml.Primitive, field reflect.Value) {
+	// The library leaves the map nil, without an error, when the value is no table.
 	_, isText := field.Addr().Interface().(encoding.TextUnmarshaler)
 	var tree map[string]toml.Primitive
 	kind := field.Kind()
 	if isText || kind != reflect.Struct && kind != reflect.Map {
 		s.fillLeaf(key, value, field)
-	} else if err := s.md.PrimitiveDecode(value, &tree); err != nil {
+	} else if err := s.md.PrimitiveDecode(value, &tree); err != nil || tree == nil {
 		s.complain(key, "must be a table, [%s], but is %s", key, s.kindOf(value))
 	} else if kind == reflect.Map {
 		s.fillMap(key, tree, field)

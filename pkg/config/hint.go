@@ -18,7 +18,7 @@ func unknownKey(key string, here, root reflect.Type) string {
 	if tables := tablesWith(key, "", root); len(tables) > 0 {
 		return fmt.Sprintf("is not a known key here; it belongs %s", strings.Join(tables, " or "))
 	}
-	nearest, least := "", 1+max(1, len(key)/3)
+	nearest, least := "", 1+max(2, len(key)/3)
 	for _, k := range known {
 		if d := distance(key, k); d < least {
 			nearest, least = k, d

@@ -71,7 +71,6 @@ const (
 
 func defaultPair() Pair {
 	return Pair{
-		Arbiter: ArbiterOf{},
 		Timings: defaultTimings(),
 		Policy: Policy{
 			Failover:                       true,

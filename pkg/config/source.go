@@ -81,9 +81,10 @@ func (s *source) err() error {
 
 func (s *source) has(key string) bool { return s.lines[key] != 0 }
 
-// complain says that the value of a key cannot be used: the first reason is enough.
+// complain says that the value of a key cannot be used: the first reason is enough,
+// and where a whole table cannot be used, so is that.
 func (s *source) complain(key, format string, args ...any) {
-	if !s.told[key] {
+	if !s.told[key] && !s.told[parent(key)] {
 		s.add(key, key+": "+fmt.Sprintf(format, args...))
 	}
 	s.told[key] = true

@@ -15,7 +15,7 @@ import (
 // How long each way of stopping may take before a harder one is tried.
 const (
 	askTimeout  = 90 * time.Second // mcctl stop
-	termTimeout = 10 * time.Second // SIGTERM to a daemon
+	termTimeout = 30 * time.Second // SIGTERM to a daemon
 	fastTimeout = 60 * time.Second // SIGINT to a postmaster
 	killTimeout = 10 * time.Second // SIGKILL to either
 )
@@ -56,10 +56,8 @@ func (l *Lab) stop(ctx context.Context) error {
 	ask, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	for _, s := range servers() {
-		if pids.Servers[s].Supervisor != 0 {
-			if l.mcctl(ask, "stop", "-a", "-M", l.Mcdir(s)) == nil {
-				break
-			}
+		if pids.Servers[s].Supervisor != 0 && l.mcctl(ask, "stop", "-a", "-M", l.Mcdir(s)) == nil {
+			break
 		}
 	}
 	if pids.Witness != 0 {
@@ -82,21 +80,20 @@ func (l *Lab) stop(ctx context.Context) error {
 // thaw wakes whatever somebody has frozen with SIGSTOP: it could not end.
 func (l *Lab) thaw() {
 	for _, p := range processes() {
-		_, ours := l.owner(p)
-		if ours {
+		if l.owns(p) {
 			_ = syscall.Kill(p.pid, syscall.SIGCONT)
 		}
 	}
 }
 
-// owner tells which server of the lab a process belongs to; "" for the witness.
-func (l *Lab) owner(p process) (pair.Server, bool) {
+// owns tells whether a process belongs to the lab.
+func (l *Lab) owns(p process) bool {
 	for _, s := range servers() {
-		if p.serves(l.Mcdir(s)) || p.workdir() == l.Data(s) {
-			return s, true
+		if p.serves(l.Mcdir(s)) != "" || p.workdir() == l.Data(s) {
+			return true
 		}
 	}
-	return "", p.serves(l.ArbiterDir())
+	return p.serves(l.ArbiterDir()) != ""
 }
 
 // endDaemons ends the watch before the supervisor, which it would start again.

@@ -16,6 +16,8 @@ import (
 type Pids struct {
 	Servers map[pair.Server]ServerPids `json:"servers"`
 	Witness int                        `json:"witness"`
+	// WitnessWatch starts the witness again if it dies.
+	WitnessWatch int `json:"witness_watch"`
 }
 
 // ServerPids are the processes of one server.
@@ -32,7 +34,7 @@ type ServerPids struct {
 func (l *Lab) Pids() Pids {
 	all := processes()
 	pids := Pids{Servers: map[pair.Server]ServerPids{}}
-	pids.Witness, _ = daemons(all, l.ArbiterDir())
+	pids.Witness, pids.WitnessWatch = daemons(all, l.ArbiterDir())
 	for _, s := range servers() {
 		pids.Servers[s] = l.serverPids(all, s)
 	}
@@ -71,26 +73,18 @@ func postmaster(all []process, data string) int {
 	return 0
 }
 
-// daemons finds the long-lived mcctl processes of a management directory, which
-// they have among their arguments. The watch is the supervisor's parent.
-func daemons(all []process, mcdir string) (supervisor, watch int) {
-	found := map[int]process{}
+// daemons finds the supervisor or witness of a management directory, and the
+// watch that starts it again if it dies.
+func daemons(all []process, mcdir string) (daemon, watch int) {
 	for _, p := range all {
-		if p.serves(mcdir) {
-			found[p.pid] = p
+		switch p.serves(mcdir) {
+		case "supervise", "arbitrate":
+			daemon = p.pid
+		case "watch-supervisor", "watch-arbiter":
+			watch = p.pid
 		}
 	}
-	for pid, p := range found {
-		if _, ok := found[p.parent]; ok {
-			return pid, p.parent
-		}
-		if slices.Contains(p.args, "watch") {
-			watch = pid
-		} else {
-			supervisor = pid
-		}
-	}
-	return supervisor, watch
+	return daemon, watch
 }
 
 // process is one line of ps.
@@ -136,12 +130,12 @@ func (p process) workdir() string {
 	return dir
 }
 
-// serves tells a daemon of the management directory from a command that somebody
-// is just running on it.
-func (p process) serves(mcdir string) bool {
-	if !strings.HasPrefix(filepath.Base(p.args[0]), "mcctl") || !slices.Contains(p.args, mcdir) {
-		return false
+// serves is the long-lived mcctl command that the process is for the management
+// directory; "" if it is something else, a short command for example.
+func (p process) serves(mcdir string) string {
+	long := []string{"supervise", "watch-supervisor", "arbitrate", "watch-arbiter"}
+	if len(p.args) < 2 || !slices.Contains(long, p.args[1]) || !slices.Contains(p.args[2:], mcdir) {
+		return ""
 	}
-	commands := []string{"start", "stop", "status", "switch", "attach", "detach", "rebuild", "events", "explain", "check", "config", "probe"}
-	return !slices.ContainsFunc(p.args[1:], func(arg string) bool { return slices.Contains(commands, arg) })
+	return p.args[1]
 }

@@ -20,7 +20,7 @@ func (l *Lab) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pairingTimeout)
 	defer cancel()
 	running := l.Pids()
-	if l.state.Arbiter == "witness" && running.Witness == 0 {
+	if l.state.Arbiter == "witness" && running.Witness == 0 && running.WitnessWatch == 0 {
 		l.say("starting the witness on %s", local(l.witnessPort()))
 		if err := l.mcctl(ctx, "arbiter", "start", "-M", l.ArbiterDir()); err != nil {
 			return err
@@ -30,8 +30,8 @@ func (l *Lab) start(ctx context.Context) error {
 		if err := l.makeSocketDir(s); err != nil {
 			return err
 		}
-		if running.Servers[s].Supervisor != 0 {
-			continue
+		if running.Servers[s].Supervisor != 0 || running.Servers[s].Watch != 0 {
+			continue // a watch alone is about to start its supervisor again
 		}
 		l.say("starting %s on %s", s, local(l.ClientPort(s)))
 		if err := l.mcctl(ctx, "start", "-M", l.Mcdir(s)); err != nil {

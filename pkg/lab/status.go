@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"slices"
 	"time"
 
 	"mcctl/pkg/pair"
@@ -26,9 +27,14 @@ type Status struct {
 const statusTimeout = 5 * time.Second
 
 // Status asks server1's supervisor how the pair is and, if it does not answer,
-// server2's. The error is that of the last one asked.
+// server2's. Where no supervisor runs, mcctl answers from a copy of the record that
+// may be old; such a server is asked last. The error is that of the last one asked.
 func (l *Lab) Status(ctx context.Context) (st Status, err error) {
-	for _, s := range servers() {
+	pids, order := l.Pids(), servers()
+	if pids.Servers[Server1].Supervisor == 0 && pids.Servers[Server2].Supervisor != 0 {
+		slices.Reverse(order)
+	}
+	for _, s := range order {
 		if st, err = l.statusOf(ctx, s); err == nil {
 			return st, nil
 		}

@@ -77,7 +77,7 @@ func goDownAndUp(t *testing.T, l *Lab, opt Options) {
 		t.Fatal(err)
 	}
 	p := l.Pids()
-	if p.Witness != 0 || p.Servers[Server1] != (ServerPids{}) || p.Servers[Server2] != (ServerPids{}) {
+	if p.Witness != 0 || p.WitnessWatch != 0 || p.Servers[Server1] != (ServerPids{}) || p.Servers[Server2] != (ServerPids{}) {
 		t.Errorf("left running: %+v", p)
 	}
 	l = up(t, opt)

@@ -115,14 +115,12 @@ func (l *Local) LookAround(ctx context.Context) error {
 			drop()
 			of = s.PID
 		}
+		pause := l.LookEvery
 		if s.PID != 0 && !l.look(ctx, &session, s.PID) {
 			drop()
+			pause = 10 * time.Millisecond // starting or changing its role: clients are waiting
 		}
 		l.checkSettings()
-		pause := l.LookEvery
-		if s.PID != 0 && s.LookAt == 0 {
-			pause = 10 * time.Millisecond // starting: clients are waiting
-		}
 		select {
 		case <-l.kick:
 		case <-time.After(pause):

@@ -119,7 +119,7 @@ func (in *Instance) ownFiles() ([]string, error) {
 // ofCluster tells the names that PostgreSQL itself gives ("Database File Layout"
 // in the manual, 13 to 18), and logs, which may be large.
 func ofCluster(name string) bool {
-	if name == "pg_hba.conf" || name == "pg_ident.conf" {
+	if strings.HasPrefix(name, "pg_hba") || strings.HasPrefix(name, "pg_ident") {
 		return false
 	}
 	return strings.HasPrefix(name, "pg_") || strings.HasPrefix(name, "postmaster.") ||

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sys/unix"
 )
 
 // bin is where the programs of the tests are; MCCTL_PGBIN chooses another major.
@@ -28,7 +29,7 @@ const templateVariable = "MCCTL_TEST_TEMPLATE"
 // TestMain makes one data directory; each server of a test is a copy of it.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		dir, err := os.MkdirTemp("/tmp", "mc")
+		dir, err := os.MkdirTemp(root(), "mc")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -44,6 +45,16 @@ func TestMain(m *testing.M) {
 		}
 		return m.Run()
 	}())
+}
+
+// root is where servers live: short enough for unix sockets and, if possible, in
+// memory, as a copy of a thousand small files takes 30 times as long on a disk.
+func root() string {
+	const memory = "/dev/shm"
+	if unix.Access(memory, unix.W_OK) == nil {
+		return memory
+	}
+	return "/tmp"
 }
 
 // limit bounds every wait of a test.
@@ -63,13 +74,13 @@ func ok(t *testing.T, err error) {
 	}
 }
 
-// newDir is a directory short enough for unix sockets.
+// newDir is a directory for one server and its socket.
 func newDir(t *testing.T) string {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		t.Fatal("PostgreSQL refuses to run as root: run the tests with make test")
 	}
-	dir, err := os.MkdirTemp("/tmp", "mc")
+	dir, err := os.MkdirTemp(root(), "mc")
 	ok(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir

@@ -116,8 +116,14 @@ func (r *rawLook) look() (Look, error) {
 		to   *pair.LSN
 		text string
 	}{
-		{&r.Insert, r.insert}, {&r.Flush, r.flush}, {&r.Received, r.received}, {&r.Replayed, r.replayed},
-		{&r.peer.Sent, r.sent}, {&r.peer.Write, r.write}, {&r.peer.Flush, r.flushedThere}, {&r.peer.Replay, r.appliedT},
+		{&r.Insert, r.insert},
+		{&r.Flush, r.flush},
+		{&r.Received, r.received},
+		{&r.Replayed, r.replayed},
+		{&r.peer.Sent, r.sent},
+		{&r.peer.Write, r.write},
+		{&r.peer.Flush, r.flushedThere},
+		{&r.peer.Replay, r.appliedT},
 	} {
 		var err error
 		if *p.to, err = pair.ParseLSN(p.text); err != nil {

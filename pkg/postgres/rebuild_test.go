@@ -40,6 +40,9 @@ func diverged(t *testing.T) (old, leader *Instance) {
 	for name, text := range map[string]string{"own.conf": "# old\n", "server.key": "secret\n"} {
 		write(t, filepath.Join(old.Data, name), text)
 	}
+	ok(t, os.MkdirAll(filepath.Join(old.Data, "conf.d"), 0o700))
+	write(t, filepath.Join(old.Data, "conf.d", "a.conf"), "# old\n")
+	ok(t, os.Symlink("own.conf", filepath.Join(old.Data, "link.conf")))
 	write(t, filepath.Join(leader.Data, "own.conf"), "# leader\n")
 	return old, leader
 }
@@ -65,7 +68,7 @@ func TestRewind(t *testing.T) {
 	if read(t, conf) != own {
 		t.Error("postgresql.conf is not our own any more")
 	}
-	if got := read(t, filepath.Join(old.Data, "own.conf")) + read(t, key); got != "# old\nsecret\n" {
+	if got := read(t, filepath.Join(old.Data, "link.conf")) + read(t, filepath.Join(old.Data, "conf.d", "a.conf")) + read(t, key); got != "# old\n# old\nsecret\n" {
 		t.Errorf("own files: %q", got)
 	}
 	if exists(keep) {
@@ -75,6 +78,17 @@ func TestRewind(t *testing.T) {
 	start(t, old)
 	eventually(t, "it follows", func() bool { return query(t, old, "select coalesce(sum(n), 0) from t") == "7" })
 	ok(t, old.RestoreKept(keep))
+}
+
+func TestRewindWithConfigElsewhere(t *testing.T) {
+	old, leader := diverged(t)
+	old.ConfigFile = filepath.Join(old.Socket, "elsewhere.conf")
+	ok(t, os.Rename(filepath.Join(old.Data, "postgresql.conf"), old.ConfigFile))
+	own := read(t, old.ConfigFile)
+	ok(t, old.Rewind(within(t), sourceOf(leader, "r"), RewindOptions{KeepDir: filepath.Join(old.Socket, "keep")}))
+	if read(t, old.ConfigFile) != own {
+		t.Error("the configuration was changed")
+	}
 }
 
 func TestRewindCutOffIsNotStarted(t *testing.T) {
@@ -157,7 +171,7 @@ func TestBaseBackupAndSwap(t *testing.T) {
 			t.Error("postgresql.conf is not our own any more")
 		}
 	}
-	if left, _ := filepath.Glob(standby.Data + ".*"); len(left) > 0 {
+	if left, err := filepath.Glob(standby.Data + ".*"); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
 	if !exists(wal) || exists(wal+".new") {

@@ -59,6 +59,9 @@ func (in *Instance) runningChild() (pid int, running bool) {
 	if in.child == nil {
 		return 0, false
 	}
+	if st, found := readStat(in.child.pid); !found || st.dead() {
+		<-in.child.exited // WatchExit may have told before it was reaped
+	}
 	select {
 	case <-in.child.exited:
 		return 0, false

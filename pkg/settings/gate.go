@@ -15,7 +15,7 @@ func GateHBA(user string, site []byte) []byte {
 	var out bytes.Buffer
 	out.WriteString("# Written by mcctl: the primary waits for its standby before it lets clients in.\n")
 	for l := range strings.Lines(string(site)) {
-		f := strings.Fields(l)
+		f := columns(l)
 		switch {
 		case len(f) < 4 || strings.HasPrefix(f[0], "#"):
 		case has(f[1], "replication"):
@@ -25,6 +25,17 @@ func GateHBA(user string, site []byte) []byte {
 		}
 	}
 	return out.Bytes()
+}
+
+// columns splits a line of pg_hba.conf at white space outside of quotes.
+func columns(line string) []string {
+	quoted := false
+	return strings.FieldsFunc(strings.TrimRight(line, "\r\n"), func(c rune) bool {
+		if c == '"' {
+			quoted = !quoted
+		}
+		return !quoted && (c == ' ' || c == '\t')
+	})
 }
 
 // has reports whether a comma-separated column of pg_hba.conf names the word

@@ -60,8 +60,8 @@ func (b *beater) beat() {
 // quiet reports that nothing was heard for so long that the other side should be
 // asked for a sign of life: half of Timeout, to leave time for the sign to arrive.
 func (b *beater) quiet() bool {
-	cfg := b.link.cfg
-	return Now()-b.link.State().LastHeard+cfg.Interval/2 >= cfg.Timeout/2
+	cfg, state := b.link.cfg, b.link.State()
+	return !state.Connected || Now()-state.LastHeard+cfg.Interval/2 >= cfg.Timeout/2
 }
 
 // heard notes a frame. Called by the connection's reader.

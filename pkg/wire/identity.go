@@ -33,8 +33,8 @@ func identityOf(chain []*x509.Certificate) (Identity, error) {
 
 // valid reports whether i can be in a certificate. The names end up in file names.
 func (i Identity) valid() error {
-	if i.Pair != "" && !ValidName(i.Pair) || !ValidName(i.Name) || i.Name == LocalName {
-		return fmt.Errorf("%q is not a pair and a name: use up to 50 of a-z, 0-9, _ and -, and not the name %q", i, LocalName)
+	if i.Pair != "" && !ValidName(i.Pair) || !ValidName(i.Name) || i.Name == LocalName || i.Name == caName {
+		return fmt.Errorf("%q is not a pair and a name: use up to 50 of a-z, 0-9, _ and -, and not the names %q and %q", i, LocalName, caName)
 	}
 	return nil
 }

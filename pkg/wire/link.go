@@ -127,7 +127,7 @@ func (l *Link) once(ctx context.Context) time.Duration {
 	if err != nil {
 		return l.failed(ctx, err)
 	}
-	c := newConn(nc, l.cfg.Timeout)
+	c, since := newConn(nc, l.cfg.Timeout), Now()
 	l.update(func(s *LinkState) { s.Refused = false; l.conn = c })
 	err = l.stay(ctx, c)
 	heard := false
@@ -136,9 +136,10 @@ func (l *Link) once(ctx context.Context) time.Duration {
 		s.Connected, s.Error = false, plain(err)
 		l.conn = nil
 	})
-	if heard {
-		return 0 // it worked a moment ago: find out at once whether somebody listens
+	if heard && Now()-since > l.cfg.Interval {
+		return 0 // it worked: find out at once whether somebody listens
 	}
+	// Turned away. Or two processes with one certificate displace each other.
 	return l.cfg.Interval
 }
 

@@ -40,13 +40,17 @@ func Serve(ctx context.Context, ln net.Listener, h Handler) error {
 	defer cancel()
 	s := &server{handler: h, ctx: ctx, open: map[net.Conn]struct{}{}, beating: map[Identity]*incoming{}}
 	s.news, _ = h.(NewsHandler)
-	stop := context.AfterFunc(ctx, func() { ln.Close() })
-	defer stop()
+	closed := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		ln.Close()
+		close(closed)
+	})
 	err := s.accept(ln)
 	if ctx.Err() != nil {
 		err = nil
 	}
 	cancel()
+	<-closed // the socket's file is gone when Serve returns
 	s.closeAll()
 	s.work.Wait()
 	return err

@@ -1,0 +1,149 @@
+package arbiter
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// witness is a Keeper that asks a witness process.
+type witness struct {
+	link   *wire.Link
+	report func() wire.WitnessReport
+	tell   func()
+
+	mu sync.Mutex
+	// told: the report of this connection that was answered. Without one the
+	// witness knows nothing of us yet, and we nothing of it.
+	told  *wire.WitnessReport
+	sent  wire.WitnessReport
+	stale bool // the witness has news: ask, and do not count its heartbeats
+	view  wire.WitnessView
+	asOf  time.Duration // wire.Now when view was last confirmed; 0 is never
+}
+
+// NewWitness makes a Keeper that holds a connection to a witness; Addr, TLS, Interval
+// and Timeout of link say how. report gives what to tell it and is compared with what
+// it was told: only differences travel. changed is called when Seen, OtherHeard,
+// OtherPostgresDown or Problem say something new. Neither may wait; report must not
+// call the Keeper.
+func NewWitness(link wire.LinkConfig, report func() wire.WitnessReport, changed func()) Keeper {
+	w := &witness{report: report, tell: changed}
+	link.Beat, link.Answer, link.Heard, link.Changed = w.beat, w.answer, w.heard, w.changed
+	w.link = wire.NewLink(link)
+	return w
+}
+
+func (w *witness) Kind() string                  { return KindWitness }
+func (w *witness) Run(ctx context.Context) error { return w.link.Run(ctx) }
+func (w *witness) Kick()                         { w.link.Kick() }
+func (w *witness) Problem() string               { return w.link.State().Error }
+
+func (w *witness) Seen() (record.Record, time.Duration, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.view.Record, wire.Now() - w.asOf, w.told != nil
+}
+
+func (w *witness) OtherHeard() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.told != nil && w.view.OtherHeard
+}
+
+func (w *witness) OtherPostgresDown() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.told != nil && w.view.OtherPostgresDown
+}
+
+func (w *witness) Read(ctx context.Context) (record.Record, error) {
+	var r record.Record
+	if err := w.link.Call(ctx, wire.KindRead, nil, &r); err != nil {
+		return record.Record{}, unknown("read record", err)
+	}
+	w.learn(r)
+	return r, nil
+}
+
+func (w *witness) Change(ctx context.Context, c record.Change) (record.Record, error) {
+	var r record.Record
+	if err := w.link.Call(ctx, wire.KindChange, wire.ChangeRequest{Change: c}, &r); err != nil {
+		return record.Record{}, classify(string(c.Transition), err)
+	}
+	w.learn(r)
+	return r, nil
+}
+
+// learn takes over a record that the witness answered, unless a later one has
+// overtaken it on the way.
+func (w *witness) learn(r record.Record) {
+	w.mu.Lock()
+	newer := r.NewerThan(w.view.Record)
+	if newer {
+		w.view.Record = r
+	}
+	w.mu.Unlock()
+	if newer {
+		w.tell()
+	}
+}
+
+// beat gives the report if the witness does not have it.
+func (w *witness) beat() (string, any) {
+	now := w.report()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.told != nil && *w.told == now && !w.stale {
+		return "", nil
+	}
+	w.sent, w.stale = now, false
+	return wire.KindReport, now
+}
+
+// answer takes the witness's view of us. The first one of a connection counts
+// whatever it says: the witness may have been replaced. Later ones may have been
+// overtaken by the answer to a change.
+func (w *witness) answer(_ string, body json.RawMessage) {
+	var v wire.WitnessView
+	if json.Unmarshal(body, &v) != nil {
+		return // not a witness: it stays unreachable
+	}
+	w.mu.Lock()
+	was, first := w.view, w.told == nil
+	if !first && was.Record.NewerThan(v.Record) {
+		v.Record = was.Record
+	}
+	told := w.sent
+	w.told, w.view, w.asOf = &told, v, wire.Now()
+	w.mu.Unlock()
+	if first || was != v {
+		w.tell()
+	}
+}
+
+// heard: a heartbeat from the witness confirms its last view, or tells of a new one.
+func (w *witness) heard(news bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case news:
+		w.stale = true
+	case w.told != nil && !w.stale:
+		w.asOf = wire.Now()
+	}
+}
+
+// changed: the connection came or went. What was told to a lost one is forgotten.
+func (w *witness) changed() {
+	if !w.link.State().Connected {
+		w.mu.Lock()
+		w.told = nil
+		w.mu.Unlock()
+	}
+	w.tell()
+}

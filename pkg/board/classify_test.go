@@ -1,0 +1,143 @@
+package board
+
+import (
+	"testing"
+	"time"
+
+	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+const now = 100 * time.Second
+
+var limits = Limits{
+	Me: "server1", KeeperMayBeLost: true,
+	HeartbeatTimeout: 2 * time.Second, IsolationTimeout: 5 * time.Second, CommitStallMax: 2 * time.Second, AttachMaxLag: 100,
+}
+
+func paired(rev record.Revision) record.Record {
+	return record.Record{Pair: "p", Term: 1, Primary: "server1", Mode: pair.Paired, Revision: rev}
+}
+
+func alone(rev record.Revision) record.Record {
+	r := paired(rev)
+	r.Mode = pair.Alone
+	return r
+}
+
+// serving is a primary with everything well.
+func serving() Sight {
+	return Sight{
+		Known: true, PID: 7, LookAt: now, Started: time.Second,
+		Look:   postgres.Look{Flush: 1000, Peer: &postgres.Sender{State: "streaming", Flush: 1000}},
+		Link:   wire.LinkState{Connected: true, LastHeard: now},
+		Heard:  now,
+		Report: wire.Report{Postgres: wire.ReportStandby, Failover: true}, ReportAt: now,
+		Record: paired(2), Copy: paired(2), Confirmed: true, KeeperReached: true,
+	}
+}
+
+func TestClassify(t *testing.T) {
+	want := decide.Facts{
+		Record: decide.RecordMine, Mode: decide.Paired, Keeper: decide.KeeperReached, Postgres: decide.PostgresOpen,
+		Data: decide.DataCrashed, Peer: decide.PeerHere, PeerPG: decide.PeerPGStandby, Stream: decide.StreamClose,
+	}
+	if got := limits.Classify(serving(), now); got != want {
+		t.Fatalf("all is well:\n%+v\nwant\n%+v", got, want)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*Sight)
+		want   func(*decide.Facts)
+	}{
+		{"heard just within the timeout", func(s *Sight) { s.Heard = now - 2*time.Second + 1 }, func(*decide.Facts) {}},
+		{"silent for the timeout", func(s *Sight) { s.Heard = now - 2*time.Second }, func(f *decide.Facts) { f.Peer, f.PeerPG = decide.PeerLost, decide.PeerPGBusy }},
+		{"silent, and its port too", func(s *Sight) { s.Heard, s.Port = now-2*time.Second, PortSilent }, func(f *decide.Facts) { f.Peer, f.PeerPG = decide.PeerLost, decide.PeerPGSilent }},
+		{"refused", func(s *Sight) { s.Link = wire.LinkState{Refused: true}; s.Port = PortRefused }, func(f *decide.Facts) { f.Peer, f.PeerPG = decide.PeerRefused, decide.PeerPGDown }},
+		{"refused, yet its own connection lives", func(s *Sight) { s.Link, s.Inbound = wire.LinkState{Refused: true}, true }, func(f *decide.Facts) { f.Peer = decide.PeerQuiet }},
+		{"supervisor gone, PostgreSQL answers", func(s *Sight) { s.Link = wire.LinkState{Refused: true}; s.Port = PortAnswers }, func(f *decide.Facts) { f.Peer = decide.PeerRefused }},
+		{"lag at the limit", func(s *Sight) { s.Look.Flush = 1100 }, func(*decide.Facts) {}},
+		{"lag above it", func(s *Sight) { s.Look.Flush = 1101 }, func(f *decide.Facts) { f.Stream = decide.StreamBehind }},
+		{"commits wait, not long", func(s *Sight) { s.Waiting = now - 2*time.Second + 1 }, func(*decide.Facts) {}},
+		{"commits wait too long", func(s *Sight) { s.Waiting = now - 2*time.Second }, func(f *decide.Facts) { f.Stall = decide.Stalled }},
+		{"nobody has looked yet", func(s *Sight) { s.Known, s.PID, s.LookAt = false, 0, 0 }, func(f *decide.Facts) { f.Postgres, f.Stream = decide.PostgresStarting, decide.StreamNone }},
+		{"down, shut down in order", func(s *Sight) { s.PID, s.LookAt, s.Control.State = 0, 0, postgres.ShutDown }, func(f *decide.Facts) {
+			f.Postgres, f.Data, f.Stream = decide.PostgresDown, decide.DataClean, decide.StreamNone
+		}},
+		{"the keeper is not reached", func(s *Sight) { s.KeeperReached, s.KeeperLost = false, now-9*time.Second }, func(f *decide.Facts) { f.Keeper = decide.KeeperUnreached }},
+		{"nor is the peer", func(s *Sight) {
+			s.KeeperReached, s.KeeperLost, s.Heard, s.Port = false, now-9*time.Second, now-5*time.Second, PortSilent
+		}, func(f *decide.Facts) {
+			f.Keeper, f.Peer, f.PeerPG = decide.KeeperIsolated, decide.PeerLost, decide.PeerPGSilent
+		}},
+		{"pledged: the keeper still shows the revision the copy was made from", func(s *Sight) { s.Record, s.Copy = alone(2), paired(2) }, func(f *decide.Facts) { f.Mode = decide.Pledged }},
+		{"alone: the keeper has moved on since", func(s *Sight) { s.Record, s.Copy = alone(3), paired(2) }, func(f *decide.Facts) { f.Mode = decide.Alone }},
+		{"the other server's failover is off", func(s *Sight) { s.Report.Failover = false }, func(f *decide.Facts) { f.Failover = decide.FailoverOff }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, f := serving(), want
+			c.change(&s)
+			c.want(&f)
+			if got := limits.Classify(s, now); got != f {
+				t.Errorf("\n%+v\nwant\n%+v", got, f)
+			}
+		})
+	}
+}
+
+func TestRecordIsReliedOnOnlyWhenItMayBe(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Sight)
+		want   decide.Record
+	}{
+		{"T5: own copy says alone, nobody asked", func(s *Sight) { s.Record, s.Copy = alone(2), alone(2) }, decide.RecordMine},
+		{"T6: own copy says paired, nobody asked", func(*Sight) {}, decide.RecordUnread},
+		{"T6: read", func(s *Sight) { s.Confirmed, s.KeeperReached = true, true }, decide.RecordMine},
+		{"T6: read once, and the keeper is lost since", func(s *Sight) { s.Confirmed = true }, decide.RecordUnread},
+		{"a running service is not disturbed", func(s *Sight) { s.PID, s.LookAt = 7, now }, decide.RecordMine},
+		{"a running standby is not a service", func(s *Sight) { s.PID, s.LookAt, s.Look.InRecovery = 7, now, true }, decide.RecordUnread},
+		{"alone, but the other took a newer term", func(s *Sight) {
+			s.Copy = alone(2)
+			s.Record = record.Record{Pair: "p", Term: 2, Primary: "server2", Mode: pair.Alone, Revision: 3}
+		}, decide.RecordTheirs},
+		{"no record", func(s *Sight) { s.Record, s.Copy = record.Record{}, record.Record{} }, decide.RecordUnread},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := Sight{Known: true, Started: now, Record: paired(2), Copy: paired(2)}
+			c.change(&s)
+			if got := limits.Classify(s, now).Record; got != c.want {
+				t.Errorf("record is %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestContains(t *testing.T) {
+	h := wire.HistoryAnswer{Timeline: 3, Insert: 900, Forks: []wire.Fork{{Timeline: 1, LSN: 500}, {Timeline: 2, LSN: 700}}}
+	for _, c := range []struct {
+		on   pair.Timeline
+		at   pair.LSN
+		want bool
+	}{{1, 500, true}, {1, 501, false}, {2, 700, true}, {2, 701, false}, {3, 900, true}, {3, 901, false}, {4, 1, false}} {
+		if got := Contains(h, c.on, c.at); got != c.want {
+			t.Errorf("timeline %d at %s: %v, want %v", c.on, c.at, got, c.want)
+		}
+	}
+}
+
+func TestLearnKeepsTheNewest(t *testing.T) {
+	var s Sight
+	s.Learn(paired(5), false)
+	s.Learn(alone(4), true)
+	if s.Record != paired(5) || s.Confirmed {
+		t.Errorf("an old record was believed: %+v", s.Record)
+	}
+	s.Learn(paired(5), true)
+	if !s.Confirmed {
+		t.Error("the newest record was confirmed")
+	}
+}

@@ -1,0 +1,30 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"mcctl/pkg/config"
+)
+
+func newArbiter(env *Env) *cobra.Command {
+	return group("arbiter", "The arbiter on a third host, which keeps the records of many pairs",
+		newArbiterStart(env, runArbiterStart), newArbiterStop(env, runArbiterStop), newArbiterStatus(env, runArbiterStatus))
+}
+
+func loadArbiter(mcdir string) (*config.Arbiter, error) {
+	a, err := config.LoadArbiter(mcdir)
+	if err != nil {
+		return nil, failed(exitUsage, fmt.Errorf("read configuration:\n%w", err), "mend the lines above, then try again")
+	}
+	return a, nil
+}
+
+// errNoArbiter tells that no arbiter runs on the management directory.
+var errNoArbiter = errors.New("no arbiter is running here")
+
+func noArbiter(verb, mcdir string) error {
+	return failed(exitNotRunning, fmt.Errorf("arbiter %s: %w: %s", verb, errNoArbiter, mcdir), "start it: mcctl arbiter start -M %s", mcdir)
+}

@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mcctl/pkg/wire"
+)
+
+// arbiterStartOptions are the flags of mcctl arbiter start.
+type arbiterStartOptions struct {
+	Mcdir      string
+	Foreground bool
+	Timeout    time.Duration
+}
+
+func newArbiterStart(env *Env, run func(context.Context, *Env, *arbiterStartOptions) error) *cobra.Command {
+	o := &arbiterStartOptions{}
+	cmd := needMcdir(&cobra.Command{
+		Use:   "start",
+		Short: "Start the arbiter of this host",
+		Long: `Start the arbiter in the background, where it is kept running. The management
+directory holds arbiter.toml. An arbiter needs no PostgreSQL and serves many pairs.`,
+		Example: `  mcctl arbiter start -M /etc/mcctl/arbiter
+  mcctl arbiter start -M /etc/mcctl/arbiter --foreground   # for systemd and containers`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },
+	}, env, &o.Mcdir)
+	cmd.Flags().BoolVar(&o.Foreground, "foreground", false, "be the arbiter, in this process")
+	cmd.Flags().DurationVar(&o.Timeout, "timeout", 30*time.Second, "how long to wait until it answers")
+	return cmd
+}
+
+func runArbiterStart(ctx context.Context, env *Env, o *arbiterStartOptions) error {
+	if _, err := loadArbiter(o.Mcdir); err != nil {
+		return err
+	}
+	if pid := arbiterOf(o.Mcdir); pid != 0 {
+		_, _ = fmt.Fprintf(env.Stdout, "the arbiter is already running, pid %d\n", pid)
+		if o.Foreground {
+			return quietly(exitFailed)
+		}
+		return nil
+	}
+	if o.Foreground {
+		return runArbitrate(ctx, env, &arbitrateOptions{Mcdir: o.Mcdir})
+	}
+	from := logLength(o.Mcdir)
+	d, err := launch(env, o.Mcdir, "watch-arbiter", "-M", o.Mcdir)
+	if err != nil {
+		return fmt.Errorf("arbiter start: %w", err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
+	defer cancel()
+	err = d.until(ctx, from, func(ctx context.Context) (bool, string) {
+		var st wire.WitnessStatus
+		return control{o.Mcdir}.ask(ctx, wire.KindStatus, wire.WitnessStatusRequest{}, &st) == nil, ""
+	}, func(string) {})
+	if errors.Is(err, errTimeout) {
+		return failed(exitGoingOn, fmt.Errorf("arbiter start: no answer after %s; the start goes on", o.Timeout), "see %s", logOf(o.Mcdir))
+	}
+	if err != nil {
+		return fmt.Errorf("start arbiter: %w", err)
+	}
+	_, _ = fmt.Fprintln(env.Stdout, "the arbiter is running")
+	return nil
+}

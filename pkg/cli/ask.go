@@ -1,0 +1,33 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"mcctl/pkg/wire"
+)
+
+// askOptions are those of a command that sends one request and prints the answer.
+type askOptions struct {
+	Mcdir   string
+	Kind    string
+	Timeout time.Duration
+}
+
+// runAsk serves detach and attach. The supervisor answers when it is done, or says
+// why it is not.
+func runAsk(ctx context.Context, env *Env, o *askOptions) error {
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	var done wire.Done
+	err := control{o.Mcdir}.call(ctx, o.Kind, nil, &done)
+	if err != nil && !answered(err) && ctx.Err() != nil {
+		return failed(exitGoingOn, fmt.Errorf("%s: not complete after %s; it goes on", o.Kind, o.Timeout), "follow it: mcctl status --watch -M %s", o.Mcdir)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(env.Stdout, yes(done.Note != "", done.Note, o.Kind+": done"))
+	return err
+}

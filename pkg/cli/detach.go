@@ -1,0 +1,26 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mcctl/pkg/wire"
+)
+
+func newDetach(env *Env, run func(context.Context, *Env, *askOptions) error) *cobra.Command {
+	o := &askOptions{Kind: wire.KindDetach}
+	cmd := needMcdir(&cobra.Command{
+		Use:   "detach",
+		Short: "Let the primary go on without its standby",
+		Long: `Let the primary acknowledge commits by itself, as before maintenance of the
+standby that takes long. The standby goes on replaying, but may not take over
+until it is attached again with mcctl attach. It may be called on either server.`,
+		Example: `  mcctl detach -M /etc/mcctl/orders`,
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },
+	}, env, &o.Mcdir)
+	cmd.Flags().DurationVar(&o.Timeout, "timeout", time.Minute, "how long to wait")
+	return cmd
+}

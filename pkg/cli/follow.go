@@ -1,0 +1,266 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// Phases of a job that mean something to a follower (wire.Job).
+const (
+	phasePromoting = "promoting"
+	phaseDone      = "done"
+	phaseGivenUp   = "given-up"
+)
+
+const (
+	followEvery = 20 * time.Millisecond
+	// askAgainEvery is for a supervisor that does not answer: it is being started again.
+	askAgainEvery = 200 * time.Millisecond
+	// cancelPatience bounds how long Ctrl-C waits to tell what became of the switch.
+	cancelPatience = 15 * time.Second
+	// unchangedFor is how long a record that a new supervisor has confirmed must
+	// stay as it was before the switch counts as not made: a change that the old
+	// supervisor sent off just before it died has arrived by then, if ever.
+	unchangedFor = time.Second
+)
+
+// follower tells of one switch until its end. It believes three sources, in this
+// order: the job; when nobody knows the job any more (its supervisor died), the
+// record; and when that cannot be had, nothing: then it says that it does not know.
+type follower struct {
+	control control
+	env     *Env
+	o       *switchOptions
+	out     io.Writer
+	before  wire.Status
+
+	job       wire.Job // as last seen; without an ID when the answer to the request was lost
+	shown     int      // steps already printed
+	lost      bool     // the supervisor does not answer now
+	unchanged time.Time
+}
+
+func newFollower(env *Env, o *switchOptions, before wire.Status) *follower {
+	return &follower{control: control{o.Mcdir}, env: env, o: o, out: o.progress(env), before: before}
+}
+
+// begin asks for the switch. When the answer is lost the switch may have begun:
+// that is for follow to find out.
+func (f *follower) begin(ctx context.Context) error {
+	err := f.control.ask(ctx, wire.KindSwitch, wire.SwitchRequest{Force: f.o.Force}, &f.job)
+	if err != nil && (answered(err) || errors.Is(err, errNotRunning)) {
+		return err
+	}
+	if err == nil {
+		_, _ = fmt.Fprintf(f.out, "%s: switching from %s to %s\n", f.job.ID, f.before.Record.Primary, f.job.To)
+	}
+	return nil
+}
+
+// begun ends a command that shall not wait.
+func (f *follower) begun() error {
+	if f.job.ID == "" {
+		return failed(exitGoingOn, errors.New("switch: asked for, but the answer was lost"), "see mcctl switch --status -M %s", f.o.Mcdir)
+	}
+	if f.o.Output == formJSON {
+		return writeJSON(f.env.Stdout, f.job)
+	}
+	_, _ = fmt.Fprintf(f.out, "follow it: mcctl switch --status %s -M %s\n", f.job.ID, f.o.Mcdir)
+	return nil
+}
+
+// follow prints phases as they are entered, until the end or the timeout. The
+// first Ctrl-C asks for the switch to be given up and stays to tell the result.
+func (f *follower) follow(ctx context.Context) error {
+	alive := context.WithoutCancel(ctx)
+	work, stop := context.WithTimeoutCause(alive, f.o.Timeout, errTimeout)
+	defer stop()
+	err := f.untilEnd(work, ctx.Done())
+	if errors.Is(err, context.Canceled) {
+		last, stop := context.WithTimeoutCause(alive, cancelPatience, errTimeout)
+		defer stop()
+		f.giveUp(last)
+		err = f.untilEnd(last, nil)
+	}
+	if errors.Is(err, errTimeout) {
+		return f.goesOn()
+	}
+	return f.finish(err)
+}
+
+// untilEnd looks again and again. It returns context.Canceled when interrupted and
+// errTimeout when work ends; any other error is the switch's.
+func (f *follower) untilEnd(work context.Context, interrupted <-chan struct{}) error {
+	for {
+		ended, err := f.look(work)
+		if ended || err != nil {
+			return err
+		}
+		pause := followEvery
+		if f.lost {
+			pause = askAgainEvery
+		}
+		select {
+		case <-time.After(pause):
+		case <-interrupted:
+			return context.Canceled
+		case <-work.Done():
+			return errTimeout
+		}
+	}
+}
+
+// look asks once.
+func (f *follower) look(ctx context.Context) (ended bool, err error) {
+	var job wire.Job
+	bounded, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if f.job.Final { // a forced takeover is committed at once, but not yet open
+		return f.byRecord(bounded)
+	}
+	err = f.control.call(bounded, wire.KindJob, wire.JobRequest{ID: f.job.ID}, &job)
+	switch {
+	case err == nil && f.job.ID == "" && f.before.Job != nil && job.ID == f.before.Job.ID:
+		return f.byRecord(bounded) // an older one: ours never began, or is forgotten
+	case err == nil:
+		f.found()
+		f.job = job
+		f.shown = showSteps(f.out, job, f.shown)
+		return job.Final, jobError(job, f.before.Record)
+	case answered(err) && !errors.Is(err, wire.ErrNoAnswer):
+		return f.byRecord(bounded) // there is a supervisor that does not know the job
+	}
+	f.lose(err)
+	return false, nil
+}
+
+// byRecord tells the outcome of a switch that no supervisor knows any more.
+func (f *follower) byRecord(ctx context.Context) (ended bool, err error) {
+	var st wire.Status
+	if err := f.control.call(ctx, wire.KindStatus, nil, &st); err != nil {
+		f.lose(err)
+		return false, nil
+	}
+	f.found()
+	now, was := st.Record, f.before.Record
+	switch {
+	case now.Term > was.Term && now.Primary == was.Primary, f.job.Term != 0 && uint64(now.Term) > f.job.Term:
+		return true, fmt.Errorf("the record went another way: %s", now)
+	case now.Term > was.Term:
+		f.job.To, f.job.Term = string(now.Primary), uint64(now.Term)
+		f.job.Committed, f.job.Final, f.job.Phase = true, false, phasePromoting
+		if isOpen(st, now) {
+			f.job.Final, f.job.Phase = true, phaseDone
+		}
+		return f.job.Final, nil
+	case !st.Arbiter.Reached || st.Summary == "unknown" || st.Summary == "switching":
+		f.unchanged = time.Time{}
+		return false, nil
+	}
+	if f.unchanged.IsZero() {
+		f.unchanged = time.Now()
+	}
+	if time.Since(f.unchanged) < unchangedFor {
+		return false, nil
+	}
+	return true, fmt.Errorf("it did not take place: its supervisor ended before the point of no return, and %s is still primary", now.Primary)
+}
+
+// isOpen: the primary of the record takes writes.
+func isOpen(st wire.Status, r record.Record) bool {
+	for _, s := range st.Servers {
+		if s.Server == r.Primary {
+			return s.Postgres == wire.ReportOpen
+		}
+	}
+	return false
+}
+
+func (f *follower) lose(err error) {
+	if !f.lost {
+		_, _ = fmt.Fprintf(f.out, "the supervisor does not answer (%v); asking again\n", err)
+	}
+	f.lost, f.unchanged = true, time.Time{}
+}
+
+func (f *follower) found() {
+	if f.lost {
+		_, _ = fmt.Fprintln(f.out, "the supervisor answers again")
+	}
+	f.lost = false
+}
+
+// giveUp passes Ctrl-C on, once.
+func (f *follower) giveUp(ctx context.Context) {
+	err := f.control.ask(ctx, wire.KindCancel, wire.JobRequest{ID: f.job.ID}, nil)
+	if err != nil {
+		_, _ = fmt.Fprintf(f.out, "interrupted, but the switch cannot be given up: %v\n", err)
+		return
+	}
+	_, _ = fmt.Fprintln(f.out, "interrupted; giving the switch up")
+}
+
+// goesOn is the truth at a timeout: the command ends, the switch does not.
+func (f *follower) goesOn() error {
+	if f.o.Output == formJSON {
+		if err := writeJSON(f.env.Stdout, f.job); err != nil {
+			return err
+		}
+	}
+	phase := "in phase " + f.job.Phase
+	if f.lost {
+		phase = "or not: the supervisor does not answer"
+	}
+	return failed(exitGoingOn, fmt.Errorf("switch: the command's time is over; the switch goes on, %s", phase),
+		"follow it: mcctl switch --status%s -M %s; give it up: mcctl switch --cancel%[1]s -M %[2]s", withBlank(f.job.ID), f.o.Mcdir)
+}
+
+func withBlank(id string) string {
+	if id == "" {
+		return ""
+	}
+	return " " + id
+}
+
+// finish prints how it ended.
+func (f *follower) finish(err error) error {
+	if f.o.Output == formJSON {
+		if err := writeJSON(f.env.Stdout, f.job); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return failed(exitFailed, fmt.Errorf("switch: %w", err), "see mcctl status -M %s and mcctl explain -M %[1]s", f.o.Mcdir)
+	}
+	took := ""
+	if n := len(f.job.Steps); n > 0 && f.job.Phase == phaseDone {
+		took = fmt.Sprintf("; the switch took %.0f ms", f.job.Steps[n-1].AtMS)
+	}
+	_, _ = fmt.Fprintf(f.out, "%s is primary in term %d%s\n", f.job.To, f.job.Term, took)
+	return nil
+}
+
+// jobError is why a job that has ended did not do what it was for.
+func jobError(job wire.Job, was record.Record) error {
+	switch {
+	case !job.Final || job.Phase == phaseDone:
+		return nil
+	case job.Phase == phaseGivenUp:
+		return fmt.Errorf("given up before the point of no return; %s stays primary", was.Primary)
+	}
+	return fmt.Errorf("%s: %s", job.Phase, dash(job.Error))
+}
+
+// showSteps prints the steps from the given one on and returns how many there are.
+func showSteps(w io.Writer, job wire.Job, from int) int {
+	for _, step := range job.Steps[min(from, len(job.Steps)):] {
+		_, _ = fmt.Fprintf(w, "%8.0f ms  %s\n", step.AtMS, step.Phase)
+	}
+	return len(job.Steps)
+}

@@ -1,0 +1,180 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mcctl/pkg/config"
+	"mcctl/pkg/wire"
+)
+
+// startOptions are the flags of mcctl start.
+type startOptions struct {
+	superviseOptions
+	NoWait     bool
+	Foreground bool
+	Timeout    time.Duration
+}
+
+func newStart(env *Env, run func(context.Context, *Env, *startOptions) error) *cobra.Command {
+	o := &startOptions{}
+	var wait, enable, disable bool
+	cmd := needMcdir(&cobra.Command{
+		Use:   "start",
+		Short: "Start the supervisor of this server, and with it PostgreSQL",
+		Long: `Start the supervisor of this server in the background, where it is kept running.
+It starts PostgreSQL in the role that the record says, and attaches a standby.
+
+If a supervisor is running already, that is said and nothing is done.`,
+		Example: `  mcctl start -M /etc/mcctl/orders            # wait until PostgreSQL is up in its role
+  mcctl start -M /etc/mcctl/orders -W         # only until the supervisor answers
+  mcctl start -M /etc/mcctl/orders -F         # automatic switch and detach stay off
+  mcctl start -M /etc/mcctl/orders --mc-only  # leave PostgreSQL down if it is down
+  mcctl start -M /etc/mcctl/orders --foreground   # for systemd and containers`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case enable:
+				o.Failover = failoverOn
+			case disable:
+				o.Failover = failoverOff
+			}
+			return run(cmd.Context(), env, o)
+		},
+	}, env, &o.Mcdir)
+	f := cmd.Flags()
+	f.BoolVarP(&wait, "wait", "w", true, "wait until PostgreSQL is up in its role")
+	f.BoolVarP(&o.NoWait, "no-wait", "W", false, "return as soon as the supervisor answers")
+	f.BoolVarP(&enable, "enable-failover", "f", false, "enable automatic switch and detach (neither -f nor -F: as it was)")
+	f.BoolVarP(&disable, "disable-failover", "F", false, "disable automatic switch and detach")
+	f.BoolVar(&o.McOnly, "mc-only", false, "start the supervisor only; leave a PostgreSQL that is down as it is")
+	f.BoolVar(&o.Async, "async-connect-arbiter", false, "start even if the arbiter cannot be reached yet")
+	f.BoolVar(&o.Foreground, "foreground", false, "be the supervisor, in this process")
+	f.DurationVar(&o.Timeout, "timeout", 2*time.Minute, "how long to wait; the start goes on afterwards")
+	cmd.MarkFlagsMutuallyExclusive("wait", "no-wait")
+	cmd.MarkFlagsMutuallyExclusive("enable-failover", "disable-failover")
+	return cmd
+}
+
+func runStart(ctx context.Context, env *Env, o *startOptions) error {
+	c, err := loadConfig(o.Mcdir)
+	if err != nil {
+		return err
+	}
+	if err := checkOwner(env.Euid(), c); err != nil {
+		return err
+	}
+	if st, err := (control{o.Mcdir}).status(ctx); err == nil {
+		_, _ = fmt.Fprintf(env.Stdout, "the supervisor of %s is already running\n", st.Local)
+		if o.Foreground {
+			return quietly(exitFailed) // systemd would take this process for the supervisor
+		}
+		return nil
+	} else if !errors.Is(err, errNotRunning) {
+		return failed(exitFailed, fmt.Errorf("start: a supervisor is there but does not answer: %w", err), "end it first: mcctl stop -e --mc-only -M %s", o.Mcdir)
+	}
+	if o.Foreground {
+		return runSupervise(ctx, env, &o.superviseOptions)
+	}
+	return startDaemon(ctx, env, o, c)
+}
+
+func startDaemon(ctx context.Context, env *Env, o *startOptions, c *config.Config) error {
+	from := logLength(o.Mcdir)
+	args := o.args()
+	args[0] = "watch-supervisor"
+	d, err := launch(env, o.Mcdir, args...)
+	if err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
+	defer cancel()
+	err = d.until(ctx, from, func(ctx context.Context) (bool, string) {
+		st, err := control{o.Mcdir}.status(ctx)
+		if err != nil {
+			return false, ""
+		}
+		return o.NoWait || isUp(st, o.McOnly), waitingFor(st)
+	}, func(waiting string) { _, _ = fmt.Fprintln(env.Stdout, waiting) })
+	if errors.Is(err, errTimeout) {
+		return failed(exitGoingOn, fmt.Errorf("start: PostgreSQL is not up after %s; the start goes on", o.Timeout), "follow it: mcctl status --watch -M %s; why: mcctl explain -M %s", o.Mcdir, o.Mcdir)
+	}
+	if err != nil {
+		return fmt.Errorf("start supervisor of %s: %w", c.Me(), err)
+	}
+	_, _ = fmt.Fprintf(env.Stdout, "the supervisor of %s is running\n", c.Me())
+	return nil
+}
+
+// errTimeout is the cause of a context that ended by --timeout.
+var errTimeout = errors.New("timed out")
+
+// isUp: PostgreSQL serves in its role. With --mc-only a server that was down may
+// stay so.
+func isUp(st wire.Status, mcOnly bool) bool {
+	for _, s := range st.Servers {
+		if s.Server == st.Local {
+			return s.Postgres == wire.ReportOpen || s.Postgres == wire.ReportStandby ||
+				mcOnly && s.Postgres == wire.ReportDown
+		}
+	}
+	return false
+}
+
+// waitingFor is what the local supervisor is at.
+func waitingFor(st wire.Status) string {
+	for _, s := range st.Servers {
+		if s.Server != st.Local || s.Rule == 0 {
+			continue
+		}
+		if s.Doing != "" {
+			return fmt.Sprintf("%s: %s (rule %d: %s)", s.Server, s.Doing, s.Rule, s.Why)
+		}
+		return fmt.Sprintf("%s: rule %d: %s", s.Server, s.Rule, s.Why)
+	}
+	return ""
+}
+
+// checkOwner refuses everybody but the owner of the data directory, by name:
+// PostgreSQL does not run as root, and files of a second user would keep the
+// right one from starting later. A data directory that is missing is no reason to
+// refuse: it may be about to be rebuilt.
+func checkOwner(euid int, c *config.Config) error {
+	info, err := os.Stat(c.Server.DataDirectory)
+	if err != nil {
+		if euid == 0 {
+			return failed(exitRefused, errors.New("start: refused as root: PostgreSQL does not run as root"), "run it as the user who shall own %s", c.Server.DataDirectory)
+		}
+		return nil
+	}
+	owner := info.Sys().(*syscall.Stat_t).Uid
+	switch {
+	case euid == 0 && owner == 0:
+		return failed(exitRefused, fmt.Errorf("start: refused as root: PostgreSQL does not run as root, but root owns data directory %s", c.Server.DataDirectory),
+			"give it to the right user: chown -R postgres: %s", c.Server.DataDirectory)
+	case euid != int(owner):
+		return failed(exitRefused, fmt.Errorf("start: refused%s: data directory %s belongs to %s", yes(euid == 0, " as root", ""), c.Server.DataDirectory, userName(owner)),
+			"run it as that user: runuser -u %s -- mcctl start -M %s", userName(owner), c.Dir)
+	case info.Mode().Perm()&0o027 != 0:
+		return failed(exitRefused, fmt.Errorf("start: refused: data directory %s can be reached by others (mode %04o); PostgreSQL would not start", c.Server.DataDirectory, info.Mode().Perm()),
+			"chmod 0700 %s", c.Server.DataDirectory)
+	}
+	return nil
+}
+
+func userName(uid uint32) string {
+	id := strconv.FormatUint(uint64(uid), 10)
+	u, err := user.LookupId(id)
+	if err != nil {
+		return id
+	}
+	return u.Username
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mcctl/pkg/wire"
+)
+
+// statusOptions are the flags of mcctl status.
+type statusOptions struct {
+	Mcdir   string
+	Output  string
+	Arbiter bool
+	Check   bool
+	Watch   time.Duration
+}
+
+func newStatus(env *Env, run func(context.Context, *Env, *statusOptions) error) *cobra.Command {
+	o := &statusOptions{}
+	cmd := needMcdir(&cobra.Command{
+		Use:   "status",
+		Short: "Show both servers, the record and the arbiter",
+		Long: `Show both servers, the record and the arbiter, as the supervisor of this server
+sees them. Without a supervisor it shows what can be known offline: this server's
+copy of the record, which may be old, and whether PostgreSQL runs.
+
+The exit status is 0 when there was an answer, however bad; with --check it is 1
+unless the pair is healthy: paired, both servers well, failover enabled, arbiter
+reached.`,
+		Example: `  mcctl status -M /etc/mcctl/orders
+  mcctl status -M /etc/mcctl/orders --watch 1s
+  mcctl status -M /etc/mcctl/orders --check -o json | jq .record.mode`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },
+	}, env, &o.Mcdir)
+	outputFlag(cmd, &o.Output, formText, formJSON)
+	f := cmd.Flags()
+	f.BoolVar(&o.Arbiter, "arbiter", false, "show the arbiter only")
+	f.BoolVar(&o.Check, "check", false, "exit with 1 unless the pair is healthy")
+	f.DurationVar(&o.Watch, "watch", 0, "show it again and again, at this `interval`")
+	f.Lookup("watch").NoOptDefVal = "1s"
+	return cmd
+}
+
+func runStatus(ctx context.Context, env *Env, o *statusOptions) error {
+	for {
+		if o.Watch > 0 && env.Terminal {
+			_, _ = fmt.Fprint(env.Stdout, "\x1b[H\x1b[2J") // home, clear
+		}
+		err := showStatus(ctx, env, o)
+		if o.Watch <= 0 {
+			return err
+		}
+		_ = report(env.Stderr, err) // a watch goes on: the supervisor may come back
+		if sleep(ctx, o.Watch) != nil {
+			return nil
+		}
+		if !env.Terminal && o.Output == formText {
+			_, _ = fmt.Fprintln(env.Stdout)
+		}
+	}
+}
+
+func showStatus(ctx context.Context, env *Env, o *statusOptions) error {
+	st, err := control{o.Mcdir}.status(ctx)
+	if errors.Is(err, errNotRunning) {
+		return showOffline(env, o)
+	}
+	if err != nil {
+		return err
+	}
+	if err := printStatus(env, o, st); err != nil {
+		return err
+	}
+	if o.Check && !st.Healthy {
+		return quietly(exitFailed)
+	}
+	return nil
+}
+
+func printStatus(env *Env, o *statusOptions, st wire.Status) error {
+	switch {
+	case o.Output == formJSON && o.Arbiter:
+		return writeJSON(env.Stdout, st.Arbiter)
+	case o.Output == formJSON:
+		return writeJSON(env.Stdout, st)
+	case o.Arbiter:
+		_, err := fmt.Fprintln(env.Stdout, "arbiter: "+arbiterLine(st.Arbiter))
+		return err
+	}
+	return writeStatus(env.Stdout, st)
+}

@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mcctl/pkg/wire"
+)
+
+// stopOptions are the flags of mcctl stop.
+type stopOptions struct {
+	Mcdir   string
+	All     bool
+	Force   bool
+	McOnly  bool
+	Timeout time.Duration
+}
+
+func newStop(env *Env, run func(context.Context, *Env, *stopOptions) error) *cobra.Command {
+	o := &stopOptions{}
+	cmd := needMcdir(&cobra.Command{
+		Use:   "stop",
+		Short: "Stop the supervisor of this server, and with it PostgreSQL",
+		Long: `Stop PostgreSQL on this server in good order, then its supervisor. A standby
+says goodbye first, so that no commit on the primary waits for it. Stopping a
+primary is no fault: the standby does not take over.`,
+		Example: `  mcctl stop -M /etc/mcctl/orders             # this server
+  mcctl stop -M /etc/mcctl/orders -a          # both servers
+  mcctl stop -M /etc/mcctl/orders --mc-only   # PostgreSQL goes on, unsupervised
+  mcctl stop -M /etc/mcctl/orders -e          # a supervisor that hangs: kill it, stop PostgreSQL at once`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },
+	}, env, &o.Mcdir)
+	f := cmd.Flags()
+	f.BoolVarP(&o.All, "all", "a", false, "stop both servers")
+	f.BoolVarP(&o.Force, "force", "e", false, "kill a supervisor that does not answer, and stop PostgreSQL at once")
+	f.BoolVar(&o.McOnly, "mc-only", false, "stop the supervisor only; PostgreSQL goes on")
+	f.DurationVar(&o.Timeout, "timeout", 2*time.Minute, "how long to wait; the stop goes on afterwards")
+	cmd.MarkFlagsMutuallyExclusive("all", "force")
+	return cmd
+}
+
+func runStop(ctx context.Context, env *Env, o *stopOptions) error {
+	if o.Force {
+		return runKill(ctx, env, o)
+	}
+	st, err := control{o.Mcdir}.status(ctx)
+	if errors.Is(err, errNotRunning) {
+		return failed(exitNotRunning, fmt.Errorf("stop: %w: %s", errNotRunning, o.Mcdir), "if PostgreSQL runs without it: mcctl stop -e -M %s", o.Mcdir)
+	}
+	if err != nil {
+		return failed(exitFailed, fmt.Errorf("stop: %w", err), "a supervisor that does not answer can be killed: mcctl stop -e -M %s", o.Mcdir)
+	}
+	_, _ = fmt.Fprintf(env.Stdout, "stopping %s\n", stopped(o, st))
+	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
+	defer cancel()
+	notes, err := stopAndWatch(ctx, env, o)
+	if errors.Is(err, errTimeout) || errors.Is(err, context.DeadlineExceeded) {
+		return failed(exitGoingOn, fmt.Errorf("stop: not complete after %s; it goes on", o.Timeout), "follow it: mcctl status --watch -M %s", o.Mcdir)
+	}
+	if err != nil {
+		return err
+	}
+	for _, note := range notes {
+		_, _ = fmt.Fprintln(env.Stdout, note)
+	}
+	_, _ = fmt.Fprintf(env.Stdout, "stopped %s\n", stopped(o, st))
+	return nil
+}
+
+// stopped names what a stop ends.
+func stopped(o *stopOptions, st wire.Status) string {
+	what := string(st.Local)
+	if o.All {
+		what = "both servers of pair " + st.Pair
+	}
+	return what + yes(o.McOnly, "; PostgreSQL goes on", "")
+}
+
+// stopAndWatch asks for the stop, tells what the supervisor is at meanwhile, and
+// returns when it has gone.
+func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) ([]string, error) {
+	asked := make(chan error, 1)
+	var answer wire.StopAnswer
+	go func() {
+		asked <- control{o.Mcdir}.call(ctx, wire.KindStop, wire.StopRequest{KeepPostgres: o.McOnly, Both: o.All}, &answer)
+	}()
+	before := ""
+	for {
+		select {
+		case err := <-asked:
+			if err != nil && answered(err) {
+				return nil, err
+			}
+			return answer.Notes, awaitGone(ctx, o.Mcdir, err)
+		case <-time.After(500 * time.Millisecond):
+		}
+		st, err := control{o.Mcdir}.status(ctx)
+		if now := waitingFor(st); err == nil && now != "" && now != before {
+			_, _ = fmt.Fprintln(env.Stdout, now)
+			before = now
+		}
+	}
+}
+
+// awaitGone waits until neither supervisor nor watch is left, so that a start may
+// follow at once. A supervisor that was torn off before it could answer (why) has
+// stopped all the same if it does not come back.
+func awaitGone(ctx context.Context, mcdir string, why error) error {
+	for supervisorOf(mcdir) != 0 || watchOf(mcdir) != 0 {
+		if err := sleep(ctx, 10*time.Millisecond); err != nil {
+			return errors.Join(err, why)
+		}
+	}
+	return nil
+}

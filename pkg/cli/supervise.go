@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"mcctl/pkg/agent"
+)
+
+// What superviseOptions.Failover may say; empty keeps what was.
+const (
+	failoverOn  = "on"
+	failoverOff = "off"
+)
+
+// superviseOptions are what an operator says about the supervisor at its start.
+type superviseOptions struct {
+	Mcdir    string
+	Failover string
+	McOnly   bool
+	Async    bool
+}
+
+func (o *superviseOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.Var(choice{&o.Failover, []string{failoverOn, failoverOff}}, "failover", "automatic switch and detach")
+	f.BoolVar(&o.McOnly, "mc-only", false, "leave a PostgreSQL that is down as it is")
+	f.BoolVar(&o.Async, "async-connect-arbiter", false, "do not wait for the arbiter")
+}
+
+// args is the command that supervises with these options.
+func (o *superviseOptions) args() []string {
+	args := []string{"supervise", "-M", o.Mcdir}
+	if o.Failover != "" {
+		args = append(args, "--failover", o.Failover)
+	}
+	if o.McOnly {
+		args = append(args, "--mc-only")
+	}
+	if o.Async {
+		args = append(args, "--async-connect-arbiter")
+	}
+	return args
+}
+
+func newSupervise(env *Env, run func(context.Context, *Env, *superviseOptions) error) *cobra.Command {
+	o := &superviseOptions{}
+	cmd := needMcdir(&cobra.Command{
+		Use: "supervise", Hidden: true, Args: noArgs,
+		Short: "Be the supervisor (started by mcctl start)",
+		RunE:  func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },
+	}, env, &o.Mcdir)
+	o.flags(cmd)
+	return cmd
+}
+
+// runSupervise is the supervisor itself. SIGTERM is an operator's stop, which the
+// agent hears and carries out; it must not be torn off by the end of ctx.
+func runSupervise(ctx context.Context, env *Env, o *superviseOptions) error {
+	c, err := loadConfig(o.Mcdir)
+	if err != nil {
+		return err
+	}
+	opt := agent.Options{
+		Config: c, Log: slog.New(slog.NewTextHandler(env.Stderr, nil)), Version: env.Version,
+		KeepPostgresDown: o.McOnly, WaitForArbiter: !o.Async,
+	}
+	if o.Failover != "" {
+		on := o.Failover == failoverOn
+		opt.Failover = &on
+	}
+	return agent.Run(context.WithoutCancel(ctx), opt)
+}

@@ -1,0 +1,189 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mcctl/pkg/wire"
+)
+
+// switchOptions are the flags of mcctl switch.
+type switchOptions struct {
+	Mcdir   string
+	Output  string
+	Force   bool
+	Yes     bool
+	NoWait  bool
+	Cancel  bool
+	Status  bool
+	Job     string // of --cancel and --status; empty is the newest
+	Timeout time.Duration
+}
+
+func newSwitch(env *Env, run func(context.Context, *Env, *switchOptions) error) *cobra.Command {
+	o := &switchOptions{}
+	cmd := needMcdir(&cobra.Command{
+		Use:   "switch [--cancel [ID] | --status [ID]]",
+		Short: "Make the standby the primary, without losing a commit",
+		Long: `Make the standby the primary. Clients see one short gap; no acknowledged commit is
+lost. It may be called on either server. Until its point of no return the switch
+can be given up, with --cancel or Ctrl-C, and the primary opens again; a switch
+that fails before it ends the same way.
+
+The command follows the switch but does not carry it: when the command ends early,
+by its timeout or otherwise, the switch goes on.
+
+With --force this server takes over without the other's consent. Commits may be
+lost: the command says which, and does nothing without --yes.`,
+		Example: `  mcctl switch -M /etc/mcctl/orders
+  mcctl switch -M /etc/mcctl/orders --no-wait
+  mcctl switch -M /etc/mcctl/orders --status            # the newest one
+  mcctl switch -M /etc/mcctl/orders --cancel switch-7-1a2b
+  mcctl switch -M /etc/mcctl/orders --force --yes       # on the server that shall take over`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				o.Job = args[0]
+			}
+			return run(cmd.Context(), env, o)
+		},
+	}, env, &o.Mcdir)
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if o.Cancel || o.Status {
+			return atMostArgs(1)(cmd, args)
+		}
+		return noArgs(cmd, args)
+	}
+	outputFlag(cmd, &o.Output, formText, formJSON)
+	f := cmd.Flags()
+	f.BoolVar(&o.Force, "force", false, "take over without the other server; commits may be lost")
+	f.BoolVar(&o.Yes, "yes", false, "do it, with --force")
+	f.BoolVar(&o.NoWait, "no-wait", false, "return as soon as the switch has begun")
+	f.BoolVar(&o.Cancel, "cancel", false, "give up a switch that has not passed its point of no return")
+	f.BoolVar(&o.Status, "status", false, "tell how a switch stands")
+	f.DurationVar(&o.Timeout, "timeout", time.Minute, "how long to follow it; it goes on afterwards")
+	cmd.MarkFlagsMutuallyExclusive("force", "cancel", "status")
+	return cmd
+}
+
+func runSwitch(ctx context.Context, env *Env, o *switchOptions) error {
+	switch {
+	case o.Cancel:
+		return cancelSwitch(ctx, env, o)
+	case o.Status:
+		return tellSwitch(ctx, env, o)
+	}
+	before, err := control{o.Mcdir}.status(ctx)
+	if err != nil {
+		return err
+	}
+	if o.Force {
+		if err := warnOfForce(o.progress(env), o, before); err != nil {
+			return err
+		}
+	}
+	f := newFollower(env, o, before)
+	if err := f.begin(ctx); err != nil {
+		return err
+	}
+	if o.NoWait {
+		return f.begun()
+	}
+	return f.follow(ctx)
+}
+
+// progress goes where it does not disturb the result.
+func (o *switchOptions) progress(env *Env) io.Writer {
+	if o.Output == formJSON {
+		return env.Stderr
+	}
+	return env.Stdout
+}
+
+// tellSwitch answers --status. Its exit status is the switch's.
+func tellSwitch(ctx context.Context, env *Env, o *switchOptions) error {
+	var job wire.Job
+	if err := (control{o.Mcdir}).ask(ctx, wire.KindJob, wire.JobRequest{ID: o.Job}, &job); err != nil {
+		return err
+	}
+	if o.Output == formJSON {
+		if err := writeJSON(env.Stdout, job); err != nil {
+			return err
+		}
+	} else {
+		_, _ = fmt.Fprintln(env.Stdout, jobLine(job))
+		showSteps(env.Stdout, job, 0)
+	}
+	switch {
+	case !job.Final:
+		return quietly(exitGoingOn)
+	case job.Phase != phaseDone:
+		return quietly(exitFailed)
+	}
+	return nil
+}
+
+// cancelSwitch answers --cancel. Being asked is not yet being given up: it follows
+// the switch to its end.
+func cancelSwitch(ctx context.Context, env *Env, o *switchOptions) error {
+	c := control{o.Mcdir}
+	before, err := c.status(ctx)
+	if err != nil {
+		return err
+	}
+	var job wire.Job
+	if err := c.ask(ctx, wire.KindCancel, wire.JobRequest{ID: o.Job}, &job); err != nil {
+		return err
+	}
+	f := newFollower(env, o, before)
+	f.job, f.shown = job, len(job.Steps)
+	err = f.follow(ctx)
+	if f.job.Phase == phaseGivenUp {
+		_, _ = fmt.Fprintf(f.out, "given up; %s stays primary\n", before.Record.Primary)
+		return nil // that is what was asked for
+	}
+	return err
+}
+
+// warnOfForce says what a forced takeover may lose, and stops without --yes.
+func warnOfForce(w io.Writer, o *switchOptions, st wire.Status) error {
+	for _, line := range mayLose(st) {
+		_, _ = fmt.Fprintln(w, line)
+	}
+	if o.Yes {
+		return nil
+	}
+	return failed(exitRefused, errors.New("switch --force: not done without --yes"), "if losing that is right: mcctl switch --force --yes -M %s", o.Mcdir)
+}
+
+// mayLose says in sentences what the forced takeover of the local server risks.
+func mayLose(st wire.Status) []string {
+	r := st.Record
+	lines := []string{fmt.Sprintf("%s will take over by force; the record is: %s", st.Local, r)}
+	if r.Mode == "paired" {
+		lines = append(lines, fmt.Sprintf("%s holds every commit that %s acknowledged before this supervisor last heard of it; if %s went alone since, what it acknowledged then is lost", st.Local, r.Primary, r.Primary))
+	} else {
+		lines = append(lines, fmt.Sprintf("%s has acknowledged commits alone: those that %s does not have ARE LOST", r.Primary, st.Local))
+	}
+	return append(lines, gap(st), fmt.Sprintf("%s must not run when it comes back unsupervised; its supervisor makes it a standby", r.Primary))
+}
+
+// gap compares the last known log positions of the two servers.
+func gap(st wire.Status) string {
+	var here, there wire.ServerStatus
+	for _, s := range st.Servers {
+		if s.Server == st.Local {
+			here = s
+		} else {
+			there = s
+		}
+	}
+	if here.LSN == 0 || there.LSN == 0 {
+		return "how much that is cannot be told: the log position of one server is not known"
+	}
+	return fmt.Sprintf("%s is at %s, %s was last seen at %s: %s of log are known to be missing", st.Local, here.LSN, there.Server, there.LSN, size(here.LSN.Behind(there.LSN)))
+}

@@ -1,0 +1,99 @@
+package witness
+
+import (
+	"errors"
+	"fmt"
+
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// change applies what from proposes, if package record allows it, and answers when
+// it is on the disk.
+func (w *Witness) change(k *keep, from wire.Identity, c record.Change) (any, error) {
+	if string(c.By) != from.Name {
+		return nil, fmt.Errorf("%w: %s cannot propose a change by %s", wire.ErrRefused, from, c.By)
+	}
+	if !wire.ValidName(string(c.To)) {
+		return nil, fmt.Errorf("%w: %q cannot be a server", wire.ErrRefused, c.To)
+	}
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	now, err := k.now()
+	if err != nil {
+		return nil, err
+	}
+	if err := k.settle(now); err != nil {
+		return nil, err
+	}
+	if !now.Exists() {
+		return nil, fmt.Errorf("%w: pair %s has no record yet; it gets one when both servers are connected to the witness", wire.ErrRefused, k.pair)
+	}
+	next, err := now.Judge(c, w.sight(k, now.Primary))
+	if err != nil {
+		k.log.Info("change refused", "pair", k.pair, "transition", c.Transition, "by", c.By, "reason", err)
+		return nil, refuse(err)
+	}
+	if err := k.put(next); err != nil {
+		return nil, err
+	}
+	k.log.Info("record changed", "pair", k.pair, "transition", c.Transition, "by", c.By, "record", next.String())
+	return next, nil
+}
+
+// refuse marks an error of package record as a clear no, unless it is a conflict.
+func refuse(err error) error {
+	if errors.Is(err, record.ErrConflict) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", wire.ErrRefused, err)
+}
+
+// sight is what the witness knows of the primary. Just started, it has not had the
+// chance to hear anybody: a primary not heard yet then counts as heard.
+func (w *Witness) sight(k *keep, primary pair.Server) record.Sight {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now, s := wire.Now(), k.seated(string(primary))
+	unheard := s == nil && now-w.started <= w.cfg.HeartbeatTimeout
+	return record.Sight{
+		PrimaryHeard: unheard || s.online(now, w.cfg.HeartbeatTimeout),
+		PostgresDown: s.down(),
+	}
+}
+
+// seed finds a lost or first record again from both servers' copies, both connected
+// now. Nothing comes of it while one is missing or an operator must decide.
+func (w *Witness) seed(k *keep) {
+	if !k.writing.TryLock() {
+		return // somebody is at it: the next report will see
+	}
+	defer k.writing.Unlock()
+	copies := w.copies(k)
+	if now, err := k.now(); err != nil || now.Exists() || len(copies) < maxSeats || k.settle(now) != nil {
+		return
+	}
+	found, err := record.FromCopies(copies)
+	if err != nil {
+		k.log.Warn("no record, and the servers' copies do not give one", "pair", k.pair, "error", err)
+		return
+	}
+	found.Pair = k.pair
+	if k.put(found) == nil {
+		k.log.Info("record found from both servers' copies", "pair", k.pair, "record", found.String())
+	}
+}
+
+// copies are those of the servers that are connected and have reported.
+func (w *Witness) copies(k *keep) map[pair.Server]record.Record {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	found, now := map[pair.Server]record.Record{}, wire.Now()
+	for _, s := range k.seats {
+		if s.reported && s.online(now, w.cfg.HeartbeatTimeout) {
+			found[pair.Server(s.name)] = s.report.Copy
+		}
+	}
+	return found
+}
