@@ -17,7 +17,10 @@ func (h *Hands) StartOpen(ctx context.Context) error {
 	if err := h.Postgres.ClearStandby(); err != nil {
 		return err
 	}
-	return h.start(ctx, h.primarySettings(false), "")
+	if err := h.start(ctx, h.primarySettings(false), ""); err != nil {
+		return err
+	}
+	return h.EnsureSlot(ctx)
 }
 
 // StartGated starts the primary for the supervisor and replication only (T6).
@@ -28,7 +31,20 @@ func (h *Hands) StartGated(ctx context.Context) error {
 	if err := h.closeGate(); err != nil {
 		return err
 	}
-	return h.start(ctx, h.primarySettings(board.Mode(h.Board.Read()) != decide.Alone), h.gateLink())
+	if err := h.start(ctx, h.primarySettings(board.Mode(h.Board.Read()) != decide.Alone), h.gateLink()); err != nil {
+		return err
+	}
+	return h.EnsureSlot(ctx)
+}
+
+// EnsureSlot makes sure that the other server finds its slot here.
+func (h *Hands) EnsureSlot(ctx context.Context) error {
+	session, err := h.Postgres.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	return session.EnsureSlot(ctx, settings.Slot(h.other()))
 }
 
 // StartStandby starts PostgreSQL in recovery. When the record names this server

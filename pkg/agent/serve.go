@@ -152,11 +152,14 @@ func (a *Agent) holds(ctx context.Context, body json.RawMessage) (any, error) {
 }
 
 // history is given by the open primary only: who rewinds or copies from here
-// relies on it (S4).
+// relies on it (S4). Who asks does not stream, so its slot is seen to as well.
 func (a *Agent) history(ctx context.Context, _ json.RawMessage) (any, error) {
 	s := a.board.Read()
 	if !s.Names(a.config.Me()) || board.Postgres(s) != decide.PostgresOpen {
 		return nil, fmt.Errorf("%s is not the open primary now", a.config.Me())
+	}
+	if err := a.hands.EnsureSlot(ctx); err != nil {
+		return nil, err
 	}
 	session, err := a.postgres.Connect(ctx)
 	if err != nil {

@@ -37,6 +37,7 @@ type Sight struct {
 	Hung    bool          // fresh connections run into their deadline
 	Gated   bool
 	Control postgres.Control // read while no postmaster runs
+	Marked  bool             // standby.signal is there
 	Broken  bool             // a rewind or a copy was begun and not finished
 	// SettingsWrong: the managed lines differ from what role and mode want.
 	SettingsWrong bool

@@ -100,7 +100,7 @@ func data(s Sight) decide.Data {
 	switch {
 	case s.Broken:
 		return decide.DataBroken
-	case s.Control.State.WasStandby():
+	case s.Marked || s.Control.State.WasStandby():
 		return decide.DataFollower
 	case s.Control.State.CleanPrimary():
 		return decide.DataClean

@@ -76,7 +76,7 @@ func group(use, short string, below ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use + " COMMAND", Short: short, Args: onlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return misuse(cmd, "%s: which of its commands?", cmd.CommandPath())
+			return misuse(cmd, "%s: name one of its commands", cmd.Name())
 		},
 	}
 	cmd.AddCommand(below...)
@@ -92,7 +92,7 @@ func onlyCommands(cmd *cobra.Command, args []string) error {
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		meant = "; did you mean " + strings.Join(near, " or ") + "?"
 	}
-	return misuse(cmd, "%s has no command %q%s", cmd.CommandPath(), args[0], meant)
+	return misuse(cmd, "there is no command %q%s", cmd.CommandPath()+" "+args[0], meant)
 }
 
 // noArgs refuses words behind the flags.
@@ -101,7 +101,7 @@ func noArgs(cmd *cobra.Command, args []string) error { return atMostArgs(0)(cmd,
 func atMostArgs(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > n {
-			return misuse(cmd, "%s takes no argument %q", cmd.CommandPath(), args[n])
+			return misuse(cmd, "%s: there is no use for %q", cmd.Name(), args[n])
 		}
 		return nil
 	}
@@ -111,12 +111,31 @@ func atMostArgs(n int) cobra.PositionalArgs {
 func oneArg(name string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return misuse(cmd, "%s: name the %s", cmd.CommandPath(), name)
+			return misuse(cmd, "%s: name the %s", cmd.Name(), name)
 		}
 		return atMostArgs(1)(cmd, args)
 	}
 }
 
+// exclusive refuses two flags that contradict each other. Cobra's own check would
+// not tell it from a failure.
+func exclusive(cmd *cobra.Command, names ...string) {
+	before := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		var given []string
+		for _, name := range names {
+			if cmd.Flags().Changed(name) {
+				given = append(given, "--"+name)
+			}
+		}
+		if len(given) > 1 {
+			return misuse(cmd, "%s: %s exclude each other", cmd.Name(), strings.Join(given, " and "))
+		}
+		return before(cmd, args)
+	}
+}
+
+// misuse is an error in how the command was typed.
 func misuse(cmd *cobra.Command, format string, args ...any) error {
 	return failed(exitUsage, fmt.Errorf(format, args...), "see %s --help", cmd.CommandPath())
 }

@@ -59,8 +59,8 @@ If a supervisor is running already, that is said and nothing is done.`,
 	f.BoolVar(&o.Async, "async-connect-arbiter", false, "start even if the arbiter cannot be reached yet")
 	f.BoolVar(&o.Foreground, "foreground", false, "be the supervisor, in this process")
 	f.DurationVar(&o.Timeout, "timeout", 2*time.Minute, "how long to wait; the start goes on afterwards")
-	cmd.MarkFlagsMutuallyExclusive("wait", "no-wait")
-	cmd.MarkFlagsMutuallyExclusive("enable-failover", "disable-failover")
+	exclusive(cmd, "wait", "no-wait")
+	exclusive(cmd, "enable-failover", "disable-failover")
 	return cmd
 }
 

@@ -40,7 +40,7 @@ primary is no fault: the standby does not take over.`,
 	f.BoolVarP(&o.Force, "force", "e", false, "kill a supervisor that does not answer, and stop PostgreSQL at once")
 	f.BoolVar(&o.McOnly, "mc-only", false, "stop the supervisor only; PostgreSQL goes on")
 	f.DurationVar(&o.Timeout, "timeout", 2*time.Minute, "how long to wait; the stop goes on afterwards")
-	cmd.MarkFlagsMutuallyExclusive("all", "force")
+	exclusive(cmd, "all", "force")
 	return cmd
 }
 

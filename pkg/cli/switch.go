@@ -66,7 +66,7 @@ lost: the command says which, and does nothing without --yes.`,
 	f.BoolVar(&o.Cancel, "cancel", false, "give up a switch that has not passed its point of no return")
 	f.BoolVar(&o.Status, "status", false, "tell how a switch stands")
 	f.DurationVar(&o.Timeout, "timeout", time.Minute, "how long to follow it; it goes on afterwards")
-	cmd.MarkFlagsMutuallyExclusive("force", "cancel", "status")
+	exclusive(cmd, "force", "cancel", "status")
 	return cmd
 }
 

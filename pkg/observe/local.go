@@ -83,17 +83,17 @@ func (l *Local) noteUp(pid int) {
 
 func (l *Local) noteDown() {
 	control, err := l.Instance.Control()
-	broken := l.Unfinished()
+	broken, marked := l.Unfinished(), l.Instance.MarkedStandby()
 	if err != nil {
 		control = postgres.Control{} // unreadable is treated as crashed
 	}
-	if s := l.Board.Read(); s.Known && s.PID == 0 && s.Control == control && s.Broken == broken {
+	if s := l.Board.Read(); s.Known && s.PID == 0 && s.Control == control && s.Broken == broken && s.Marked == marked {
 		return
 	}
 	l.Board.Note(func(s *board.Sight) {
 		s.Known, s.PID, s.LookAt, s.Hung, s.Gated, s.Broken = true, 0, 0, false, false, broken
 		s.Look, s.Waiting, s.Diverged = postgres.Look{}, 0, false
-		s.Control = control
+		s.Control, s.Marked = control, marked
 	})
 }
 

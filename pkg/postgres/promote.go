@@ -34,6 +34,12 @@ func (in *Instance) MarkStandby() error {
 	return durable.WriteFile(in.standbySignal(), nil, 0o600)
 }
 
+// MarkedStandby tells whether the next start would be a standby.
+func (in *Instance) MarkedStandby() bool {
+	_, err := os.Lstat(in.standbySignal())
+	return err == nil
+}
+
 // ClearStandby makes the next start a primary. Promotion removes the file by itself.
 func (in *Instance) ClearStandby() error {
 	return durable.Remove(in.standbySignal())

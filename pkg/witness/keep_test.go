@@ -1,0 +1,213 @@
+package witness
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// open makes a witness in this process; asking it directly is what Serve does.
+func open(t *testing.T, dir string) *Witness {
+	t.Helper()
+	w, err := New(Config{Records: dir, HeartbeatTimeout: time.Minute, Version: "v1", Log: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	t.Cleanup(func() { w.lock.Close() })
+	return w
+}
+
+func (w *Witness) ask(pairName, name, kind string, body any) (any, error) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	return w.Handle(context.Background(), wire.Identity{Pair: pairName, Name: name}, kind, text)
+}
+
+func (w *Witness) detach(pairName string, from record.Revision) error {
+	_, err := w.ask(pairName, "server1", wire.KindChange,
+		wire.ChangeRequest{Change: record.Change{Transition: record.Detach, By: "server1", To: "server1", From: from}})
+	return err
+}
+
+// found gives a pair a record as two new servers do; it is at revision 2.
+func (w *Witness) found(t *testing.T, pairName string) {
+	t.Helper()
+	for name, own := range map[string]record.Record{"server1": record.First(pairName, "server1"), "server2": {}} {
+		_, err := w.ask(pairName, name, wire.KindReport, wire.WitnessReport{Postgres: wire.WitnessUp, Copy: own})
+		must(t, err)
+	}
+}
+
+func TestCorruptRecordStopsItsOwnPairOnly(t *testing.T) {
+	for name, content := range map[string]string{
+		"empty": "", "torn": `{"pair": "bad", "te`, "zeros": "\x00\x00\x00",
+		"of another pair": `{"pair": "good", "term": 1, "primary": "server1", "mode": "alone", "revision": 1}`,
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "bad.json")
+		must(t, os.WriteFile(path, []byte(content), 0o600))
+		w := open(t, dir)
+		w.found(t, "good")
+		must(t, w.detach("good", 2))
+		for _, kind := range []string{wire.KindRead, wire.KindChange, wire.KindReport} {
+			_, err := w.ask("bad", "server1", kind, struct{}{})
+			if err == nil && kind == wire.KindChange {
+				t.Errorf("%s: changed", name)
+			}
+			if kind == wire.KindChange {
+				continue // refused for its empty names before the record is looked at
+			}
+			if err == nil || !strings.Contains(err.Error(), path) || errors.Is(err, wire.ErrRefused) {
+				t.Errorf("%s: %s answered %v", name, kind, err)
+			}
+		}
+		if err := w.detach("bad", 0); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: change answered %v", name, err)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != content {
+			t.Errorf("%s: the file was touched: %q, %v", name, got, err)
+		}
+	}
+}
+
+// A record that could not be written was not changed, and nobody is told anything
+// that a restart could contradict.
+func TestFailedWrite(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir)
+	w.found(t, "lab")
+	path := filepath.Join(dir, "lab.json")
+	must(t, os.Remove(path))
+	must(t, os.Mkdir(path, 0o700)) // even root cannot write there
+	err := w.detach("lab", 2)
+	if err == nil || errors.Is(err, wire.ErrRefused) || errors.Is(err, record.ErrConflict) {
+		t.Errorf("a failed write was answered as %v", err)
+	}
+	if r, err := w.ask("lab", "server1", wire.KindRead, nil); err == nil {
+		t.Errorf("read answered %v although the disk may hold something else", r)
+	}
+	must(t, os.Remove(path))
+	r, err := w.ask("lab", "server1", wire.KindRead, nil)
+	must(t, err)
+	if r.(record.Record).Revision != 2 {
+		t.Errorf("the record is %v", r)
+	}
+	must(t, w.lock.Close())
+	if r, err := open(t, dir).ask("lab", "server1", wire.KindRead, nil); err != nil || r.(record.Record).Revision != 2 {
+		t.Errorf("after a restart: %v, %v", r, err)
+	}
+}
+
+// While a pair's disk write is stuck, heartbeats and reports go on, of all pairs.
+func TestSlowDiskHoldsUpChangesOnly(t *testing.T) {
+	w := open(t, t.TempDir())
+	w.found(t, "lab")
+	w.found(t, "shop")
+	stuck := w.find("lab")
+	stuck.writing.Lock()
+	changed := make(chan error, 1)
+	go func() { changed <- w.detach("lab", 2) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		from := wire.Identity{Pair: "lab", Name: "server1"}
+		w.Beat(from)
+		w.News(from)
+		if _, err := w.ask("lab", "server2", wire.KindReport, wire.WitnessReport{}); err != nil {
+			t.Error(err)
+		}
+		if err := w.detach("shop", 2); err != nil {
+			t.Error(err)
+		}
+		w.status("")
+		w.Gone(from)
+	}()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Fatal("held up")
+	}
+	stuck.writing.Unlock()
+	must(t, <-changed)
+}
+
+func TestNews(t *testing.T) {
+	w := open(t, t.TempDir())
+	s1, s2 := wire.Identity{Pair: "lab", Name: "server1"}, wire.Identity{Pair: "lab", Name: "server2"}
+	report := func(from wire.Identity, postgres string) {
+		t.Helper()
+		_, err := w.ask(from.Pair, from.Name, wire.KindReport, wire.WitnessReport{Postgres: postgres})
+		must(t, err)
+	}
+	want := func(when string, want1, want2 bool) {
+		t.Helper()
+		if got1, got2 := w.News(s1), w.News(s2); got1 != want1 || got2 != want2 {
+			t.Errorf("%s: news for server1 %v, for server2 %v; want %v, %v", when, got1, got2, want1, want2)
+		}
+	}
+	want("nobody has reported", true, true)
+	report(s1, wire.WitnessUp)
+	report(s2, wire.WitnessUp)
+	want("server1 does not know of server2", true, false)
+	report(s1, wire.WitnessUp)
+	want("all told", false, false)
+	report(s1, wire.WitnessDown)
+	want("server1 is down", false, true)
+	report(s2, wire.WitnessUp)
+	w.found(t, "lab")
+	report(s1, wire.WitnessUp)
+	report(s2, wire.WitnessUp)
+	want("all told again", false, false)
+	must(t, w.detach("lab", 2))
+	want("the record has changed", true, true)
+	report(s2, wire.WitnessUp)
+	w.Gone(s1)
+	want("server1 has gone", true, true)
+}
+
+func TestOneWitnessPerDirectory(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir)
+	_, err := New(Config{Records: dir, Log: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), "another witness") {
+		t.Errorf("a second witness: %v", err)
+	}
+}
+
+func TestStatusPages(t *testing.T) {
+	w := open(t, t.TempDir())
+	const pairs = 2*pageSize + 7
+	for i := range pairs {
+		k := w.keep(fmt.Sprintf("pair%05d", i))
+		k.record = record.First(k.pair, "server1")
+	}
+	seen, after := 0, ""
+	for pages := 1; ; pages++ {
+		got, err := w.ask("", wire.LocalName, wire.KindStatus, wire.WitnessStatusRequest{After: after})
+		must(t, err)
+		s := got.(wire.WitnessStatus)
+		seen += len(s.Pairs)
+		if s.Version != "v1" || s.PID != os.Getpid() {
+			t.Errorf("%+v", s)
+		}
+		if !s.More {
+			break
+		}
+		if after = s.Pairs[len(s.Pairs)-1].Pair; pages > 3 {
+			t.Fatal("there is no end of pages")
+		}
+	}
+	if seen != pairs {
+		t.Errorf("%d pairs on all pages, want %d", seen, pairs)
+	}
+}
