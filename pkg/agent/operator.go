@@ -32,9 +32,9 @@ func (a *Agent) passedOn(kind string) request {
 	case wire.KindSwitch:
 		return a.doSwitch
 	case wire.KindJob:
-		return a.onPrimary(kind, a.job)
+		return a.whereKnown(kind, func(id string) (wire.Job, error) { return a.jobs.Get(id) })
 	case wire.KindCancel:
-		return a.onPrimary(kind, a.giveUp)
+		return a.whereKnown(kind, a.jobs.GiveUp)
 	case wire.KindDetach:
 		return a.onPrimary(kind, a.detach)
 	case wire.KindAttach:
@@ -44,20 +44,46 @@ func (a *Agent) passedOn(kind string) request {
 }
 
 // onPrimary serves the request here when this server is primary and asks the other
-// one otherwise. A job that began here is known here, whoever is primary now.
+// one otherwise.
 func (a *Agent) onPrimary(kind string, serve request) request {
 	return func(ctx context.Context, body json.RawMessage) (any, error) {
-		s := a.board.Read()
-		_, err := a.jobs.Get("")
-		if s.Names(a.config.Me()) || (kind == wire.KindJob && err == nil) {
+		if s := a.board.Read(); s.Names(a.config.Me()) {
 			return serve(ctx, body)
 		}
-		var answer json.RawMessage
-		if err := a.link.Call(ctx, kind, body, &answer); err != nil {
-			return nil, fmt.Errorf("ask the primary %s: %w", a.config.Other(), err)
-		}
-		return answer, nil
+		return a.askOther(ctx, kind, body)
 	}
+}
+
+func (a *Agent) askOther(ctx context.Context, kind string, body json.RawMessage) (any, error) {
+	var answer json.RawMessage
+	if err := a.link.Call(ctx, kind, body, &answer); err != nil {
+		return nil, fmt.Errorf("ask %s: %w", a.config.Other(), err)
+	}
+	return answer, nil
+}
+
+// whereKnown serves a request about a job on the server where it began: that one
+// knows it, whoever is primary now. Local marks a question that was passed on.
+func (a *Agent) whereKnown(kind string, serve func(id string) (wire.Job, error)) request {
+	return func(ctx context.Context, body json.RawMessage) (any, error) {
+		var q wire.JobRequest
+		if err := json.Unmarshal(body, &q); err != nil {
+			return nil, fmt.Errorf("read request: %w", err)
+		}
+		_, unknown := a.jobs.Get(q.ID)
+		if unknown == nil || q.Local {
+			return serve(q.ID)
+		}
+		return a.askOther(ctx, kind, mustJSON(wire.JobRequest{ID: q.ID, Local: true}))
+	}
+}
+
+func mustJSON(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("encode %T: %v", v, err)) // our own plain structs always encode
+	}
+	return b
 }
 
 func (a *Agent) doSwitch(ctx context.Context, body json.RawMessage) (any, error) {
@@ -134,22 +160,6 @@ func (a *Agent) force(ctx context.Context) (any, error) {
 		ID: fmt.Sprintf("force-%d", r.Term), Kind: "force", Phase: "done", Final: true, Committed: true,
 		To: string(a.config.Me()), Term: uint64(r.Term),
 	}, nil
-}
-
-func (a *Agent) job(_ context.Context, body json.RawMessage) (any, error) {
-	var q wire.JobRequest
-	if err := json.Unmarshal(body, &q); err != nil {
-		return nil, fmt.Errorf("read request: %w", err)
-	}
-	return a.jobs.Get(q.ID)
-}
-
-func (a *Agent) giveUp(_ context.Context, body json.RawMessage) (any, error) {
-	var q wire.JobRequest
-	if err := json.Unmarshal(body, &q); err != nil {
-		return nil, fmt.Errorf("read request: %w", err)
-	}
-	return a.jobs.GiveUp(q.ID)
 }
 
 // operatorPatience bounds how long detach and attach wait for their outcome.

@@ -39,6 +39,7 @@ type follower struct {
 	o       *switchOptions
 	out     io.Writer
 	before  wire.Status
+	asked   time.Time
 
 	job       wire.Job // as last seen; without an ID when the answer to the request was lost
 	shown     int      // steps already printed
@@ -47,7 +48,7 @@ type follower struct {
 }
 
 func newFollower(env *Env, o *switchOptions, before wire.Status) *follower {
-	return &follower{control: control{o.Mcdir}, env: env, o: o, out: o.progress(env), before: before}
+	return &follower{control: control{o.Mcdir}, env: env, o: o, out: o.progress(env), before: before, asked: time.Now()}
 }
 
 // begin asks for the switch. When the answer is lost the switch may have begun:
@@ -238,11 +239,11 @@ func (f *follower) finish(err error) error {
 	if err != nil {
 		return failed(exitFailed, fmt.Errorf("switch: %w", err), "see mcctl status -M %s and mcctl explain -M %[1]s", f.o.Mcdir)
 	}
-	took := ""
-	if n := len(f.job.Steps); n > 0 && f.job.Phase == phaseDone {
-		took = fmt.Sprintf("; the switch took %.0f ms", f.job.Steps[n-1].AtMS)
+	took := float64(time.Since(f.asked).Milliseconds())
+	if n := len(f.job.Steps); n > 0 && f.job.Steps[n-1].Phase == phaseDone {
+		took = f.job.Steps[n-1].AtMS // not known when the record told of the end
 	}
-	_, _ = fmt.Fprintf(f.out, "%s is primary in term %d%s\n", f.job.To, f.job.Term, took)
+	_, _ = fmt.Fprintf(f.out, "%s is primary in term %d, after %.0f ms\n", f.job.To, f.job.Term, took)
 	return nil
 }
 

@@ -21,7 +21,7 @@ func writeStatus(w io.Writer, st wire.Status) error {
 	line("record", st.Record.String())
 	line("arbiter", arbiterLine(st.Arbiter))
 	line("failover", yes(st.Failover, "enabled", "disabled")+yes(st.Held, "; the standby stays detached until mcctl attach", ""))
-	if st.Job != nil {
+	if st.Job != nil && st.Job.Phase != phaseDone { // what went well is in events
 		line("job", jobLine(*st.Job))
 	}
 	line("commits", commitsLine(st))

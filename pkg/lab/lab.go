@@ -148,7 +148,7 @@ func (l *Lab) Env() map[string]string {
 	env := map[string]string{
 		"MC1": l.Mcdir(Server1),
 		"MC2": l.Mcdir(Server2),
-		"PGURI": fmt.Sprintf("postgresql://app@%s,%s/app?target_session_attrs=read-write&connect_timeout=2&passfile=%s",
+		"PGURI": fmt.Sprintf("postgresql://app@%s,%s/app?target_session_attrs=read-write&connect_timeout=2&sslmode=disable&passfile=%s",
 			local(l.ClientPort(Server1)), local(l.ClientPort(Server2)), l.path("pgpass")),
 	}
 	if l.state.Arbiter == "witness" {

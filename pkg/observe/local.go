@@ -116,7 +116,7 @@ func (l *Local) LookAround(ctx context.Context) error {
 			of = s.PID
 		}
 		pause := l.LookEvery
-		if s.PID != 0 && !l.look(ctx, &session, s.PID) {
+		if s.PID != 0 && (session == nil && !l.Instance.Accepts(s.PID) || !l.look(ctx, &session, s.PID)) {
 			drop()
 			pause = 10 * time.Millisecond // starting or changing its role: clients are waiting
 		}

@@ -20,6 +20,10 @@ const readyPoll = 5 * time.Millisecond
 // tailLines is how many last lines of a log or of a program's output an error carries.
 const tailLines = 8
 
+// Accepts tells, without knocking, whether the postmaster says in postmaster.pid
+// that it accepts connections, on a standby read-only ones.
+func (in *Instance) Accepts(pid int) bool { return in.statusOf(pid) == "ready" }
+
 // WaitReady returns nil once the server accepts connections, on a standby
 // read-only ones. It fails when the postmaster exits (with the end of its log, or
 // ErrStillInUse), when the server refuses the supervisor for good (password,

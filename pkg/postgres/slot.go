@@ -42,8 +42,8 @@ func (s *Session) EnsureSlot(ctx context.Context, name string) error {
 
 // DropSlot drops the slot. A missing one is fine, one in use is an error.
 func (s *Session) DropSlot(ctx context.Context, name string) error {
-	_, err := s.conn.Exec(ctx, "select pg_drop_replication_slot($1)", name)
-	if err != nil && !hasCode(err, "42704") { // undefined_object
+	_, err := s.conn.Exec(ctx, "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1", name)
+	if err != nil && !hasCode(err, "42704") { // undefined_object: dropped meanwhile
 		return fmt.Errorf("drop slot %s: %w", name, err)
 	}
 	return nil

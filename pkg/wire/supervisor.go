@@ -141,7 +141,8 @@ type JobStep struct {
 
 // JobRequest names a job; the empty ID is the newest.
 type JobRequest struct {
-	ID string `json:"id,omitempty"`
+	ID    string `json:"id,omitempty"`
+	Local bool   `json:"local,omitempty"` // only what this server knows itself
 }
 
 // StopRequest ends a supervisor. KeepPostgres is --mc-only; Both is -a.

@@ -138,13 +138,18 @@ func (s *storm) kill(v victim, r *running) int {
 func (s *storm) heal(ctx context.Context) error {
 	var st wire.Status
 	var err error
+	well := 0 // looks in a row; the first ones may come before the fault is seen
 	for began := time.Now(); time.Since(began) < s.patience; time.Sleep(20 * time.Millisecond) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if st, err = s.status(ctx); err == nil && st.Healthy {
-			return nil
+			if well++; well == 15 {
+				return nil
+			}
+			continue
 		}
+		well = 0
 		if time.Since(began) < time.Second {
 			continue
 		}
