@@ -9,15 +9,12 @@ import (
 	"mcctl/pkg/wire"
 )
 
-// turnEvery is how often the loop turns when nothing wakes it: ages grow by
-// themselves.
-const turnEvery = 50 * time.Millisecond
-
 // loop is the supervisor: observe, decide, act. It never blocks on PostgreSQL, a
 // disk or the network: watchers write on the board and the runner does the work.
 func (a *Agent) loop(ctx context.Context) error {
 	systemd := newNotifier()
-	tick := time.NewTicker(turnEvery)
+	// Ages grow by themselves: turn at times although nothing wakes us.
+	tick := time.NewTicker(a.config.Pair.Timings.PollInterval.Duration * 2 / 5)
 	defer tick.Stop()
 	for {
 		s := a.observe()
@@ -29,6 +26,7 @@ func (a *Agent) loop(ctx context.Context) error {
 			a.group.stop(errDone)
 			return nil
 		}
+		a.copyIsDue(s)
 		a.runner.consider(ctx, a.permitted(rule))
 		a.tellNews()
 		systemd.turn(facts.Postgres == decide.PostgresOpen || facts.Postgres == decide.PostgresStandby)

@@ -16,18 +16,33 @@ import (
 // keepCopy keeps this server's own copy of the record up to date. What an action
 // must have saved at a certain step it saves itself.
 func (a *Agent) keepCopy(ctx context.Context) error {
-	tick := time.NewTicker(turnEvery)
-	defer tick.Stop()
 	for {
 		select {
-		case <-tick.C:
-			if err := a.saveCopy(); err != nil {
-				a.log.Warn("the own copy of the record cannot be saved", "error", err)
-				time.Sleep(time.Second)
-			}
+		case <-a.copyDue:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		if err := a.saveCopy(); err != nil {
+			a.log.Warn("the own copy of the record cannot be saved", "error", err)
+			select {
+			case <-time.After(copyRetry):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// copyRetry is the pause after a copy that could not be saved.
+const copyRetry = time.Second
+
+// copyIsDue wakes keepCopy; the loop itself touches no disk.
+func (a *Agent) copyIsDue(s board.Sight) {
+	if !s.Record.NewerThan(s.Copy) {
+		return
+	}
+	select {
+	case a.copyDue <- struct{}{}:
+	default:
 	}
 }
 
@@ -54,7 +69,7 @@ func (a *Agent) watchDivergence(ctx context.Context) error {
 	var since time.Duration
 	for {
 		select {
-		case <-time.After(divergencePatience / 4):
+		case <-time.After(divergencePatience / 2):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

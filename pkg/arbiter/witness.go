@@ -10,8 +10,8 @@ import (
 	"mcctl/pkg/wire"
 )
 
-// witness is a Keeper that asks a witness process.
-type witness struct {
+// remote is a Keeper that asks a witness process.
+type remote struct {
 	link   *wire.Link
 	report func() wire.WitnessReport
 	tell   func()
@@ -32,36 +32,36 @@ type witness struct {
 // OtherPostgresDown or Problem say something new. Neither may wait; report must not
 // call the Keeper.
 func NewWitness(link wire.LinkConfig, report func() wire.WitnessReport, changed func()) Keeper {
-	w := &witness{report: report, tell: changed}
+	w := &remote{report: report, tell: changed}
 	link.Beat, link.Answer, link.Heard, link.Changed = w.beat, w.answer, w.heard, w.changed
 	w.link = wire.NewLink(link)
 	return w
 }
 
-func (w *witness) Kind() string                  { return KindWitness }
-func (w *witness) Run(ctx context.Context) error { return w.link.Run(ctx) }
-func (w *witness) Kick()                         { w.link.Kick() }
-func (w *witness) Problem() string               { return w.link.State().Error }
+func (w *remote) Kind() string                  { return KindWitness }
+func (w *remote) Run(ctx context.Context) error { return w.link.Run(ctx) }
+func (w *remote) Kick()                         { w.link.Kick() }
+func (w *remote) Problem() string               { return w.link.State().Error }
 
-func (w *witness) Seen() (record.Record, time.Duration, bool) {
+func (w *remote) Seen() (record.Record, time.Duration, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.view.Record, wire.Now() - w.asOf, w.told != nil
 }
 
-func (w *witness) OtherHeard() bool {
+func (w *remote) OtherHeard() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.told != nil && w.view.OtherHeard
 }
 
-func (w *witness) OtherPostgresDown() bool {
+func (w *remote) OtherPostgresDown() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.told != nil && w.view.OtherPostgresDown
 }
 
-func (w *witness) Read(ctx context.Context) (record.Record, error) {
+func (w *remote) Read(ctx context.Context) (record.Record, error) {
 	var r record.Record
 	if err := w.link.Call(ctx, wire.KindRead, nil, &r); err != nil {
 		return record.Record{}, unknown("read record", err)
@@ -70,7 +70,7 @@ func (w *witness) Read(ctx context.Context) (record.Record, error) {
 	return r, nil
 }
 
-func (w *witness) Change(ctx context.Context, c record.Change) (record.Record, error) {
+func (w *remote) Change(ctx context.Context, c record.Change) (record.Record, error) {
 	var r record.Record
 	if err := w.link.Call(ctx, wire.KindChange, wire.ChangeRequest{Change: c}, &r); err != nil {
 		return record.Record{}, classify(string(c.Transition), err)
@@ -81,7 +81,7 @@ func (w *witness) Change(ctx context.Context, c record.Change) (record.Record, e
 
 // learn takes over a record that the witness answered, unless a later one has
 // overtaken it on the way.
-func (w *witness) learn(r record.Record) {
+func (w *remote) learn(r record.Record) {
 	w.mu.Lock()
 	newer := r.NewerThan(w.view.Record)
 	if newer {
@@ -94,7 +94,7 @@ func (w *witness) learn(r record.Record) {
 }
 
 // beat gives the report if the witness does not have it.
-func (w *witness) beat() (string, any) {
+func (w *remote) beat() (string, any) {
 	now := w.report()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -108,7 +108,7 @@ func (w *witness) beat() (string, any) {
 // answer takes the witness's view of us. The first one of a connection counts
 // whatever it says: the witness may have been replaced. Later ones may have been
 // overtaken by the answer to a change.
-func (w *witness) answer(_ string, body json.RawMessage) {
+func (w *remote) answer(_ string, body json.RawMessage) {
 	var v wire.WitnessView
 	if json.Unmarshal(body, &v) != nil {
 		return // not a witness: it stays unreachable
@@ -127,7 +127,7 @@ func (w *witness) answer(_ string, body json.RawMessage) {
 }
 
 // heard: a heartbeat from the witness confirms its last view, or tells of a new one.
-func (w *witness) heard(news bool) {
+func (w *remote) heard(news bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
@@ -139,7 +139,7 @@ func (w *witness) heard(news bool) {
 }
 
 // changed: the connection came or went. What was told to a lost one is forgotten.
-func (w *witness) changed() {
+func (w *remote) changed() {
 	if !w.link.State().Connected {
 		w.mu.Lock()
 		w.told = nil

@@ -53,16 +53,17 @@ func (c control) explain(kind string, err error) error {
 		return failed(exitFailed, fmt.Errorf("%s: %w", kind, err), "run mcctl as the user who owns %s", c.mcdir)
 	case errors.Is(err, wire.ErrRefused):
 		return failed(exitRefused, err, "nothing was changed; see mcctl explain -M %s", c.mcdir)
-	case errors.As(err, &remote):
+	case errors.As(err, &remote) && answered(err):
 		return failed(exitFailed, err, "see mcctl status -M %s", c.mcdir)
 	}
 	return failed(exitFailed, err, "whether it happened is not known; see mcctl status -M %s and %s", c.mcdir, logOf(c.mcdir))
 }
 
-// answered tells an answer that says no from no answer at all.
+// answered tells an answer that says no from no answer at all. When the supervisor
+// has passed the request on and got no answer itself, there is none.
 func answered(err error) bool {
 	var remote *wire.RemoteError
-	return err == nil || errors.As(err, &remote)
+	return err == nil || errors.As(err, &remote) && !errors.Is(err, wire.ErrNoAnswer)
 }
 
 // status asks what the supervisor knows of the pair.

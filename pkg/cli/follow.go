@@ -134,7 +134,7 @@ func (f *follower) look(ctx context.Context) (ended bool, err error) {
 		f.job = job
 		f.shown = showSteps(f.out, job, f.shown)
 		return job.Final, jobError(job, f.before.Record)
-	case answered(err) && !errors.Is(err, wire.ErrNoAnswer):
+	case answered(err):
 		return f.byRecord(bounded) // there is a supervisor that does not know the job
 	}
 	f.lose(err)

@@ -55,7 +55,7 @@ func (n *Neighbour) TryPort(ctx context.Context) error {
 		default:
 			select {
 			case <-n.kick:
-			case <-time.After(n.Every / 2):
+			case <-time.After(n.Every):
 			case <-ctx.Done():
 			}
 		}

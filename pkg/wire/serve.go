@@ -13,6 +13,12 @@ import (
 const (
 	// handshakeTimeout bounds a stranger who connects and says nothing.
 	handshakeTimeout = 5 * time.Second
+	// maxHandshakes is how many run at once. When everybody comes back after a restart,
+	// thousands together would make all of them too late and nobody would ever get in.
+	maxHandshakes = 100000
+	// queueTimeout is how long a connection waits for its turn. Later, its owner is
+	// about to give up: better not to spend work on it, it will try again.
+	queueTimeout = 30000 * time.Millisecond
 	// answerTimeout bounds a peer that asks and does not read.
 	answerTimeout = 5 * time.Second
 	// acceptPause follows an accept that failed for want of memory or descriptors.
@@ -25,6 +31,8 @@ type server struct {
 	news    NewsHandler // the same, if it is one
 	ctx     context.Context
 	work    sync.WaitGroup
+	// handshakes holds a token for each handshake under way.
+	handshakes chan struct{}
 
 	mu      sync.Mutex
 	ended   bool
@@ -38,7 +46,10 @@ type server struct {
 func Serve(ctx context.Context, ln net.Listener, h Handler) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := &server{handler: h, ctx: ctx, open: map[net.Conn]struct{}{}, beating: map[Identity]*incoming{}}
+	s := &server{
+		handler: h, ctx: ctx, handshakes: make(chan struct{}, maxHandshakes),
+		open: map[net.Conn]struct{}{}, beating: map[Identity]*incoming{},
+	}
 	s.news, _ = h.(NewsHandler)
 	closed := make(chan struct{})
 	context.AfterFunc(ctx, func() {
@@ -90,15 +101,26 @@ func (s *server) identify(conn net.Conn) (Identity, error) {
 	case *net.UnixConn:
 		return Identity{Name: LocalName}, nil
 	case *tls.Conn:
-		ctx, cancel := context.WithTimeout(s.ctx, handshakeTimeout)
-		defer cancel()
-		if err := c.HandshakeContext(ctx); err != nil {
+		if err := s.handshake(c); err != nil {
 			return Identity{}, err
 		}
-		state := c.ConnectionState()
-		return identityOf(state.PeerCertificates)
+		return identityOf(c.ConnectionState().PeerCertificates)
 	}
 	return Identity{}, fmt.Errorf("a %T does not tell who it is", conn)
+}
+
+func (s *server) handshake(c *tls.Conn) error {
+	select {
+	case s.handshakes <- struct{}{}:
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	case <-time.After(queueTimeout):
+		return errors.New("too many connections at once")
+	}
+	defer func() { <-s.handshakes }()
+	ctx, cancel := context.WithTimeout(s.ctx, handshakeTimeout)
+	defer cancel()
+	return c.HandshakeContext(ctx)
 }
 
 // add registers a connection, unless all are being closed already.

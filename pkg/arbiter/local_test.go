@@ -1,0 +1,168 @@
+package arbiter
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"mcctl/pkg/durable"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// shared is two servers without an arbiter; each hears the other's copy unless cut.
+type shared struct {
+	paths   map[pair.Server]string
+	cut     bool
+	keepers map[pair.Server]Keeper
+}
+
+func newShared(t *testing.T, r record.Record) *shared {
+	t.Helper()
+	s := &shared{paths: map[pair.Server]string{}, keepers: map[pair.Server]Keeper{}}
+	for me, other := range map[pair.Server]pair.Server{"server1": "server2", "server2": "server1"} {
+		s.paths[me] = filepath.Join(t.TempDir(), "record.json")
+		must(t, durable.WriteJSON(s.paths[me], r, 0o600))
+		s.keepers[me] = NewLocal(s.paths[me], me, func() (record.Record, bool) {
+			var theirs record.Record
+			if s.cut {
+				return theirs, false
+			}
+			return theirs, durable.ReadJSON(s.paths[other], &theirs) == nil
+		})
+	}
+	return s
+}
+
+func paired() record.Record {
+	return record.Record{Pair: "lab", Term: 3, Primary: "server1", Mode: pair.Paired, Revision: 9}
+}
+
+func TestLocalPrimaryHoldsTheRecord(t *testing.T) {
+	s := newShared(t, paired())
+	s.cut = true // it needs nobody
+	next, err := s.keepers["server1"].Change(t.Context(), detach(9))
+	must(t, err)
+	var disk record.Record
+	must(t, durable.ReadJSON(s.paths["server1"], &disk))
+	if disk != next || next.Mode != pair.Alone {
+		t.Errorf("answered %v, on the disk %v", next, disk)
+	}
+	if seen, age, reachable := s.keepers["server1"].Seen(); seen != next || age != 0 || !reachable {
+		t.Errorf("seen %v, %v, %v", seen, age, reachable)
+	}
+	if _, err := s.keepers["server1"].Change(t.Context(), detach(9)); !errors.Is(err, record.ErrConflict) {
+		t.Errorf("from an old revision: %v", err)
+	}
+}
+
+func TestLocalStandbySeesThePrimarysRecord(t *testing.T) {
+	s := newShared(t, paired())
+	next, err := s.keepers["server1"].Change(t.Context(), detach(9))
+	must(t, err)
+	standby := s.keepers["server2"]
+	if got, err := standby.Read(t.Context()); err != nil || got != next {
+		t.Errorf("read %v, %v; want %v", got, err, next)
+	}
+	s.cut = true
+	if _, err := standby.Read(t.Context()); !errors.Is(err, wire.ErrNoAnswer) {
+		t.Errorf("cut off, the standby read: %v", err)
+	}
+	if _, _, reachable := standby.Seen(); reachable || standby.Problem() == "" {
+		t.Error("cut off, the keeper is reachable")
+	}
+}
+
+func TestLocalStandbyMayNotTakeOver(t *testing.T) {
+	s := newShared(t, paired())
+	for _, cut := range []bool{false, true} {
+		s.cut = cut
+		for name, c := range map[string]record.Change{
+			"failover":                    takeOver(9),
+			"hand-over by the standby":    {Transition: record.HandOver, By: "server2", To: "server2", From: 9},
+			"in the primary's name":       {Transition: record.HandOver, By: "server1", To: "server2", From: 9},
+			"detach by the standby":       {Transition: record.Detach, By: "server2", To: "server2", From: 9},
+			"force in favour of another":  {Transition: record.Force, By: "server2", To: "server1", From: 9},
+			"attach in the other's stead": {Transition: record.Attach, By: "server2", To: "server1", From: 9},
+		} {
+			_, err := s.keepers["server2"].Change(t.Context(), c)
+			var refused *Refused
+			if !errors.As(err, &refused) {
+				t.Errorf("%s, cut %v: %v", name, cut, err)
+			}
+		}
+	}
+	if _, err := s.keepers["server1"].Change(t.Context(), takeOver(9)); err == nil {
+		t.Error("a failover was written on the primary")
+	}
+}
+
+// The primary writes the hand-over; then the other one holds the record.
+func TestLocalHandOver(t *testing.T) {
+	s := newShared(t, paired())
+	next, err := s.keepers["server1"].Change(t.Context(), record.Change{Transition: record.HandOver, By: "server1", To: "server2", From: 9})
+	must(t, err)
+	if got, err := s.keepers["server2"].Read(t.Context()); err != nil || got != next {
+		t.Fatalf("the new primary reads %v, %v", got, err)
+	}
+	if _, err := s.keepers["server1"].Change(t.Context(), detach(next.Revision)); err == nil {
+		t.Error("the old primary still changes the record")
+	}
+	attached, err := s.keepers["server2"].Change(t.Context(), record.Change{Transition: record.Attach, By: "server2", To: "server2", From: next.Revision})
+	must(t, err)
+	if got, err := s.keepers["server1"].Read(t.Context()); err != nil || got != attached {
+		t.Errorf("the old primary reads %v, %v", got, err)
+	}
+}
+
+// An operator's force is written where it is obeyed, and the old primary, back
+// again, finds that it is none.
+func TestLocalForce(t *testing.T) {
+	s := newShared(t, paired())
+	s.cut = true
+	forced, err := s.keepers["server2"].Change(t.Context(), record.Change{Transition: record.Force, By: "server2", To: "server2", From: 9})
+	must(t, err)
+	if !forced.Forced || forced.Term != 4 {
+		t.Errorf("forced to %v", forced)
+	}
+	s.cut = false
+	if got, err := s.keepers["server1"].Read(t.Context()); err != nil || got != forced {
+		t.Errorf("the old primary reads %v, %v", got, err)
+	}
+}
+
+func TestLocalWithoutOrWithBrokenCopy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record.json")
+	k := NewLocal(path, "server1", func() (record.Record, bool) { return record.Record{}, false })
+	if r, err := k.Read(t.Context()); err != nil || r.Exists() {
+		t.Errorf("without a copy: %v, %v", r, err)
+	}
+	var refused *Refused
+	if _, err := k.Change(t.Context(), detach(0)); !errors.As(err, &refused) {
+		t.Errorf("a change without a record: %v", err)
+	}
+	must(t, os.WriteFile(path, []byte("{"), 0o600))
+	if _, err := k.Read(t.Context()); !errors.Is(err, wire.ErrNoAnswer) {
+		t.Errorf("with a torn copy: %v", err)
+	}
+	if _, err := k.Change(t.Context(), detach(0)); !errors.Is(err, wire.ErrNoAnswer) {
+		t.Errorf("a change of a torn copy: %v", err)
+	}
+}
+
+// A write that fails is not a change.
+func TestLocalFailedWrite(t *testing.T) {
+	s := newShared(t, paired())
+	path := s.paths["server1"]
+	temp := filepath.Join(filepath.Dir(path), ".record.json.mcctl-tmp")
+	must(t, os.Mkdir(temp, 0o700)) // where the new file would be prepared
+	must(t, os.WriteFile(filepath.Join(temp, "x"), nil, 0o600))
+	if _, err := s.keepers["server1"].Change(t.Context(), detach(9)); !errors.Is(err, wire.ErrNoAnswer) {
+		t.Errorf("got %v", err)
+	}
+	if got, err := s.keepers["server1"].Read(t.Context()); err != nil || got != paired() {
+		t.Errorf("read %v, %v", got, err)
+	}
+}

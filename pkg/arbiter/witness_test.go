@@ -1,0 +1,145 @@
+package arbiter
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"testing"
+	"time"
+
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// seeded is a witness with both servers connected and the record paired.
+func seeded(t *testing.T) (h *host, s1, s2 *member, r record.Record) {
+	t.Helper()
+	h = newHost(t)
+	h.start(t)
+	s1 = h.member(t, "server1", record.First("lab", "server1"))
+	s2 = h.member(t, "server2", record.Record{})
+	s1.until("the record", s1.sees(record.Record.Exists))
+	r, err := s1.Change(t.Context(), record.Change{Transition: record.Attach, By: "server1", To: "server1", From: 2})
+	must(t, err)
+	s2.until("paired", s2.sees(func(r record.Record) bool { return r.Mode == pair.Paired }))
+	return h, s1, s2, r
+}
+
+func detach(from record.Revision) record.Change {
+	return record.Change{Transition: record.Detach, By: "server1", To: "server1", From: from}
+}
+
+func takeOver(from record.Revision) record.Change {
+	return record.Change{Transition: record.Failover, By: "server2", To: "server2", From: from}
+}
+
+// Each server learns by heartbeats what concerns it, without asking.
+func TestViewFollowsByItself(t *testing.T) {
+	_, s1, s2, r := seeded(t)
+	s1.until("server2 heard", s1.OtherHeard)
+	s2.until("server1 heard", s2.OtherHeard)
+	s1.say(wire.WitnessDown)
+	t.Logf("down seen after %v", s2.until("server1 down", s2.OtherPostgresDown))
+	s1.say(wire.WitnessUp)
+	s2.until("server1 up", func() bool { return !s2.OtherPostgresDown() })
+	_, err := s1.Change(t.Context(), detach(r.Revision))
+	must(t, err)
+	if now, age, _ := s1.Seen(); now.Mode != pair.Alone || age > time.Second {
+		t.Errorf("who changed it sees %v, %v old", now, age)
+	}
+	t.Logf("change seen after %v", s2.until("alone", s2.sees(func(r record.Record) bool { return r.Mode == pair.Alone })))
+	s1.stop()
+	t.Logf("gone seen after %v", s2.until("server1 gone", func() bool { return !s2.OtherHeard() }))
+}
+
+// Heartbeats without news keep the view fresh.
+func TestQuietViewStaysFresh(t *testing.T) {
+	_, s1, s2, r := seeded(t)
+	s1.until("server2 heard", s1.OtherHeard)
+	for end := time.Now().Add(3 * timeout); time.Now().Before(end); time.Sleep(interval) {
+		for _, m := range []*member{s1, s2} {
+			if now, age, reachable := m.Seen(); now != r || !reachable || age > timeout {
+				t.Fatalf("%v, %v old, reachable %v", now, age, reachable)
+			}
+		}
+	}
+}
+
+func TestThreeKindsOfNo(t *testing.T) {
+	h, s1, s2, r := seeded(t)
+	var refused *Refused
+	_, err := s1.Change(t.Context(), detach(r.Revision-1))
+	if !errors.Is(err, record.ErrConflict) || errors.As(err, &refused) || errors.Is(err, wire.ErrNoAnswer) {
+		t.Errorf("a conflict is %v", err)
+	}
+	_, err = s2.Change(t.Context(), takeOver(r.Revision))
+	if !errors.As(err, &refused) || errors.Is(err, record.ErrConflict) || errors.Is(err, wire.ErrNoAnswer) {
+		t.Errorf("a refusal is %v", err)
+	}
+	h.kill()
+	_, err = s1.Change(t.Context(), detach(r.Revision))
+	if !errors.Is(err, wire.ErrNoAnswer) || errors.As(err, &refused) || errors.Is(err, record.ErrConflict) {
+		t.Errorf("no answer is %v", err)
+	}
+	if _, err := s1.Read(t.Context()); !errors.Is(err, wire.ErrNoAnswer) {
+		t.Errorf("a read without answer is %v", err)
+	}
+}
+
+func TestKilledWitnessComesBack(t *testing.T) {
+	h, s1, s2, r := seeded(t)
+	h.kill()
+	t.Logf("unreachable after %v", s1.until("unreachable", func() bool {
+		_, _, reachable := s1.Seen()
+		return !reachable && s1.Problem() != ""
+	}))
+	if s1.OtherHeard() {
+		t.Error("a dead witness hears server2")
+	}
+	h.start(t)
+	s1.until("the record again", s1.sees(func(now record.Record) bool { return now == r }))
+	now, err := s2.Read(t.Context())
+	for end := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(end); time.Sleep(interval) {
+		now, err = s2.Read(t.Context())
+	}
+	must(t, err)
+	if now != r {
+		t.Errorf("read %v, want %v", now, r)
+	}
+}
+
+func TestFrozenWitnessIsNoAnswer(t *testing.T) {
+	h, s1, _, r := seeded(t)
+	must(t, h.cmd.Process.Signal(syscall.SIGSTOP))
+	ctx, cancel := context.WithTimeout(t.Context(), timeout/3)
+	defer cancel()
+	if _, err := s1.Change(ctx, detach(r.Revision)); !errors.Is(err, wire.ErrNoAnswer) {
+		t.Errorf("got %v", err)
+	}
+	took := s1.until("unreachable", func() bool { _, _, reachable := s1.Seen(); return !reachable })
+	t.Logf("unreachable after %v, timeout %v", took, timeout)
+	must(t, h.cmd.Process.Signal(syscall.SIGCONT))
+	// The change whose answer was lost may have happened; reading tells.
+	s1.until("an answer", s1.sees(func(now record.Record) bool { return !r.NewerThan(now) }))
+}
+
+func TestFailoverOverTheWire(t *testing.T) {
+	_, s1, s2, r := seeded(t)
+	s2.until("server1 heard", s2.OtherHeard)
+	var refused *Refused
+	if _, err := s2.Change(t.Context(), takeOver(r.Revision)); !errors.As(err, &refused) {
+		t.Fatalf("the primary is heard, but: %v", err)
+	}
+	s1.stop()
+	start := time.Now()
+	next, err := s2.Change(t.Context(), takeOver(r.Revision))
+	for err != nil && time.Since(start) < 5*time.Second {
+		next, err = s2.Change(t.Context(), takeOver(r.Revision))
+	}
+	must(t, err)
+	t.Logf("allowed after %v", time.Since(start))
+	if seen, _, _ := s2.Seen(); seen != next || next.Primary != "server2" {
+		t.Errorf("the record is %v, seen %v", next, seen)
+	}
+}

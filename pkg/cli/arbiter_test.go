@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"mcctl/pkg/wire"
+)
+
+// newArbiterDir makes an arbiter's management directory with real certificates,
+// and sees to it that nothing of it is left running.
+func newArbiterDir(t *testing.T) string {
+	t.Helper()
+	t.Setenv(asMcctl, "1")
+	dir := newMcdir(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := ln.Addr().String()
+	_ = ln.Close()
+	ca := filepath.Join(dir, "ca")
+	if err := wire.NewCA(ca); err != nil {
+		t.Fatal(err)
+	}
+	if err := wire.NewCertificate(ca, "", "arbiter", dir); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "arbiter.toml"), fmt.Sprintf(`
+listen = %q
+[tls]
+ca = "ca.crt"
+certificate = "arbiter.crt"
+key = "arbiter.key"
+`, address))
+	t.Cleanup(func() {
+		for _, find := range []func(string) int{watchOf, arbiterOf} {
+			if _, err := kill(t.Context(), dir, find); err != nil {
+				_ = syscall.Kill(find(dir), syscall.SIGKILL)
+			}
+		}
+	})
+	return dir
+}
+
+// The arbiter in the background, with its watch, as real processes.
+func TestArbiterInTheBackground(t *testing.T) {
+	dir := newArbiterDir(t)
+	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone, "the arbiter is running\n")
+	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone, "already running")
+	mcctl(t.Context(), "arbiter", "status", "-M", dir).wants(t, exitDone, "version test, pairs: 0")
+
+	pid, watch := arbiterOf(dir), watchOf(dir)
+	if pid == 0 || watch == 0 {
+		t.Fatalf("arbiter %d, watch %d", pid, watch)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the arbiter runs again", func() bool { now := arbiterOf(dir); return now != 0 && now != pid })
+	if watchOf(dir) != watch {
+		t.Error("the watch is another one")
+	}
+	await(t, "it answers again", func() bool {
+		var st wire.WitnessStatus
+		got := mcctl(t.Context(), "arbiter", "status", "-o", "json", "-M", dir)
+		return json.Unmarshal([]byte(got.stdout), &st) == nil && st.PID == arbiterOf(dir)
+	})
+
+	mcctl(t.Context(), "arbiter", "stop", "-M", dir).wants(t, exitDone, "the arbiter has stopped")
+	if arbiterOf(dir) != 0 || watchOf(dir) != 0 {
+		t.Error("something is left")
+	}
+	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone) // at once after the stop
+}
+
+// A frozen arbiter hears no SIGTERM.
+func TestArbiterStopKillsWhatIsFrozen(t *testing.T) {
+	dir := newArbiterDir(t)
+	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone)
+	if err := syscall.Kill(arbiterOf(dir), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	mcctl(t.Context(), "arbiter", "stop", "--timeout", "200ms", "-M", dir).wants(t, exitDone, "was killed")
+	if arbiterOf(dir) != 0 || watchOf(dir) != 0 {
+		t.Error("something is left")
+	}
+}
+
+// A first failure ends the start, tells why, and leaves nothing behind.
+func TestStartThatFailsLeavesNothing(t *testing.T) {
+	dir := newArbiterDir(t)
+	write(t, filepath.Join(dir, "arbiter.crt"), "nonsense")
+	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitFailed, "exit status 1", "load certificate", logOf(dir))
+	await(t, "the watch has gone", func() bool { return watchOf(dir) == 0 })
+}

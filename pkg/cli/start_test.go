@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"mcctl/pkg/config"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/wire"
+)
+
+func TestStartRefusesRoot(t *testing.T) {
+	dir := newMcdir(t)
+	data := writeConfig(t, dir)
+	owner := "root"
+	if os.Geteuid() == 0 {
+		if err := os.Chown(data, 65534, -1); err != nil {
+			t.Fatal(err)
+		}
+		owner = userName(65534)
+	} else {
+		owner = userName(uint32(os.Geteuid()))
+	}
+	var out, complaints bytes.Buffer
+	env := testEnv(&out, &complaints)
+	env.Euid = func() int { return 0 }
+	status := Main(t.Context(), env, []string{"start", "-M", dir})
+	shot{exitStatus(status), out.String(), complaints.String()}.wants(t, exitRefused,
+		"refused as root: data directory "+data+" belongs to "+owner, "runuser -u "+owner+" -- mcctl start -M "+dir)
+	if _, err := os.Stat(logOf(dir)); err == nil {
+		t.Error("something was started")
+	}
+}
+
+func TestStartChecksTheDataDirectory(t *testing.T) {
+	dir := newMcdir(t)
+	data := writeConfig(t, dir)
+	c, err := config.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	me := os.Geteuid()
+	if me != 0 {
+		if err := checkOwner(me, c); err != nil {
+			t.Errorf("our own directory: %v", err)
+		}
+	}
+	if err := checkOwner(me+1, c); err == nil || !strings.Contains(err.Error(), "belongs to") {
+		t.Errorf("somebody else's directory: %v", err)
+	}
+	if err := os.Chmod(data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if me != 0 {
+		if err := checkOwner(me, c); err == nil || report(&bytes.Buffer{}, err) != exitRefused {
+			t.Errorf("a directory open to all: %v", err)
+		}
+	}
+	if err := os.Remove(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkOwner(1, c); err != nil {
+		t.Errorf("a directory to be made: %v", err)
+	}
+	if err := checkOwner(0, c); err == nil {
+		t.Error("root may start where there is no data directory")
+	}
+}
+
+func TestIsUp(t *testing.T) {
+	for postgres, up := range map[string]bool{"open": true, "standby": true, "gated": false, "down": false, "busy": false} {
+		st := wire.Status{Local: "server2", Servers: []wire.ServerStatus{
+			{Server: "server1", Postgres: "open"}, {Server: "server2", Postgres: postgres, Role: pair.Standby},
+		}}
+		if isUp(st, false) != up {
+			t.Errorf("%s counts as up: %t", postgres, !up)
+		}
+		if got := isUp(st, true); got != (up || postgres == "down") {
+			t.Errorf("%s with --mc-only counts as up: %t", postgres, got)
+		}
+	}
+}

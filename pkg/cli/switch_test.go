@@ -1,0 +1,258 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mcctl/pkg/wire"
+)
+
+// script is a switch that goes on by one phase each time it is asked about.
+type script struct {
+	*supervisor
+	mu     sync.Mutex
+	job    wire.Job
+	phases []string // still to come; the last one stays
+}
+
+func newScript(t *testing.T, phases ...string) *script {
+	t.Helper()
+	s := &script{supervisor: newSupervisor(t, paired()), phases: phases}
+	s.on(wire.KindSwitch, func(json.RawMessage) (any, error) {
+		s.job = wire.Job{ID: "switch-3-1a", Kind: "switch", From: "server1", To: "server2", Term: 4}
+		return s.enter("checking"), nil
+	})
+	s.on(wire.KindJob, func(json.RawMessage) (any, error) { return s.next(), nil })
+	s.on(wire.KindCancel, func(json.RawMessage) (any, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.job.Committed {
+			return nil, errors.New("it is past its point of no return")
+		}
+		s.phases = []string{"given-up"}
+		return s.job, nil
+	})
+	return s
+}
+
+func (s *script) next() wire.Job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.phases) == 0 {
+		return s.job
+	}
+	phase := s.phases[0]
+	s.phases = s.phases[1:]
+	return s.enter(phase)
+}
+
+func (s *script) enter(phase string) wire.Job {
+	s.job.Phase = phase
+	s.job.Steps = append(slices.Clone(s.job.Steps), wire.JobStep{Phase: phase, AtMS: float64(10 * len(s.job.Steps))})
+	s.job.Committed = s.job.Committed || phase == "promoting"
+	s.job.Final = phase == "done" || phase == "given-up" || phase == "failed"
+	if phase == "failed" {
+		s.job.Error = "the disk is full"
+	}
+	return s.job
+}
+
+func (s *script) phase() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.job.Phase
+}
+
+// moved is the pair after the switch.
+func moved() wire.Status {
+	st := paired()
+	st.Record.Term, st.Record.Primary, st.Record.Revision = 4, "server2", 13
+	st.Servers[0].Role, st.Servers[0].Postgres = "standby", "standby"
+	st.Servers[1].Role, st.Servers[1].Postgres = "primary", "open"
+	return st
+}
+
+func TestSwitchFollowsPhases(t *testing.T) {
+	s := newScript(t, "checkpoint", "closing", "handing-over", "promoting", "done")
+	got := mcctl(t.Context(), "switch", "-M", s.mcdir)
+	got.wants(t, exitDone)
+	same(t, got.stdout, `
+switch-3-1a: switching from server1 to server2
+       0 ms  checking
+      10 ms  checkpoint
+      20 ms  closing
+      30 ms  handing-over
+      40 ms  promoting
+      50 ms  done
+server2 is primary in term 4, after 50 ms
+`)
+	got = mcctl(t.Context(), "switch", "-M", s.mcdir, "-o", "json")
+	var job wire.Job
+	if err := json.Unmarshal([]byte(got.stdout), &job); err != nil {
+		t.Fatalf("%v in:\n%s", err, got)
+	}
+	mcctl(t.Context(), "switch", "--status", "-M", s.mcdir)
+}
+
+func TestSwitchFails(t *testing.T) {
+	s := newScript(t, "checkpoint", "failed")
+	mcctl(t.Context(), "switch", "-M", s.mcdir).wants(t, exitFailed, "mcctl: switch: failed: the disk is full")
+	mcctl(t.Context(), "switch", "--status", "switch-3-1a", "-M", s.mcdir).wants(t, exitFailed, "switch-3-1a from server1 to server2: failed: the disk is full")
+	s.on(wire.KindSwitch, func(json.RawMessage) (any, error) {
+		return nil, fmt.Errorf("the standby is not attached: %w", wire.ErrRefused)
+	})
+	mcctl(t.Context(), "switch", "-M", s.mcdir).wants(t, exitRefused, "mcctl: switch: the standby is not attached", "mcctl explain")
+}
+
+// At the timeout the command ends and says so; the switch does not.
+func TestSwitchTruthAtTimeout(t *testing.T) {
+	s := newScript(t, "checkpoint", "closing")
+	got := mcctl(t.Context(), "switch", "--timeout", "200ms", "-M", s.mcdir)
+	got.wants(t, exitGoingOn, "the switch goes on, in phase closing", "mcctl switch --status switch-3-1a -M "+s.mcdir, "mcctl switch --cancel switch-3-1a")
+	mcctl(t.Context(), "switch", "--status", "-M", s.mcdir).wants(t, exitGoingOn, "closing")
+	mcctl(t.Context(), "switch", "--cancel", "-M", s.mcdir).wants(t, exitDone, "given up; server1 stays primary")
+}
+
+func TestSwitchNoWait(t *testing.T) {
+	s := newScript(t, "checkpoint")
+	mcctl(t.Context(), "switch", "--no-wait", "-M", s.mcdir).wants(t, exitDone, "follow it: mcctl switch --status switch-3-1a -M "+s.mcdir)
+	if s.count(wire.KindJob) != 0 {
+		t.Error("it was followed")
+	}
+}
+
+// follow runs a switch and calls meanwhile as soon as the phase is reached.
+func follow(t *testing.T, s *script, phase string, meanwhile func(cancel func()), args ...string) shot {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan shot, 1)
+	go func() { ended <- mcctl(ctx, append([]string{"switch", "-M", s.mcdir}, args...)...) }()
+	for limit := time.Now().Add(5 * time.Second); s.phase() != phase; time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("phase %s was not reached", phase)
+		}
+	}
+	meanwhile(cancel)
+	return <-ended
+}
+
+func TestSwitchInterrupted(t *testing.T) {
+	s := newScript(t, "checkpoint", "closing")
+	got := follow(t, s, "closing", func(cancel func()) { cancel() })
+	got.wants(t, exitFailed, "interrupted; giving the switch up", "given up before the point of no return; server1 stays primary")
+	if n := s.count(wire.KindCancel); n != 1 {
+		t.Errorf("asked %d times to give up", n)
+	}
+
+	s = newScript(t, "promoting", "promoting", "promoting", "promoting")
+	got = follow(t, s, "promoting", func(cancel func()) {
+		cancel()
+		for s.count(wire.KindCancel) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		s.mu.Lock()
+		s.phases = []string{"done"}
+		s.mu.Unlock()
+	})
+	got.wants(t, exitDone, "the switch cannot be given up", "past its point of no return", "server2 is primary in term 4")
+}
+
+// The supervisor dies and comes back without knowing the job: the record tells.
+func TestSwitchSupervisorLost(t *testing.T) {
+	undecided := paired()
+	undecided.Arbiter.Reached = false
+	for _, c := range []struct {
+		name   string
+		after  wire.Status
+		status exitStatus
+		text   string
+	}{
+		{"switched", moved(), exitDone, "server2 is primary in term 4"},
+		{"not switched", paired(), exitFailed, "it did not take place"},
+		{"not known", undecided, exitGoingOn, "the switch goes on"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newScript(t, "checkpoint", "closing")
+			got := follow(t, s, "closing", func(func()) {
+				s.stop()
+				time.Sleep(300 * time.Millisecond)
+				s.on(wire.KindStatus, func(json.RawMessage) (any, error) { return c.after, nil })
+				s.on(wire.KindJob, func(json.RawMessage) (any, error) { return nil, errors.New("no such job") })
+				s.start(t)
+			}, "--timeout", "3s")
+			got.wants(t, c.status, "the supervisor does not answer", "the supervisor answers again", c.text)
+			if n := strings.Count(got.stdout, "does not answer"); n != 1 {
+				t.Errorf("told %d times:\n%s", n, got)
+			}
+		})
+	}
+}
+
+func TestSwitchSupervisorLostForGood(t *testing.T) {
+	s := newScript(t, "checkpoint", "closing")
+	got := follow(t, s, "closing", func(func()) { s.stop() }, "--timeout", "500ms")
+	got.wants(t, exitGoingOn, "or not: the supervisor does not answer", "mcctl switch --status switch-3-1a")
+}
+
+// The answer to the request is lost: the switch may have begun, or not.
+func TestSwitchAnswerLost(t *testing.T) {
+	s := newScript(t)
+	begin := s.answers[wire.KindSwitch]
+	s.on(wire.KindSwitch, func(body json.RawMessage) (any, error) {
+		_, _ = begin(body)
+		s.phases = []string{"checkpoint", "done"}
+		return nil, fmt.Errorf("ask the primary: %w", wire.ErrNoAnswer)
+	})
+	mcctl(t.Context(), "switch", "-M", s.mcdir).wants(t, exitDone, "server2 is primary in term 4, after 20 ms")
+
+	before := paired()
+	before.Job = &wire.Job{ID: "switch-2-0", Phase: "done", Final: true}
+	s.on(wire.KindStatus, func(json.RawMessage) (any, error) { return before, nil })
+	s.on(wire.KindSwitch, func(json.RawMessage) (any, error) { return nil, wire.ErrNoAnswer })
+	s.on(wire.KindJob, func(json.RawMessage) (any, error) { return *before.Job, nil })
+	got := mcctl(t.Context(), "switch", "-M", s.mcdir)
+	got.wants(t, exitFailed, "it did not take place")
+	if strings.Contains(got.stdout, "switch-2-0") {
+		t.Errorf("an older switch was taken for ours:\n%s", got)
+	}
+}
+
+func TestSwitchForce(t *testing.T) {
+	s := newSupervisor(t, wire.Status{})
+	before := alone()
+	before.Local = "server2"
+	before.Servers[1].LSN = 0x2000000
+	s.on(wire.KindStatus, func(json.RawMessage) (any, error) { return before, nil })
+	got := mcctl(t.Context(), "switch", "--force", "-M", s.mcdir)
+	got.wants(t, exitRefused, "those that server2 does not have ARE LOST", "16.0 MB of log are known to be missing", "not done without --yes", "--force --yes")
+	if s.count(wire.KindSwitch) != 0 {
+		t.Fatal("it was done without --yes")
+	}
+	s.on(wire.KindSwitch, func(body json.RawMessage) (any, error) {
+		if string(body) != `{"force":true}` {
+			t.Errorf("asked %s", body)
+		}
+		taken := moved()
+		taken.Servers[1].Postgres = "standby"
+		s.on(wire.KindStatus, func(json.RawMessage) (any, error) {
+			if s.count(wire.KindStatus) > 5 { // promoted at last
+				taken.Servers[1].Postgres = "open"
+			}
+			return taken, nil
+		})
+		s.on(wire.KindJob, func(json.RawMessage) (any, error) { return nil, errors.New("no such job") })
+		return wire.Job{ID: "force-4", Kind: "force", Phase: "done", Final: true, Committed: true, To: "server2", Term: 4}, nil
+	})
+	mcctl(t.Context(), "switch", "--force", "--yes", "-M", s.mcdir).wants(t, exitDone, "server2 is primary in term 4")
+	if n := s.count(wire.KindStatus); n < 6 {
+		t.Errorf("it did not wait until server2 was open: asked %d times", n)
+	}
+}
