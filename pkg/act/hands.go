@@ -32,7 +32,7 @@ type Hands struct {
 	Keeper   arbiter.Keeper
 	Peer     Peer
 	Board    *board.Board
-	Store    *Store
+	Copy     *arbiter.Copy
 	Jobs     *Jobs
 	Log      *slog.Logger
 	// Look asks the local watcher for a look now.

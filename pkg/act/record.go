@@ -31,10 +31,10 @@ func (h *Hands) change(ctx context.Context, t record.Transition, to pair.Server)
 
 // save writes this server's own copy. A newer one that is there already is as good.
 func (h *Hands) save(r record.Record) error {
-	if err := h.Store.SaveCopy(r); err != nil && !errors.Is(err, record.ErrConflict) {
+	if err := h.Copy.Save(r); err != nil && !errors.Is(err, record.ErrConflict) {
 		return err
 	}
-	h.Board.Note(func(s *board.Sight) { s.Copy = h.Store.OwnCopy() })
+	h.Board.Note(func(s *board.Sight) { s.Copy = h.Copy.Get() })
 	return nil
 }
 

@@ -2,30 +2,25 @@ package act
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"sync"
 
 	"mcctl/pkg/durable"
-	"mcctl/pkg/pair"
-	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
 
-// Store is what a supervisor must not forget: its copy of the record, the
+// Store is what a supervisor must not forget beside its copy of the record: the
 // operator's wishes and the newest job. Everything lies in the management directory.
 type Store struct {
-	Copy   string // record.json
 	Wishes string // wishes.json
 	Job    string // job.json
 
-	mu   sync.Mutex
-	last record.Record // what Copy holds
+	mu sync.Mutex
 }
 
 // NewStore names the files below the management directory.
 func NewStore(path func(...string) string) *Store {
-	return &Store{Copy: path("record.json"), Wishes: path("wishes.json"), Job: path("job.json")}
+	return &Store{Wishes: path("wishes.json"), Job: path("job.json")}
 }
 
 // Wishes are the operator's switches that outlive a restart.
@@ -33,41 +28,6 @@ type Wishes struct {
 	FailoverOff bool `json:"failover_off"`
 	Held        bool `json:"attach_held"`
 	PeerResting bool `json:"peer_resting"`
-}
-
-// SaveCopy writes the own copy of the record. A copy is never replaced by an older
-// one, nor a pledge (T2, step 6) by the record it was made from, whoever comes late:
-// that is record.ErrConflict, and the file stays.
-func (st *Store) SaveCopy(r record.Record) error {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	pledged := r.Term == st.last.Term && r.Revision == st.last.Revision && st.last.Mode == pair.Paired && r.Mode == pair.Alone
-	if st.last.NewerThan(r) || pledged {
-		return fmt.Errorf("save %s: the copy holds %s: %w", r, st.last, record.ErrConflict)
-	}
-	if r == st.last {
-		return nil
-	}
-	if err := durable.WriteJSON(st.Copy, r, 0o600); err != nil {
-		return err
-	}
-	st.last = r
-	return nil
-}
-
-// LoadCopy reads it once, at the start; no file is no record.
-func (st *Store) LoadCopy() (record.Record, error) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	err := load(st.Copy, &st.last)
-	return st.last, err
-}
-
-// OwnCopy is the copy as it is on the disk.
-func (st *Store) OwnCopy() record.Record {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.last
 }
 
 // SaveWishes writes the operator's switches.

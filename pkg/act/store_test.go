@@ -18,37 +18,6 @@ func copyOf(term pair.Term, rev record.Revision, mode pair.Mode) record.Record {
 	return record.Record{Pair: "p", Term: term, Primary: "server1", Mode: mode, Revision: rev}
 }
 
-func TestACopyNeverGoesBack(t *testing.T) {
-	st := newStore(t)
-	for _, c := range []struct {
-		r     record.Record
-		saved bool
-	}{
-		{copyOf(1, 4, pair.Alone), true},
-		{copyOf(1, 4, pair.Paired), true}, // the pledge of an attach
-		{copyOf(1, 4, pair.Alone), false}, // what the pledge was made from
-		{copyOf(1, 5, pair.Paired), true},
-		{copyOf(1, 4, pair.Paired), false},
-		{copyOf(1, 6, pair.Alone), true},
-		{copyOf(2, 1, pair.Alone), true},
-		{copyOf(1, 9, pair.Paired), false},
-	} {
-		before := st.OwnCopy()
-		err := st.SaveCopy(c.r)
-		want := before
-		if c.saved {
-			want = c.r
-		}
-		if (err == nil) != c.saved || (err != nil && !errors.Is(err, record.ErrConflict)) || st.OwnCopy() != want {
-			t.Errorf("save %s over %s: %v, holds %s", c.r, before, err, st.OwnCopy())
-		}
-		again := &Store{Copy: st.Copy}
-		if got, err := again.LoadCopy(); err != nil || got != want {
-			t.Errorf("on disk: %s, %v; want %s", got, err, want)
-		}
-	}
-}
-
 func TestJobsTellTheTruthAfterACrash(t *testing.T) {
 	r := copyOf(3, 8, pair.Paired)
 	for _, c := range []struct {

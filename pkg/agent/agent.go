@@ -50,6 +50,7 @@ type Agent struct {
 	keeper    arbiter.Keeper
 	link      *wire.Link
 	store     *act.Store
+	own       *arbiter.Copy
 	jobs      *act.Jobs
 	hands     *act.Hands
 	runner    *runner
@@ -113,7 +114,7 @@ func assemble(opt Options) (*Agent, error) {
 	}
 	a.group = newGroup()
 	a.hands = &act.Hands{
-		Config: c, Postgres: a.postgres, Keeper: a.keeper, Peer: a.link, Board: a.board, Store: a.store, Jobs: a.jobs, Log: a.log,
+		Config: c, Postgres: a.postgres, Keeper: a.keeper, Peer: a.link, Board: a.board, Copy: a.own, Jobs: a.jobs, Log: a.log,
 		Look: func() { a.local.Kick() }, Background: a.background,
 	}
 	a.observers()
@@ -124,9 +125,9 @@ func assemble(opt Options) (*Agent, error) {
 
 // remember loads what an earlier life has left.
 func (a *Agent) remember() error {
-	own, err := a.store.LoadCopy()
-	if err != nil {
-		return fmt.Errorf("load the own copy of the record: %w", err)
+	var err error
+	if a.own, err = arbiter.OpenCopy(a.config.Path("record.json")); err != nil {
+		return err
 	}
 	if a.wishes, err = a.store.LoadWishes(); err != nil {
 		return fmt.Errorf("load wishes: %w", err)
@@ -138,7 +139,7 @@ func (a *Agent) remember() error {
 		}
 	}
 	a.board.Note(func(s *board.Sight) {
-		s.Started, s.Copy, s.Record = wire.Now(), own, own
+		s.Started, s.Copy, s.Record = wire.Now(), a.own.Get(), a.own.Get()
 		s.FailoverOff = a.wishes.FailoverOff || !a.config.Pair.Policy.Failover
 		s.Held, s.PeerResting = a.wishes.Held, a.wishes.PeerResting
 	})
@@ -160,7 +161,7 @@ func (a *Agent) connect() error {
 		Changed: a.peerChanged,
 	})
 	if c.Pair.Arbiter.Kind == config.None {
-		a.keeper = arbiter.NewLocal(a.store.Copy, c.Me(), a.peerRecord)
+		a.keeper = arbiter.NewLocal(a.own, c.Me(), a.peerRecord)
 		return nil
 	}
 	a.keeper = arbiter.NewWitness(wire.LinkConfig{

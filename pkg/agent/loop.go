@@ -9,16 +9,19 @@ import (
 	"mcctl/pkg/wire"
 )
 
+// idleTurn is how long the loop rests at most: systemd's watchdog wants a sign.
+const idleTurn = time.Second
+
 // loop is the supervisor: observe, decide, act. It never blocks on PostgreSQL, a
 // disk or the network: watchers write on the board and the runner does the work.
 func (a *Agent) loop(ctx context.Context) error {
 	systemd := newNotifier()
-	// Ages grow by themselves: turn at times although nothing wakes us.
-	tick := time.NewTicker(a.config.Pair.Timings.PollInterval.Duration * 2 / 5)
-	defer tick.Stop()
+	age := time.NewTimer(0)
+	defer age.Stop()
 	for {
 		s := a.observe()
-		facts := a.limits.Classify(s, wire.Now())
+		now := wire.Now()
+		facts := a.limits.Classify(s, now)
 		rule := decide.Decide(facts)
 		a.note(rule, facts)
 		a.jobs.Settle(s.Record, facts.Peer == decide.PeerHere && facts.PeerPG == decide.PeerPGOpen)
@@ -30,9 +33,10 @@ func (a *Agent) loop(ctx context.Context) error {
 		a.runner.consider(ctx, a.permitted(rule))
 		a.tellNews()
 		systemd.turn(facts.Postgres == decide.PostgresOpen || facts.Postgres == decide.PostgresStandby)
+		age.Reset(a.limits.Next(s, now, idleTurn))
 		select {
 		case <-a.board.Woken():
-		case <-tick.C:
+		case <-age.C:
 		case <-ctx.Done():
 			a.runner.end()
 			return ctx.Err()

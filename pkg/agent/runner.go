@@ -111,6 +111,7 @@ func (r *runner) finish(action decide.Action, err error) {
 		r.backoff = min(2*r.backoff, limit)
 	}
 	r.failed, r.retryAt = action, wire.Now()+r.backoff
+	time.AfterFunc(r.backoff, r.board.Wake)
 }
 
 // doing is the action under way, or "".

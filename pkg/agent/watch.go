@@ -52,10 +52,10 @@ func (a *Agent) saveCopy() error {
 	if !s.Record.NewerThan(s.Copy) {
 		return nil
 	}
-	if err := a.store.SaveCopy(s.Record); err != nil && !errors.Is(err, record.ErrConflict) {
+	if err := a.own.Save(s.Record); err != nil && !errors.Is(err, record.ErrConflict) {
 		return err
 	}
-	a.board.Note(func(s *board.Sight) { s.Copy = a.store.OwnCopy() })
+	a.board.Note(func(s *board.Sight) { s.Copy = a.own.Get() })
 	return nil
 }
 
@@ -69,7 +69,7 @@ func (a *Agent) watchDivergence(ctx context.Context) error {
 	var since time.Duration
 	for {
 		select {
-		case <-time.After(divergencePatience / 2):
+		case <-time.After(divergencePatience):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"sync"
 	"time"
 
-	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 )
@@ -16,19 +14,18 @@ import (
 // local is the Keeper of a pair without an arbiter: the server that the record names
 // primary holds it, as its own durable copy.
 type local struct {
-	path string
+	own  *Copy
 	me   pair.Server
 	peer func() (record.Record, bool)
 	mu   sync.Mutex // held across a change
 }
 
-// NewLocal makes the Keeper of kind "none". path is the file of this server's own
-// copy; peer gives the record that the other supervisor reports, and whether it is
+// NewLocal makes the Keeper of kind "none". own is this server's own copy; peer gives the record that the other supervisor reports, and whether it is
 // heard. The newest of both counts. Only the server it names primary may change it,
 // so a standby never takes over by itself; an operator's force is a server's own
 // wish to reign and is written on that server.
-func NewLocal(path string, me pair.Server, peer func() (record.Record, bool)) Keeper {
-	return &local{path: path, me: me, peer: peer}
+func NewLocal(own *Copy, me pair.Server, peer func() (record.Record, bool)) Keeper {
+	return &local{own: own, me: me, peer: peer}
 }
 
 func (l *local) Kind() string            { return KindNone }
@@ -64,36 +61,27 @@ func (l *local) Read(context.Context) (record.Record, error) {
 // holder is the record as the server that holds it says. When that is the other
 // one and it is not heard, the newest record known comes with an error.
 func (l *local) holder() (record.Record, error) {
-	r, heard, err := l.newest()
-	if err == nil && r.Exists() && r.Primary != l.me && !heard {
-		err = fmt.Errorf("the primary %s holds the record and is not heard", r.Primary)
+	r, heard := l.newest()
+	if r.Exists() && r.Primary != l.me && !heard {
+		return r, fmt.Errorf("the primary %s holds the record and is not heard", r.Primary)
 	}
-	return r, err
+	return r, nil
 }
 
 // newest compares the own copy with what the other server reports.
-func (l *local) newest() (r record.Record, heard bool, err error) {
-	err = durable.ReadJSON(l.path, &r)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	if err != nil {
-		return record.Record{}, false, fmt.Errorf("the own copy of the record cannot be read: %w", err)
-	}
+func (l *local) newest() (r record.Record, heard bool) {
+	r = l.own.Get()
 	theirs, heard := l.peer()
 	if heard && theirs.NewerThan(r) {
 		r = theirs
 	}
-	return r, heard, nil
+	return r, heard
 }
 
 func (l *local) Change(_ context.Context, c record.Change) (record.Record, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, _, err := l.newest()
-	if err != nil {
-		return record.Record{}, unknown(string(c.Transition), err)
-	}
+	now, _ := l.newest()
 	if err := l.allowed(now, c); err != nil {
 		return record.Record{}, err
 	}
@@ -104,7 +92,11 @@ func (l *local) Change(_ context.Context, c record.Change) (record.Record, error
 	if err != nil {
 		return record.Record{}, &Refused{Reason: err.Error()}
 	}
-	if err := durable.WriteJSON(l.path, next, 0o600); err != nil {
+	err = l.own.Save(next)
+	switch {
+	case errors.Is(err, record.ErrConflict): // a newer one came in between
+		return record.Record{}, err
+	case err != nil:
 		return record.Record{}, unknown(string(c.Transition), err)
 	}
 	return next, nil

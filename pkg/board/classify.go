@@ -49,6 +49,23 @@ func (l Limits) Classify(s Sight, now time.Duration) decide.Facts {
 	return f
 }
 
+// Next is when the passing of time alone may change a fact next: the soonest age
+// that has not reached its limit. It is never longer than longest.
+func (l Limits) Next(s Sight, now, longest time.Duration) time.Duration {
+	next := longest
+	for _, ripe := range []struct{ since, limit time.Duration }{
+		{max(s.Heard, s.Started), l.HeartbeatTimeout},
+		{max(s.Heard, s.Started), l.IsolationTimeout},
+		{max(s.KeeperLost, s.Started), l.IsolationTimeout},
+		{s.Waiting, l.CommitStallMax},
+	} {
+		if left := ripe.since + ripe.limit - now; ripe.since > 0 && left > 0 {
+			next = min(next, left)
+		}
+	}
+	return next
+}
+
 // record: the own copy is enough when it says alone (T5), or while PostgreSQL is
 // already open: a supervisor that was restarted does not disturb a running service.
 func (l Limits) record(s Sight) decide.Record {

@@ -141,3 +141,25 @@ func TestLearnKeepsTheNewest(t *testing.T) {
 		t.Error("the newest record was confirmed")
 	}
 }
+
+func TestNextIsTheSoonestAge(t *testing.T) {
+	s := serving()
+	for _, c := range []struct {
+		name   string
+		change func(*Sight)
+		want   time.Duration
+	}{
+		{"a heartbeat that stays away", func(s *Sight) { s.Heard = now - 500*time.Millisecond }, 1500 * time.Millisecond},
+		{"a commit that waits", func(s *Sight) { s.Waiting = now - 1900*time.Millisecond }, 100 * time.Millisecond},
+		{"lost already: the isolation comes next", func(s *Sight) { s.Heard, s.KeeperLost = now-3*time.Second, now-4500*time.Millisecond }, 500 * time.Millisecond},
+		{"no longer than asked", func(s *Sight) { s.Heard = now - 10*time.Second }, 3 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := s
+			c.change(&s)
+			if got := limits.Next(s, now, 3*time.Second); got != c.want {
+				t.Errorf("next in %s, want %s", got, c.want)
+			}
+		})
+	}
+}

@@ -93,12 +93,16 @@ switch-3-1a: switching from server1 to server2
       50 ms  done
 server2 is primary in term 4, after 50 ms
 `)
+	got = mcctl(t.Context(), "switch", "--status", "-M", s.mcdir)
+	got.wants(t, exitDone, "switch-3-1a from server1 to server2: done\n", "      50 ms  done\n")
+
+	s.phases = []string{"checkpoint", "promoting", "done"}
 	got = mcctl(t.Context(), "switch", "-M", s.mcdir, "-o", "json")
+	got.wants(t, exitDone)
 	var job wire.Job
-	if err := json.Unmarshal([]byte(got.stdout), &job); err != nil {
-		t.Fatalf("%v in:\n%s", err, got)
+	if err := json.Unmarshal([]byte(got.stdout), &job); err != nil || job.Phase != "done" || len(job.Steps) != 4 {
+		t.Errorf("%v, %+v in:\n%s", err, job, got)
 	}
-	mcctl(t.Context(), "switch", "--status", "-M", s.mcdir)
 }
 
 func TestSwitchFails(t *testing.T) {
@@ -187,7 +191,7 @@ func TestSwitchSupervisorLost(t *testing.T) {
 				s.on(wire.KindStatus, func(json.RawMessage) (any, error) { return c.after, nil })
 				s.on(wire.KindJob, func(json.RawMessage) (any, error) { return nil, errors.New("no such job") })
 				s.start(t)
-			}, "--timeout", "3s")
+			}, "--timeout", "2s")
 			got.wants(t, c.status, "the supervisor does not answer", "the supervisor answers again", c.text)
 			if n := strings.Count(got.stdout, "does not answer"); n != 1 {
 				t.Errorf("told %d times:\n%s", n, got)

@@ -41,7 +41,8 @@ func (n *Neighbour) Kick() {
 func (n *Neighbour) TryPort(ctx context.Context) error {
 	for ctx.Err() == nil {
 		s := n.Board.Read()
-		late := wire.Now()-max(s.Heard, s.Started) > 2*n.Every
+		left := max(s.Heard, s.Started) + 2*n.Every - wire.Now()
+		late := left <= 0
 		gone := s.Link.Refused && !s.Link.Connected
 		switch {
 		case late || gone:
@@ -55,7 +56,7 @@ func (n *Neighbour) TryPort(ctx context.Context) error {
 		default:
 			select {
 			case <-n.kick:
-			case <-time.After(n.Every):
+			case <-time.After(max(left, n.Every/4)):
 			case <-ctx.Done():
 			}
 		}

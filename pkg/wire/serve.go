@@ -15,10 +15,10 @@ const (
 	handshakeTimeout = 5 * time.Second
 	// maxHandshakes is how many run at once. When everybody comes back after a restart,
 	// thousands together would make all of them too late and nobody would ever get in.
-	maxHandshakes = 100000
+	maxHandshakes = 64
 	// queueTimeout is how long a connection waits for its turn. Later, its owner is
 	// about to give up: better not to spend work on it, it will try again.
-	queueTimeout = 30000 * time.Millisecond
+	queueTimeout = 300 * time.Millisecond
 	// answerTimeout bounds a peer that asks and does not read.
 	answerTimeout = 5 * time.Second
 	// acceptPause follows an accept that failed for want of memory or descriptors.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -31,19 +32,9 @@ func TestReconnectStormSettles(t *testing.T) {
 	ln, err := ListenTLS(addr, n.load(t, "server2").Server)
 	must(t, err)
 	background(t, func(ctx context.Context) error { return Serve(ctx, ln, newHost()) })
-	start := time.Now()
-	for time.Since(start) < 20*time.Second {
-		up := 0
-		for _, l := range all {
-			if l.State().Connected {
-				up++
-			}
-		}
-		t.Logf("%v: %d", time.Since(start).Round(10*time.Millisecond), up)
-		if up == links {
-			return
-		}
-		time.Sleep(250 * time.Millisecond)
-	}
-	t.Error("not settled")
+	took := within(t, 20*time.Second, "all connected", func() bool {
+		time.Sleep(50 * time.Millisecond)
+		return !slices.ContainsFunc(all, func(l *Link) bool { return !l.State().Connected })
+	})
+	t.Logf("%d links are back after %v", links, took)
 }

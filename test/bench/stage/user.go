@@ -3,9 +3,10 @@ package stage
 import (
 	"fmt"
 	"os"
-	"os/user"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -83,17 +84,25 @@ func becomeUser(dir string) (again func() error, err error) {
 	return again, nil
 }
 
+// unprivileged asks the id program: package os/user would remember that we are root.
 func unprivileged() (uid, gid int, err error) {
 	for _, name := range []string{os.Getenv("RUN_AS"), "postgres", "mcctl"} {
-		u, errLookup := user.Lookup(name)
-		if errLookup != nil {
+		if name == "" {
 			continue
 		}
-		uid, errUID := strconv.Atoi(u.Uid)
-		gid, errGID := strconv.Atoi(u.Gid)
+		uid, errUID := idOf("-u", name)
+		gid, errGID := idOf("-g", name)
 		if errUID == nil && errGID == nil && uid != 0 {
 			return uid, gid, nil
 		}
 	}
 	return 0, 0, fmt.Errorf("find a user to run PostgreSQL as, which refuses root: run make setup")
+}
+
+func idOf(flag, name string) (int, error) {
+	out, err := exec.Command("id", flag, name).Output()
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(out)))
 }

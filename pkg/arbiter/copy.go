@@ -1,0 +1,56 @@
+package arbiter
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"mcctl/pkg/durable"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+)
+
+// Copy is a server's own durable copy of the record. It may lag behind, but it never
+// goes back: several writers may come late with what they knew.
+type Copy struct {
+	path string
+	mu   sync.Mutex
+	last record.Record // what the file holds
+}
+
+// OpenCopy reads the copy; no file is no record.
+func OpenCopy(path string) (*Copy, error) {
+	c := &Copy{path: path}
+	if err := durable.ReadJSON(path, &c.last); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the own copy of the record cannot be read: %w", err)
+	}
+	return c, nil
+}
+
+// Get is the copy as it is on the disk.
+func (c *Copy) Get() record.Record {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.last
+}
+
+// Save replaces the copy. It is never replaced by an older one, nor a pledge (T2,
+// step 6) by the record that it was made from: that is record.ErrConflict, and the
+// file stays.
+func (c *Copy) Save(r record.Record) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pledged := r.Term == c.last.Term && r.Revision == c.last.Revision && c.last.Mode == pair.Paired && r.Mode == pair.Alone
+	if c.last.NewerThan(r) || pledged {
+		return fmt.Errorf("save %s: the copy holds %s: %w", r, c.last, record.ErrConflict)
+	}
+	if r == c.last {
+		return nil
+	}
+	if err := durable.WriteJSON(c.path, r, 0o600); err != nil {
+		return err
+	}
+	c.last = r
+	return nil
+}

@@ -1,0 +1,55 @@
+package arbiter
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+)
+
+func TestACopyNeverGoesBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record.json")
+	own, err := OpenCopy(path)
+	must(t, err)
+	of := func(term pair.Term, rev record.Revision, mode pair.Mode) record.Record {
+		return record.Record{Pair: "p", Term: term, Primary: "server1", Mode: mode, Revision: rev}
+	}
+	for _, c := range []struct {
+		r     record.Record
+		saved bool
+	}{
+		{of(1, 4, pair.Alone), true},
+		{of(1, 4, pair.Paired), true}, // the pledge of an attach
+		{of(1, 4, pair.Alone), false}, // what the pledge was made from
+		{of(1, 5, pair.Paired), true},
+		{of(1, 4, pair.Paired), false},
+		{of(1, 6, pair.Alone), true},
+		{of(2, 1, pair.Alone), true},
+		{of(1, 9, pair.Paired), false},
+	} {
+		before := own.Get()
+		err := own.Save(c.r)
+		want := before
+		if c.saved {
+			want = c.r
+		}
+		if (err == nil) != c.saved || (err != nil && !errors.Is(err, record.ErrConflict)) || own.Get() != want {
+			t.Errorf("save %s over %s: %v, holds %s", c.r, before, err, own.Get())
+		}
+		again, err := OpenCopy(path)
+		if err != nil || again.Get() != want {
+			t.Errorf("on disk: %v, %v; want %s", again, err, want)
+		}
+	}
+}
+
+func TestATornCopyIsNotNoCopy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record.json")
+	must(t, os.WriteFile(path, []byte("{"), 0o600))
+	if _, err := OpenCopy(path); err == nil {
+		t.Error("a torn copy was taken for none")
+	}
+}
