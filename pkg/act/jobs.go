@@ -109,8 +109,19 @@ func (j *Jobs) end(phase string, why error) {
 	_ = j.enter(phase) // a job that cannot be saved is still told to those who ask now
 }
 
-// Settle ends a job whose outcome the record and the other server's report show.
-func (j *Jobs) Settle(r record.Record, otherOpen bool) {
+// Forced makes the job of a switch that an operator forced: it begins past its point
+// of no return.
+func (j *Jobs) Forced(to pair.Server, r record.Record) (wire.Job, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.began = wire.Now()
+	j.job = wire.Job{ID: fmt.Sprintf("force-%d", r.Term), Kind: "force", To: string(to), Term: uint64(r.Term), Committed: true}
+	return j.job, j.enter(phasePromoting)
+}
+
+// Settle ends a job whose outcome shows: in the record, and in whether the server
+// that it names primary is open.
+func (j *Jobs) Settle(r record.Record, open bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.job.ID == "" || j.job.Final || uint64(r.Term) < j.job.Term {
@@ -119,7 +130,7 @@ func (j *Jobs) Settle(r record.Record, otherOpen bool) {
 	switch {
 	case string(r.Primary) != j.job.To || uint64(r.Term) > j.job.Term:
 		j.end(phaseFailed, fmt.Errorf("the record went another way: %s", r))
-	case otherOpen:
+	case open:
 		j.end(phaseDone, nil)
 	}
 }
@@ -130,7 +141,7 @@ func (j *Jobs) GiveUp(id string) (wire.Job, error) {
 	defer j.mu.Unlock()
 	switch {
 	case j.job.ID == "" || (id != "" && id != j.job.ID):
-		return wire.Job{}, fmt.Errorf("no switch %s is known here", id)
+		return wire.Job{}, unknownJob(id)
 	case j.job.Final:
 		return j.job, fmt.Errorf("switch %s has ended: %s", j.job.ID, j.job.Phase)
 	case j.job.Committed:
@@ -145,9 +156,16 @@ func (j *Jobs) Get(id string) (wire.Job, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.job.ID == "" || (id != "" && id != j.job.ID) {
-		return wire.Job{}, fmt.Errorf("no switch %s is known here", id)
+		return wire.Job{}, unknownJob(id)
 	}
 	job := j.job
 	job.Steps = append([]wire.JobStep(nil), j.job.Steps...)
 	return job, nil
+}
+
+func unknownJob(id string) error {
+	if id == "" {
+		return errors.New("no switch is known here")
+	}
+	return fmt.Errorf("no switch %s is known here", id)
 }

@@ -24,7 +24,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		facts := a.limits.Classify(s, now)
 		rule := decide.Decide(facts)
 		a.note(rule, facts)
-		a.jobs.Settle(s.Record, facts.Peer == decide.PeerHere && facts.PeerPG == decide.PeerPGOpen)
+		a.jobs.Settle(s.Record, isOpen(facts))
 		if a.isStopped(s, rule) {
 			a.group.stop(errDone)
 			return nil
@@ -42,6 +42,14 @@ func (a *Agent) loop(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// isOpen reports whether the server that the record names primary takes writes.
+func isOpen(f decide.Facts) bool {
+	if f.Record == decide.RecordMine {
+		return f.Postgres == decide.PostgresOpen
+	}
+	return f.Peer == decide.PeerHere && f.PeerPG == decide.PeerPGOpen
 }
 
 // observe brings the sight up to date with what the links know without asking.

@@ -100,7 +100,7 @@ func (a *Agent) doSwitch(ctx context.Context, body json.RawMessage) (any, error)
 func (a *Agent) beginSwitch(context.Context, json.RawMessage) (any, error) {
 	s := a.board.Read()
 	if problems := a.switchProblems(s); len(problems) > 0 {
-		return nil, fmt.Errorf("switch refused: %w", errors.Join(problems...))
+		return nil, fmt.Errorf("switch: %w: %w", wire.ErrRefused, errors.Join(problems...))
 	}
 	job, err := a.jobs.Begin("switch", a.config.Me(), a.config.Other(), s.Record)
 	if err != nil {
@@ -140,26 +140,25 @@ func (a *Agent) switchProblems(s board.Sight) (problems []error) {
 func (a *Agent) force(ctx context.Context) (any, error) {
 	s := a.board.Read()
 	f := a.limits.Classify(s, wire.Now())
+	reason := ""
 	switch {
 	case s.Names(a.config.Me()):
-		return nil, fmt.Errorf("%s is primary already", a.config.Me())
+		reason = fmt.Sprintf("%s is primary already", a.config.Me())
 	case f.Peer == decide.PeerHere && f.PeerPG == decide.PeerPGOpen:
-		return nil, fmt.Errorf("%s is open and reached: use mcctl switch without --force", a.config.Other())
+		reason = fmt.Sprintf("%s is open and reached: use mcctl switch without --force", a.config.Other())
 	case f.Postgres != decide.PostgresStandby:
-		return nil, fmt.Errorf("PostgreSQL of %s is %s, not standby: start it first", a.config.Me(), f.Postgres)
+		reason = fmt.Sprintf("PostgreSQL of %s is %s, not standby: start it first", a.config.Me(), f.Postgres)
+	}
+	if reason != "" {
+		return nil, fmt.Errorf("force: %w: %s", wire.ErrRefused, reason)
 	}
 	r, err := a.keeper.Change(ctx, record.Change{Transition: record.Force, By: a.config.Me(), To: a.config.Me(), From: s.Record.Revision})
 	if err != nil {
 		return nil, fmt.Errorf("force %s: %w", a.config.Me(), err)
 	}
+	job, err := a.jobs.Forced(a.config.Me(), r)
 	a.board.Note(func(s *board.Sight) { s.Learn(r, true) })
-	if err := a.saveCopy(); err != nil {
-		return nil, err
-	}
-	return wire.Job{
-		ID: fmt.Sprintf("force-%d", r.Term), Kind: "force", Phase: "done", Final: true, Committed: true,
-		To: string(a.config.Me()), Term: uint64(r.Term),
-	}, nil
+	return job, errors.Join(err, a.saveCopy())
 }
 
 // operatorPatience bounds how long detach and attach wait for their outcome.

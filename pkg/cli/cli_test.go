@@ -25,6 +25,9 @@ import (
 const asMcctl = "MCCTL_TEST_AS_MCCTL"
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(asHung); dir != "" {
+		hang(dir)
+	}
 	if os.Getenv(asMcctl) == "" {
 		os.Exit(m.Run())
 	}

@@ -119,33 +119,38 @@ func (f *follower) untilEnd(work context.Context, interrupted <-chan struct{}) e
 
 // look asks once.
 func (f *follower) look(ctx context.Context) (ended bool, err error) {
-	var job wire.Job
-	bounded, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
 	if f.job.Final { // a forced takeover is committed at once, but not yet open
-		return f.byRecord(bounded)
+		return f.byRecord(ctx)
 	}
-	err = f.control.call(bounded, wire.KindJob, wire.JobRequest{ID: f.job.ID}, &job)
+	var job wire.Job
+	err = f.call(ctx, wire.KindJob, wire.JobRequest{ID: f.job.ID}, &job)
 	switch {
 	case err == nil && f.job.ID == "" && f.before.Job != nil && job.ID == f.before.Job.ID:
-		return f.byRecord(bounded) // an older one: ours never began, or is forgotten
+		return f.byRecord(ctx) // an older one: ours never began, or is forgotten
 	case err == nil:
 		f.found()
 		f.job = job
 		f.shown = showSteps(f.out, job, f.shown)
 		return job.Final, jobError(job, f.before.Record)
 	case answered(err):
-		return f.byRecord(bounded) // there is a supervisor that does not know the job
+		return f.byRecord(ctx) // there is a supervisor that does not know the job
 	}
-	f.lose(err)
+	f.lose(ctx, err)
 	return false, nil
+}
+
+// call gives a frozen supervisor less time than usual: there is a next time.
+func (f *follower) call(ctx context.Context, kind string, request, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return f.control.call(ctx, kind, request, answer)
 }
 
 // byRecord tells the outcome of a switch that no supervisor knows any more.
 func (f *follower) byRecord(ctx context.Context) (ended bool, err error) {
 	var st wire.Status
-	if err := f.control.call(ctx, wire.KindStatus, nil, &st); err != nil {
-		f.lose(err)
+	if err := f.call(ctx, wire.KindStatus, nil, &st); err != nil {
+		f.lose(ctx, err)
 		return false, nil
 	}
 	f.found()
@@ -183,7 +188,12 @@ func isOpen(st wire.Status, r record.Record) bool {
 	return false
 }
 
-func (f *follower) lose(err error) {
+// lose notes that there was no answer. One that our own timeout cut off says
+// nothing about the supervisor.
+func (f *follower) lose(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
 	if !f.lost {
 		_, _ = fmt.Fprintf(f.out, "the supervisor does not answer (%v); asking again\n", err)
 	}

@@ -26,6 +26,8 @@ func newScript(t *testing.T, phases ...string) *script {
 	t.Helper()
 	s := &script{supervisor: newSupervisor(t, paired()), phases: phases}
 	s.on(wire.KindSwitch, func(json.RawMessage) (any, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.job = wire.Job{ID: "switch-3-1a", Kind: "switch", From: "server1", To: "server2", Term: 4}
 		return s.enter("checking"), nil
 	})
@@ -40,6 +42,12 @@ func newScript(t *testing.T, phases ...string) *script {
 		return s.job, nil
 	})
 	return s
+}
+
+func (s *script) plan(phases ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.phases = phases
 }
 
 func (s *script) next() wire.Job {
@@ -96,7 +104,7 @@ server2 is primary in term 4, after 50 ms
 	got = mcctl(t.Context(), "switch", "--status", "-M", s.mcdir)
 	got.wants(t, exitDone, "switch-3-1a from server1 to server2: done\n", "      50 ms  done\n")
 
-	s.phases = []string{"checkpoint", "promoting", "done"}
+	s.plan("checkpoint", "promoting", "done")
 	got = mcctl(t.Context(), "switch", "-M", s.mcdir, "-o", "json")
 	got.wants(t, exitDone)
 	var job wire.Job
@@ -162,9 +170,7 @@ func TestSwitchInterrupted(t *testing.T) {
 		for s.count(wire.KindCancel) == 0 {
 			time.Sleep(time.Millisecond)
 		}
-		s.mu.Lock()
-		s.phases = []string{"done"}
-		s.mu.Unlock()
+		s.plan("done")
 	})
 	got.wants(t, exitDone, "the switch cannot be given up", "past its point of no return", "server2 is primary in term 4")
 }
@@ -212,7 +218,7 @@ func TestSwitchAnswerLost(t *testing.T) {
 	begin := s.answers[wire.KindSwitch]
 	s.on(wire.KindSwitch, func(body json.RawMessage) (any, error) {
 		_, _ = begin(body)
-		s.phases = []string{"checkpoint", "done"}
+		s.plan("checkpoint", "done")
 		return nil, fmt.Errorf("ask the primary: %w", wire.ErrNoAnswer)
 	})
 	mcctl(t.Context(), "switch", "-M", s.mcdir).wants(t, exitDone, "server2 is primary in term 4, after 20 ms")

@@ -51,6 +51,8 @@ func (d *Disk) watchChild(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	stop := context.AfterFunc(ctx, func() { _ = read.SetReadDeadline(time.Now()) })
+	defer stop()
 	lines := bufio.NewScanner(read)
 	for ctx.Err() == nil {
 		_ = read.SetReadDeadline(time.Now().Add(d.Every + d.Timeout))
@@ -59,7 +61,7 @@ func (d *Disk) watchChild(ctx context.Context) {
 		}
 		d.note(lines.Text())
 	}
-	if os.IsTimeout(lines.Err()) {
+	if os.IsTimeout(lines.Err()) && ctx.Err() == nil {
 		d.note(fmt.Sprintf("no write came to an end within %s", d.Timeout))
 	}
 	_ = cmd.Process.Kill()
@@ -94,9 +96,9 @@ func (d *Disk) note(line string) {
 }
 
 // IOProbe is the child: it writes and syncs a small file again and again and says
-// how it went, until nobody reads any more. A full disk is not a failed one.
+// how it went, until its parent has gone. A full disk is not a failed one.
 func IOProbe(dir string, every time.Duration, out io.Writer) error {
-	for {
+	for parent := os.Getppid(); os.Getppid() == parent; {
 		verdict := probeOK
 		if err := writeAndSync(filepath.Join(dir, "mcctl_io_probe")); err != nil && !isFull(err) {
 			verdict = err.Error()
@@ -106,6 +108,7 @@ func IOProbe(dir string, every time.Duration, out io.Writer) error {
 		}
 		time.Sleep(every)
 	}
+	return nil
 }
 
 func isFull(err error) bool {

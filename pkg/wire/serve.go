@@ -110,6 +110,10 @@ func (s *server) identify(conn net.Conn) (Identity, error) {
 }
 
 func (s *server) handshake(c *tls.Conn) error {
+	// A stranger who connects and says nothing must not take a turn.
+	if err := awaitBytes(c.NetConn(), handshakeTimeout); err != nil {
+		return err
+	}
 	select {
 	case s.handshakes <- struct{}{}:
 	case <-s.ctx.Done():

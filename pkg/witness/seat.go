@@ -108,7 +108,11 @@ func (w *Witness) News(from wire.Identity) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.seated(from.Name)
-	return s == nil || !s.reported || s.told != w.view(k, from.Name, wire.Now())
+	if s == nil || !s.reported {
+		return true
+	}
+	// Beat has just read the clock for this server.
+	return s.told != w.view(k, from.Name, s.heard)
 }
 
 // view is what name should know. Called with mu held.

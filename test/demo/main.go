@@ -25,7 +25,12 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), stage.Interrupts()...)
 	defer stop()
-	if err := run(ctx, *mcctl, *profile, *svg); err != nil {
+	err := run(ctx, *mcctl, *profile, *svg)
+	switch {
+	case err != nil && ctx.Err() != nil && !errors.Is(err, errLost):
+		fmt.Fprintln(os.Stderr, "demo: interrupted; everything was taken down")
+		os.Exit(130)
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}

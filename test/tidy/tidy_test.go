@@ -115,10 +115,10 @@ func TestPackageNames(t *testing.T) {
 func TestClocks(t *testing.T) {
 	holds(t, Clocks,
 		one("pkg/decide/a.go", "package decide\nimport \"time\"\nvar _ = time.Now()\n", "pkg/decide/a.go:3: time.Now"),
-		one("pkg/act/a.go", "package act\nimport clock \"time\"\nvar _ = clock.After(1)\n", "pkg/act/a.go:3: time.After"),
-		one("pkg/act/a.go", "package act\nimport \"time\"\nvar now = time.Now\n", "pkg/act/a.go:3: time.Now"),
-		one("pkg/act/a.go", "package act\nimport \"time\"\nvar limit = 3 * time.Second\n"),
-		one("pkg/act/a_test.go", "package act\nimport \"time\"\nvar _ = time.Now()\n"),
+		one("pkg/board/a.go", "package board\nimport clock \"time\"\nvar _ = clock.After(1)\n", "pkg/board/a.go:3: time.After"),
+		one("pkg/board/a.go", "package board\nimport \"time\"\nvar now = time.Now\n", "pkg/board/a.go:3: time.Now"),
+		one("pkg/board/a.go", "package board\nimport \"time\"\nvar limit = 3 * time.Second\n"),
+		one("pkg/board/a_test.go", "package board\nimport \"time\"\nvar _ = time.Now()\n"),
 		one("pkg/agent/a.go", "package agent\nimport \"time\"\nvar _ = time.Now()\n"),
 	)
 }

@@ -145,9 +145,19 @@ func (n *node) isStandby() bool {
 	return err == nil
 }
 
+// sweep frees the shared memory that a killed postmaster has left in the machine:
+// whoever next starts on its data directory does, and only that directory says
+// which it is. What becomes of the server that does it does not matter.
+func (n *node) sweep(ctx context.Context) {
+	if _, err := os.Stat(n.path("postmaster.pid")); err == nil {
+		_ = run(ctx, n.bin, "postgres", "--single", "-D", n.data, "postgres")
+	}
+}
+
 // remove deletes the data directory. Backends of a killed postmaster may still
 // write files there for a moment.
 func (n *node) remove(ctx context.Context) error {
+	n.sweep(ctx)
 	for {
 		err := os.RemoveAll(n.data)
 		if err == nil {

@@ -5,8 +5,8 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -22,22 +22,14 @@ type Stage struct {
 	Lab *lab.Lab
 }
 
-// Up makes a lab called name below dir with the given timings profile and starts
-// it. After an error nothing is left running.
-func Up(ctx context.Context, dir, name, mcctl, profile string, out io.Writer) (*Stage, error) {
-	home := filepath.Join(dir, name)
-	l, err := lab.Up(ctx, lab.Options{Dir: home, BinDir: os.Getenv("PG_BIN"), Mcctl: mcctl, Profile: profile, Out: out})
+// Up makes a lab in dir with the given timings profile and lines of
+// postgresql.conf, and starts it. After an error nothing is left running.
+func Up(ctx context.Context, dir, mcctl, profile string, settings map[string]string) (*Stage, error) {
+	l, err := lab.Up(ctx, lab.Options{Dir: dir, BinDir: os.Getenv("PG_BIN"), Mcctl: mcctl, Profile: profile, Settings: settings})
 	if err != nil {
-		return nil, fmt.Errorf("%w%s", err, afterwards(lab.Down(context.WithoutCancel(ctx), home, false)))
+		return nil, errors.Join(err, lab.Down(context.WithoutCancel(ctx), dir, false))
 	}
 	return &Stage{Lab: l}, nil
-}
-
-func afterwards(err error) string {
-	if err == nil {
-		return ""
-	}
-	return "; and then: " + err.Error()
 }
 
 // Down stops everything, frozen processes too, also when ctx has ended.
@@ -50,6 +42,12 @@ func (s *Stage) Down(ctx context.Context) error {
 // Writers says how the clients write: as a well-set pool would, which gives up
 // soon on a host that does not answer.
 func (s *Stage) Writers() probe.Options { return Writers(s.Lab.Env()["PGURI"]) }
+
+// Direct is how a client connects to one server, whatever its role.
+func (s *Stage) Direct(server pair.Server) string {
+	return fmt.Sprintf("postgresql://app@127.0.0.1:%d/app?connect_timeout=1&passfile=%s",
+		s.Lab.ClientPort(server), filepath.Join(s.Lab.Dir, "pgpass"))
+}
 
 // Writers are the same clients for whatever is measured, so that only the servers
 // differ.

@@ -16,7 +16,7 @@ import (
 // the next build, and is within that user's reach. Again turns the process back;
 // everything that it starts in between has no way back.
 func Workplace(mcctl string) (dir, program string, again func() error, err error) {
-	dir, err = os.MkdirTemp("/tmp", "mc")
+	dir, err = os.MkdirTemp("/tmp", "mcshow")
 	if err != nil {
 		return "", "", nil, fmt.Errorf("make a directory to work in: %w", err)
 	}

@@ -1,0 +1,90 @@
+// Command bench measures what clients notice of switches and failures, beside two
+// bare PostgreSQL servers driven by hand in the same run, and what a pair costs at
+// rest. Results go line by line into a file, so that a run that was broken off is
+// continued by the next, and at the end into docs/benchmarks.md and .json. It
+// decides nothing about the product: a number that is too high is a number. make
+// bench runs it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+
+	"mcctl/test/bench/stage"
+)
+
+// options come from flags, and those from make's variables.
+type options struct {
+	mcctl    string
+	runs     int
+	profiles []string
+	events   []string // empty is all
+	samples  string
+	peers    string
+	page     string
+	report   bool
+}
+
+func main() {
+	var o options
+	runs, err := strconv.Atoi(os.Getenv("RUNS"))
+	if err != nil {
+		runs = 10
+	}
+	profiles := words(os.Getenv("PROFILE"))
+	if len(profiles) == 0 {
+		profiles = []string{"default", "tight"}
+	}
+	flag.StringVar(&o.mcctl, "mcctl", stage.Mcctl(), "the mcctl `program` to measure")
+	flag.IntVar(&o.runs, "runs", runs, "how often each event happens (RUNS)")
+	profileList := flag.String("profiles", strings.Join(profiles, ","), "timings (PROFILE)")
+	eventList := flag.String("events", os.Getenv("EVENTS"), "some `events` only (EVENTS); without it all: "+strings.Join(eventNames(), ","))
+	flag.StringVar(&o.samples, "samples", "build/bench.jsonl", "`file` that results are appended to")
+	flag.StringVar(&o.peers, "peers", "build/peers.jsonl", "`file` with results of other tools, if there is one")
+	flag.StringVar(&o.page, "page", "docs/benchmarks.md", "the `page` to write, and the .json beside it; empty for neither")
+	flag.BoolVar(&o.report, "report", false, "measure nothing, only write the page from the results there are")
+	flag.Parse()
+	o.profiles, o.events = words(*profileList), words(*eventList)
+	ctx, stop := signal.NotifyContext(context.Background(), stage.Interrupts()...)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// words takes commas and blanks for separators.
+func words(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// run measures what is missing and writes the page, also when broken off.
+func run(ctx context.Context, o options) error {
+	if err := known(o.events); err != nil {
+		return err
+	}
+	if !o.report {
+		if err := measure(ctx, o); err != nil {
+			return fmt.Errorf("%w; make bench goes on from here", err)
+		}
+	}
+	samples, err := readSamples(o.samples)
+	if err != nil {
+		return err
+	}
+	peers, err := readSamples(o.peers)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	all := append(samples, peers...)
+	if err := writePage(o.page, all); err != nil {
+		return err
+	}
+	return verdict(all)
+}

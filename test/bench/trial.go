@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"mcctl/pkg/lab"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/probe"
+	"mcctl/test/bench/stage"
+)
+
+// How long writers must flow without a break before an event and after it: the
+// first settles them, the second is long enough to see what comes late.
+const (
+	before = 700 * time.Millisecond
+	after  = time.Second
+)
+
+// Marks of a trial.
+const (
+	markEvent = "event"
+	markMend  = "mend"
+)
+
+// trial is one event on a pair that was healthy when it began. What the event
+// needs to know is found out beforehand, so that nothing slow comes first in it.
+type trial struct {
+	*stage.Stage
+	writers              *probe.Probe
+	primary, standby     pair.Server
+	broken               pair.Server // whom the event met, if somebody has to mend it
+	term                 pair.Term
+	pids                 lab.Pids
+	ofPrimary, ofStandby []int // all processes of the servers
+	began                time.Time
+	whole                time.Duration
+}
+
+// try lets the event happen once and tells what clients saw. The sample is worth
+// something only if the error is nil.
+func try(ctx context.Context, s *stage.Stage, e event) (sample, error) {
+	t, err := prepare(ctx, s)
+	if err != nil {
+		return sample{}, err
+	}
+	var old *oldSessions
+	if e.frozen {
+		if old, err = openOldSessions(ctx, s, t.primary); err != nil {
+			return sample{}, err
+		}
+		defer old.close()
+	}
+	if t.writers, err = probe.Start(ctx, s.Writers()); err != nil {
+		return sample{}, err
+	}
+	err = t.play(ctx, e, old)
+	stage.Thaw(t.ofPrimary...) // if it was broken off
+	stage.Thaw(t.ofStandby...)
+	result, errStop := t.writers.Stop()
+	if err = errors.Join(err, errStop); err != nil {
+		return sample{}, err
+	}
+	out := t.sample(result, e)
+	if old != nil {
+		out.Ghosts, err = old.missing(ctx, s)
+	}
+	return out, err
+}
+
+func prepare(ctx context.Context, s *stage.Stage) (*trial, error) {
+	st, err := s.Await(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	p := st.Record.Primary
+	return &trial{
+		Stage: s, primary: p, standby: stage.Other(p), term: st.Record.Term, pids: s.Lab.Pids(),
+		ofPrimary: s.Everything(p), ofStandby: s.Everything(stage.Other(p)),
+	}, nil
+}
+
+func (t *trial) play(ctx context.Context, e event, old *oldSessions) error {
+	if err := t.calm(ctx, before); err != nil {
+		return err
+	}
+	t.mark(markEvent)
+	if err := e.act(ctx, t); err != nil {
+		return err
+	}
+	if e.mend != nil {
+		if err := t.calm(ctx, after); err != nil {
+			return err
+		}
+		t.mark(markMend)
+		if err := e.mend(ctx, t); err != nil {
+			return err
+		}
+	} else if !e.moves { // give everybody time to notice: until then the pair looks healthy
+		if err := t.calm(ctx, after); err != nil {
+			return err
+		}
+	}
+	if old != nil {
+		old.write(ctx)
+	}
+	return t.heal(ctx, e)
+}
+
+// heal waits until the pair is whole and a little longer.
+func (t *trial) heal(ctx context.Context, e event) error {
+	term := t.term
+	if e.moves {
+		term++
+	}
+	if _, err := t.Await(ctx, term); err != nil {
+		return err
+	}
+	t.whole = time.Since(t.began)
+	return t.calm(ctx, after)
+}
+
+// calm gives clients a minute: nothing that is measured here takes longer, and a
+// pair that is stuck must not hold the rest up.
+func (t *trial) calm(ctx context.Context, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return t.writers.WaitCalm(ctx, d)
+}
+
+func (t *trial) mark(name string) {
+	t.began = time.Now()
+	t.writers.Mark(name)
+}
+
+func (t *trial) sample(r *probe.Result, e event) sample {
+	s := observed(r)
+	gap, _ := r.Mark(markEvent)
+	s.Values = map[string]float64{"gap_ms": millis(time.Duration(gap.Gap.Length))}
+	if mend, ok := r.Mark(markMend); ok {
+		s.Values["mend_gap_ms"] = millis(time.Duration(mend.Gap.Length))
+	}
+	if e.mend != nil || e.moves {
+		s.Values["whole_ms"] = millis(t.whole)
+	}
+	return s
+}
+
+// observed is the part of a sample that is the same for whatever was measured.
+func observed(r *probe.Result) sample {
+	s := sample{At: r.Began, Acked: r.Acked, Overlap: r.Overlap}
+	if r.Check == nil {
+		s.Error = "not checked: " + r.CheckError
+		return s
+	}
+	s.Lost, s.Doubled = r.Check.Lost, r.Check.Doubled
+	if !r.Safe() && s.safe() {
+		s.Error = fmt.Sprintf("not safe: %s", r.Verdict())
+	}
+	return s
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -1,0 +1,170 @@
+package pair
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mcctl/pkg/lab"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/probe"
+	"mcctl/pkg/wire"
+)
+
+// patience is how long the pair may take for anything; far above what it takes.
+const patience = time.Minute
+
+// stage is a lab with writers on it.
+type stage struct {
+	*testing.T
+	lab   *lab.Lab
+	probe *probe.Probe
+}
+
+// newStage makes a paired lab and starts the writers. At the end of the test no
+// acknowledged row may be missing.
+func newStage(t *testing.T, opt lab.Options) *stage {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		t.Fatal("PostgreSQL does not run as root: use make test")
+	}
+	opt.Mcctl, opt.BinDir = os.Getenv("MCCTL"), os.Getenv("PG_BIN")
+	if opt.Mcctl == "" {
+		t.Fatal("MCCTL does not name the mcctl program: use make test")
+	}
+	var err error
+	if opt.Dir, err = os.MkdirTemp("/tmp", "mcpair"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if t.Failed() {
+			tellLogs(t, opt.Dir)
+		}
+		if err := lab.Down(ctx, opt.Dir, true); err != nil {
+			t.Errorf("take the lab down: %v", err)
+		}
+		_ = os.Remove(opt.Dir)
+	})
+	s := &stage{T: t}
+	if s.lab, err = lab.Up(t.Context(), opt); err != nil {
+		t.Fatal(err)
+	}
+	if s.probe, err = probe.Start(t.Context(), probe.Options{URI: s.lab.Env()["PGURI"]}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.judge)
+	return s
+}
+
+func tellLogs(t *testing.T, dir string) {
+	for _, of := range []string{"server1", "server2", "arbiter"} {
+		b, _ := os.ReadFile(dir + "/" + of + "/mcdir/log/mcctl.log")
+		lines := strings.Split(string(b), "\n")
+		t.Logf("%s:\n%s", of, strings.Join(lines[max(0, len(lines)-60):], "\n"))
+	}
+}
+
+func (s *stage) judge() {
+	r, err := s.probe.Stop()
+	switch {
+	case err != nil:
+		s.Errorf("writers: %v", err)
+	case !r.Safe():
+		s.Errorf("writers: %s", r.Verdict())
+	}
+}
+
+// mcctl runs a command that must succeed.
+func (s *stage) mcctl(args ...string) string {
+	s.Helper()
+	out, err := s.try(args...)
+	if err != nil {
+		s.Fatalf("mcctl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func (s *stage) try(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, s.lab.Mcctl(), args...).CombinedOutput()
+	return string(out), err
+}
+
+// status as the supervisor of one server tells it.
+func (s *stage) status(of pair.Server) (st wire.Status, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, s.lab.Mcctl(), "status", "-M", s.lab.Mcdir(of), "-o", "json").Output()
+	if err != nil {
+		return st, err
+	}
+	return st, json.Unmarshal(out, &st)
+}
+
+// until waits until what a server's supervisor tells meets the condition.
+func (s *stage) until(what string, of pair.Server, met func(wire.Status) bool) wire.Status {
+	s.Helper()
+	var st wire.Status
+	var err error
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(10 * time.Millisecond) {
+		if st, err = s.status(of); err == nil && met(st) {
+			return st
+		}
+	}
+	s.Fatalf("not within %s: %s; last: %+v, %v", patience, what, st, err)
+	return st
+}
+
+// paired waits until the pair is whole again with this primary.
+func (s *stage) paired(primary pair.Server) wire.Status {
+	s.Helper()
+	return s.until("paired under "+string(primary), primary, func(st wire.Status) bool { return st.Healthy && st.Record.Primary == primary })
+}
+
+// flowing waits until writes have flowed without a break for a moment.
+func (s *stage) flowing() {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := s.probe.WaitCalm(ctx, 300*time.Millisecond); err != nil {
+		s.Fatalf("writes do not flow: %v", err)
+	}
+}
+
+func (s *stage) kill(pids ...int) {
+	s.Helper()
+	for _, pid := range pids {
+		if pid == 0 {
+			s.Fatal("there is no such process to kill")
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			s.Fatalf("kill %d: %v", pid, err)
+		}
+	}
+}
+
+func (s *stage) conf(of pair.Server) string {
+	s.Helper()
+	b, err := os.ReadFile(s.lab.Data(of) + "/postgresql.conf")
+	if err != nil {
+		s.Fatal(err)
+	}
+	return string(b)
+}
+
+// hasLine looks for a line of postgresql.conf; what the site wrote behind the value
+// stays there.
+func (s *stage) hasLine(of pair.Server, line string) {
+	s.Helper()
+	if !strings.Contains("\n"+s.conf(of), "\n"+line) {
+		s.Errorf("postgresql.conf of %s lacks the line %s", of, line)
+	}
+}
