@@ -39,6 +39,8 @@ type Hands struct {
 	Look func()
 	// Background runs work that nobody waits for, until the supervisor ends.
 	Background func(name string, work func(context.Context) error)
+	// Aside runs a step beside the others; its outcome comes over the channel.
+	Aside func(step func() error) <-chan error
 	// Major is PostgreSQL's major version.
 	Major int
 }

@@ -29,8 +29,8 @@ var ErrJobRunning = errors.New("another switch is under way")
 // errGivenUp is the cause of a job that its operator gave up.
 var errGivenUp = errors.New("given up by the operator")
 
-// Jobs holds the newest job. Each phase is saved before it is entered, so that
-// after a crash the command line can be told the truth.
+// Jobs holds the newest job. Its begin and its end are on disk: after a crash the
+// record tells what became of one that has no end.
 type Jobs struct {
 	store *Store
 
@@ -38,20 +38,17 @@ type Jobs struct {
 	job    wire.Job
 	began  time.Duration
 	cancel bool
+	// cutOff: the job began in an earlier life, and nobody carries it on.
+	cutOff bool
 }
 
-// LoadJobs finds the job of an earlier life. One that was cut off before its point
-// of no return has failed; one after it is settled by the record (Settle).
+// LoadJobs finds the job of an earlier life.
 func LoadJobs(store *Store) (*Jobs, error) {
 	job, err := store.LoadJob()
 	if err != nil {
 		return nil, fmt.Errorf("load job: %w", err)
 	}
-	j := &Jobs{store: store, job: job, began: wire.Now()}
-	if job.ID != "" && !job.Final && !job.Committed {
-		j.end(phaseFailed, errors.New("the supervisor ended while the switch was under way, before its point of no return"))
-	}
-	return j, nil
+	return &Jobs{store: store, job: job, began: wire.Now(), cutOff: job.ID != "" && !job.Final}, nil
 }
 
 // Begin makes a new job; only one is under way at a time.
@@ -61,9 +58,10 @@ func (j *Jobs) Begin(kind string, from, to pair.Server, r record.Record) (wire.J
 	if j.job.ID != "" && !j.job.Final {
 		return j.job, fmt.Errorf("%w: %s, in phase %s", ErrJobRunning, j.job.ID, j.job.Phase)
 	}
-	j.began, j.cancel = wire.Now(), false
+	j.began, j.cancel, j.cutOff = wire.Now(), false, false
 	j.job = wire.Job{ID: fmt.Sprintf("%s-%d-%x", kind, r.Term, uint64(j.began)/1e6), Kind: kind, From: string(from), To: string(to), Term: uint64(r.Term) + 1}
-	return j.job, j.enter(phaseChecking)
+	j.enter(phaseChecking)
+	return j.job, j.store.SaveJob(j.job)
 }
 
 // Enter goes on to the next phase, unless the operator has given the job up.
@@ -73,21 +71,21 @@ func (j *Jobs) Enter(phase string) error {
 	if j.cancel && !j.job.Committed {
 		return errGivenUp
 	}
-	return j.enter(phase)
+	j.enter(phase)
+	return nil
 }
 
-func (j *Jobs) enter(phase string) error {
+func (j *Jobs) enter(phase string) {
 	j.job.Phase = phase
 	j.job.Steps = append(j.job.Steps, wire.JobStep{Phase: phase, AtMS: float64((wire.Now()-j.began)/time.Microsecond) / 1e3})
-	return j.store.SaveJob(j.job)
 }
 
 // Commit passes the point of no return.
-func (j *Jobs) Commit() error {
+func (j *Jobs) Commit() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.job.Committed = true
-	return j.enter(phasePromoting)
+	j.enter(phasePromoting)
 }
 
 // Fail ends the job without a switch.
@@ -106,7 +104,8 @@ func (j *Jobs) end(phase string, why error) {
 	if why != nil {
 		j.job.Error = why.Error()
 	}
-	_ = j.enter(phase) // a job that cannot be saved is still told to those who ask now
+	j.enter(phase)
+	_ = j.store.SaveJob(j.job) // a job that cannot be saved is still told to those who ask now
 }
 
 // Forced makes the job of a switch that an operator forced: it begins past its point
@@ -116,18 +115,21 @@ func (j *Jobs) Forced(to pair.Server, r record.Record) (wire.Job, error) {
 	defer j.mu.Unlock()
 	j.began = wire.Now()
 	j.job = wire.Job{ID: fmt.Sprintf("force-%d", r.Term), Kind: "force", To: string(to), Term: uint64(r.Term), Committed: true}
-	return j.job, j.enter(phasePromoting)
+	j.enter(phasePromoting)
+	return j.job, j.store.SaveJob(j.job)
 }
 
-// Settle ends a job whose outcome shows: in the record, and in whether the server
-// that it names primary is open.
+// Settle ends a job whose outcome shows: in the record as the keeper has it now,
+// and in whether the server that it names primary is open.
 func (j *Jobs) Settle(r record.Record, open bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.job.ID == "" || j.job.Final || uint64(r.Term) < j.job.Term {
-		return
-	}
 	switch {
+	case j.job.ID == "" || j.job.Final:
+	case uint64(r.Term) < j.job.Term:
+		if j.cutOff {
+			j.end(phaseFailed, errors.New("the supervisor ended while the switch was under way, before its point of no return"))
+		}
 	case string(r.Primary) != j.job.To || uint64(r.Term) > j.job.Term:
 		j.end(phaseFailed, fmt.Errorf("the record went another way: %s", r))
 	case open:

@@ -2,6 +2,7 @@ package act
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,20 +16,21 @@ import (
 // ended (PostgreSQL 15, WaitForWALToBecomeAvailable).
 const askAgain = 10 * time.Millisecond
 
-// Promote is the rest of T3: the names are commented out first, so that the new
-// primary does not wait for the old one; PostgreSQL itself ends the walreceiver
-// before it ends recovery (TestPromotionKeepsWhatWasAcknowledged). The slot for
-// the old primary is reserved before the first checkpoint can recycle the log it
-// will need.
+// Promote is the rest of T3. The names are commented out while PostgreSQL ends
+// recovery: a commit that comes before the reload waits for it, no longer.
+// PostgreSQL itself ends the walreceiver before it ends recovery
+// (TestFactAcknowledgedCommitsSurvivePromotion). The slot for the old primary is
+// reserved before the first checkpoint can recycle the log it will need.
 func (h *Hands) Promote(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, h.Config.Pair.Timings.PromoteTimeout.Duration)
 	defer cancel()
 	r := h.Board.Read().Record
-	if err := h.writeSettings(h.primarySettings(false)); err != nil {
-		return err
-	}
+	written := h.Aside(func() error { return h.writeSettings(h.primarySettings(false)) })
 	session, err := h.askPromotion(ctx)
-	if err != nil {
+	if err := errors.Join(err, <-written); err != nil {
+		if session != nil {
+			session.Close()
+		}
 		return err
 	}
 	h.Look()

@@ -50,9 +50,7 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 		return err
 	}
 	h.announce(ctx, r)
-	if err := h.Jobs.Commit(); err != nil {
-		h.Log.Warn("the job cannot be saved", "error", err)
-	}
+	h.Jobs.Commit()
 	return h.save(r)
 }
 

@@ -115,7 +115,7 @@ func assemble(opt Options) (*Agent, error) {
 	a.group = newGroup()
 	a.hands = &act.Hands{
 		Config: c, Postgres: a.postgres, Keeper: a.keeper, Peer: a.link, Board: a.board, Copy: a.own, Jobs: a.jobs, Log: a.log,
-		Look: func() { a.local.Kick() }, Background: a.background,
+		Look: func() { a.local.Kick() }, Background: a.background, Aside: a.aside,
 	}
 	a.observers()
 	a.runner = newRunner(a.hands.Do, a.board, a.local.Kick, a.opDone)

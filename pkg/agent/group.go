@@ -49,3 +49,10 @@ func (a *Agent) background(name string, work func(context.Context) error) {
 		}
 	})
 }
+
+// aside runs a step that somebody waits for.
+func (a *Agent) aside(step func() error) <-chan error {
+	outcome := make(chan error, 1)
+	a.group.wg.Go(func() { outcome <- step() })
+	return outcome
+}

@@ -24,7 +24,9 @@ func (a *Agent) loop(ctx context.Context) error {
 		facts := a.limits.Classify(s, now)
 		rule := decide.Decide(facts)
 		a.note(rule, facts)
-		a.jobs.Settle(s.Record, isOpen(facts))
+		if facts.Keeper == decide.KeeperReached {
+			a.jobs.Settle(s.Record, isOpen(facts))
+		}
 		if a.isStopped(s, rule) {
 			a.group.stop(errDone)
 			return nil
@@ -88,8 +90,12 @@ func (a *Agent) permitted(rule decide.Rule) decide.Rule {
 }
 
 // note keeps the deciding rule for status and explain, and writes a change of it
-// to the journal.
+// to the journal. In the middle of an action facts are between two states: that
+// nothing else needs doing then is no news.
 func (a *Agent) note(rule decide.Rule, facts decide.Facts) {
+	if rule.Do == decide.Wait && a.runner.doing() != "" {
+		return
+	}
 	a.mu.Lock()
 	changed := rule.ID != a.rule.ID
 	a.rule, a.facts = rule, facts

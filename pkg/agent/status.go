@@ -67,6 +67,9 @@ func (a *Agent) there(s board.Sight, f decide.Facts) wire.ServerStatus {
 		Client: a.config.Endpoint(a.config.Other()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version,
 	}
 	position(&other, r)
+	if f.Peer != decide.PeerHere { // what it said last is no longer what it does
+		other.Rule, other.Why, other.Doing = 0, "", ""
+	}
 	if p := s.Look.Peer; p != nil {
 		other.SyncState, other.LSN, other.Replayed = p.SyncState, p.Flush, p.Replay
 		other.LagBytes = p.Flush.Behind(s.Look.Flush)
@@ -84,7 +87,7 @@ func position(to *wire.ServerStatus, r wire.Report) {
 // summary is Mirroring Controller's word for the pair.
 func summary(st wire.Status, f decide.Facts) string {
 	switch {
-	case f.Record == decide.RecordUnread:
+	case f.Record == decide.RecordUnread || f.Record == decide.RecordClaimed:
 		return "unknown"
 	case f.Failover == decide.FailoverOff:
 		return "failover-disabled"
@@ -100,7 +103,7 @@ func summary(st wire.Status, f decide.Facts) string {
 func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	other := a.config.Other()
 	switch {
-	case f.Record == decide.RecordUnread:
+	case f.Record == decide.RecordUnread || f.Record == decide.RecordClaimed:
 		return "the record has not been read: start the arbiter, or the other server"
 	case f.Keeper != decide.KeeperReached:
 		return fmt.Sprintf("start the arbiter at %s: until then no role can change", a.config.Pair.Arbiter.Address)

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"mcctl/pkg/record"
@@ -66,7 +67,7 @@ func classify(what string, err error) error {
 	case errors.Is(err, record.ErrConflict):
 		return fmt.Errorf("%s: %w", what, err)
 	case errors.Is(err, wire.ErrRefused):
-		return &Refused{Reason: remote.Text}
+		return &Refused{Reason: strings.TrimPrefix(remote.Text, wire.ErrRefused.Error()+": ")}
 	}
 	return unknown(what, err)
 }

@@ -79,7 +79,7 @@ func (l Limits) record(s Sight) decide.Record {
 	case s.PID != 0 && s.LookAt > 0 && !s.Look.InRecovery:
 		return decide.RecordMine
 	}
-	return decide.RecordUnread
+	return decide.RecordClaimed
 }
 
 // Mode never claims less than was promised: a copy that says paired, made from

@@ -95,11 +95,11 @@ func TestRecordIsReliedOnOnlyWhenItMayBe(t *testing.T) {
 		want   decide.Record
 	}{
 		{"T5: own copy says alone, nobody asked", func(s *Sight) { s.Record, s.Copy = alone(2), alone(2) }, decide.RecordMine},
-		{"T6: own copy says paired, nobody asked", func(*Sight) {}, decide.RecordUnread},
+		{"T6: own copy says paired, nobody asked", func(*Sight) {}, decide.RecordClaimed},
 		{"T6: read", func(s *Sight) { s.Confirmed, s.KeeperReached = true, true }, decide.RecordMine},
-		{"T6: read once, and the keeper is lost since", func(s *Sight) { s.Confirmed = true }, decide.RecordUnread},
+		{"T6: read once, and the keeper is lost since", func(s *Sight) { s.Confirmed = true }, decide.RecordClaimed},
 		{"a running service is not disturbed", func(s *Sight) { s.PID, s.LookAt = 7, now }, decide.RecordMine},
-		{"a running standby is not a service", func(s *Sight) { s.PID, s.LookAt, s.Look.InRecovery = 7, now, true }, decide.RecordUnread},
+		{"a running standby is not a service", func(s *Sight) { s.PID, s.LookAt, s.Look.InRecovery = 7, now, true }, decide.RecordClaimed},
 		{"alone, but the other took a newer term", func(s *Sight) {
 			s.Copy = alone(2)
 			s.Record = record.Record{Pair: "p", Term: 2, Primary: "server2", Mode: pair.Alone, Revision: 3}

@@ -45,8 +45,8 @@ var promises = []struct {
 	name string
 	kept func(Facts, Action) bool
 }{
-	{"opens only where the record names it primary", func(f Facts, a Action) bool {
-		return !opens(a) || f.Record == RecordMine
+	{"opens only where the record names it primary; behind the gate also where the own copy claims it and the standby is here", func(f Facts, a Action) bool {
+		return !opens(a) || f.Record == RecordMine || a == StartGated && f.Record == RecordClaimed && f.Peer == PeerHere && f.PeerPG == PeerPGStandby
 	}},
 	{"opens without the standby only when alone", func(f Facts, a Action) bool {
 		return (a != StartOpen && a != Promote) || f.Mode == Alone
@@ -163,6 +163,7 @@ func TestReasons(t *testing.T) {
 		{"cut off from everybody", with(serving, func(f *Facts) { f.Keeper, f.Peer, f.PeerPG = KeeperIsolated, PeerLost, PeerPGSilent }), 240},
 		{"the other took over meanwhile", with(serving, func(f *Facts) { f.Record = RecordTheirs }), 301},
 		{"nobody has been asked yet", Facts{}, 110},
+		{"the keeper is away and PostgreSQL died, the standby is here", Facts{Record: RecordClaimed, Mode: Paired, Keeper: KeeperUnreached, Data: DataCrashed, PeerPG: PeerPGStandby}, 105},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := Decide(c.f); got.ID != c.rule {

@@ -41,8 +41,11 @@ const (
 type Record uint8
 
 const (
-	// RecordUnread: own copy says paired, or there is none, and nobody has been asked yet (T6).
+	// RecordUnread: there is no own copy, and nobody has been asked yet.
 	RecordUnread Record = iota
+	// RecordClaimed: the own copy names this server and says paired, and the keeper has
+	// not confirmed it (T6).
+	RecordClaimed
 	RecordMine
 	RecordTheirs
 )
@@ -189,7 +192,7 @@ func name(names []string, v uint8) string {
 
 var (
 	taskNames     = []string{"none", "stop", "switch", "detach"}
-	recordNames   = []string{"unread", "mine", "theirs"}
+	recordNames   = []string{"unread", "claimed", "mine", "theirs"}
 	modeNames     = []string{"alone", "pledged", "paired"}
 	keeperNames   = []string{"reached", "unreached", "isolated"}
 	postgresNames = []string{"down", "starting", "standby", "gated", "open", "hung"}

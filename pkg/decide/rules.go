@@ -39,7 +39,8 @@ type Rule struct {
 // them. 1xx: any server; 2xx: the record names this server; 3xx: it names the other.
 var Rules = []Rule{
 	{101, When{Task: is(TaskStop)}, Stop, "", "an operator asked this server to stop"},
-	{110, When{Record: is(RecordUnread)}, Wait, "T6", "nobody has confirmed yet whom the record names, and the own copy alone may be out of date"},
+	{105, When{Record: is(RecordClaimed), Postgres: is(PostgresDown), Data: is(DataClean, DataCrashed), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, StartGated, "T6", "the keeper does not answer, but the standby is here: behind the gate nobody sees anything, and it opens only when the standby streams from here"},
+	{110, When{Record: is(RecordUnread, RecordClaimed)}, Wait, "T6", "nobody has confirmed yet whom the record names, and the own copy alone may be out of date"},
 
 	{201, When{Record: is(RecordMine), Mode: is(Alone), Postgres: is(PostgresStandby)}, Promote, "T3", "the record names this server and its PostgreSQL is still in recovery"},
 	{203, When{Record: is(RecordMine), Postgres: is(PostgresStandby), Keeper: is(KeeperReached)}, Detach, "T1", "the record names this server, yet its PostgreSQL was made a standby behind our back: go alone, then promote"},

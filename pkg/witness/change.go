@@ -67,7 +67,7 @@ func (w *Witness) sight(k *keep, primary pair.Server) record.Sight {
 // now. Nothing comes of it while one is missing or an operator must decide.
 func (w *Witness) seed(k *keep) {
 	if !k.writing.TryLock() {
-		return // somebody is at it: the next report will see
+		return // somebody is at it; without a record the servers are asked again (News)
 	}
 	defer k.writing.Unlock()
 	copies := w.copies(k)
@@ -76,7 +76,10 @@ func (w *Witness) seed(k *keep) {
 	}
 	found, err := record.FromCopies(copies)
 	if err != nil {
-		k.log.Warn("no record, and the servers' copies do not give one", "pair", k.pair, "error", err)
+		if text := err.Error(); text != k.unfound {
+			k.unfound = text
+			k.log.Warn("no record, and the servers' copies do not give one", "pair", k.pair, "error", err)
+		}
 		return
 	}
 	found.Pair = k.pair

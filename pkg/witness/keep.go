@@ -20,6 +20,8 @@ type keep struct {
 	// unsure: the last write failed, so the disk may hold a record that nobody was
 	// told of, and would show it after a restart. Guarded by writing.
 	unsure bool
+	// unfound is why the servers' copies gave no record, as last told. Guarded by writing.
+	unfound string
 
 	mu     sync.Mutex // never held across anything slow
 	record record.Record

@@ -111,6 +111,9 @@ func (w *Witness) News(from wire.Identity) bool {
 	if s == nil || !s.reported {
 		return true
 	}
+	if !k.record.Exists() && k.other(from.Name).online(s.heard, w.cfg.HeartbeatTimeout) {
+		return true // the report that comes of it tries again to find the record
+	}
 	// Beat has just read the clock for this server.
 	return s.told != w.view(k, from.Name, s.heard)
 }

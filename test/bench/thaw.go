@@ -26,10 +26,11 @@ type oldSessions struct {
 	conn  *pgconn.PgConn
 	next  int
 	acked []int
+	ended chan struct{} // closed when nobody writes any more
 }
 
 func openOldSessions(ctx context.Context, s *stage.Stage, server pair.Server) (*oldSessions, error) {
-	o := &oldSessions{uri: s.Direct(server), table: fmt.Sprintf("ghosts_%d", time.Now().UnixMicro())}
+	o := &oldSessions{ended: make(chan struct{}), uri: s.Direct(server), table: fmt.Sprintf("ghosts_%d", time.Now().UnixMicro())}
 	conn, err := pgconn.Connect(ctx, o.uri)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", server, err)
@@ -41,8 +42,10 @@ func openOldSessions(ctx context.Context, s *stage.Stage, server pair.Server) (*
 	return o, nil
 }
 
-// write tries again and again; that it fails is what is hoped for.
+// write tries again and again; that it fails is what is hoped for. It begins before
+// the server goes on, so that a commit is already waiting for it.
 func (o *oldSessions) write(ctx context.Context) {
+	defer close(o.ended)
 	for end := time.Now().Add(ghostTime); time.Now().Before(end) && ctx.Err() == nil; {
 		o.insert(ctx, o.conn)
 		o.insertAnew(ctx)
@@ -75,8 +78,10 @@ func (o *oldSessions) insert(ctx context.Context, conn *pgconn.PgConn) {
 	}
 }
 
-// missing counts acknowledged rows that the present primary does not have.
+// missing waits for the last client and counts acknowledged rows that the present
+// primary does not have.
 func (o *oldSessions) missing(ctx context.Context, s *stage.Stage) (int, error) {
+	<-o.ended
 	conn, err := pgconn.Connect(ctx, s.Lab.Env()["PGURI"])
 	if err != nil {
 		return 0, fmt.Errorf("look for rows of the frozen server: %w", err)

@@ -94,6 +94,9 @@ func (t *trial) play(ctx context.Context, e event, old *oldSessions) error {
 		if err := t.calm(ctx, after); err != nil {
 			return err
 		}
+		if old != nil {
+			go old.write(ctx)
+		}
 		t.mark(markMend)
 		if err := e.mend(ctx, t); err != nil {
 			return err
@@ -102,9 +105,6 @@ func (t *trial) play(ctx context.Context, e event, old *oldSessions) error {
 		if err := t.calm(ctx, after); err != nil {
 			return err
 		}
-	}
-	if old != nil {
-		old.write(ctx)
 	}
 	return t.heal(ctx, e)
 }

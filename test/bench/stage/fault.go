@@ -79,3 +79,9 @@ func parents() map[int]int {
 	}
 	return found
 }
+
+// Below is the given processes and all below them, but for one and what is below it.
+func Below(without int, pids ...int) []int {
+	apart := descendants([]int{without})
+	return slices.DeleteFunc(descendants(pids), func(pid int) bool { return slices.Contains(apart, pid) })
+}
