@@ -27,6 +27,9 @@ const (
 type WitnessReport struct {
 	Postgres string        `json:"postgres"`
 	Copy     record.Record `json:"copy"` // on the server's own disk
+	// TimeoutMS is the pair's heartbeat_timeout in milliseconds: how long its servers
+	// count as heard. 0 leaves it to the witness.
+	TimeoutMS int64 `json:"timeout_ms,omitempty"`
 }
 
 // WitnessView is what the witness knows that concerns one server.

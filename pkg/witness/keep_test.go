@@ -211,3 +211,18 @@ func TestStatusPages(t *testing.T) {
 		t.Errorf("%d pairs on all pages, want %d", seen, pairs)
 	}
 }
+
+// A pair that counts its heartbeats in shorter time is judged by its own measure.
+func TestEachPairHasItsOwnTimeout(t *testing.T) {
+	w := open(t, t.TempDir())
+	_, err := w.ask("lab", "server1", wire.KindReport, wire.WitnessReport{Postgres: wire.WitnessUp, TimeoutMS: 50})
+	must(t, err)
+	s := w.keep("lab").seated("server1")
+	if !s.online(s.heard+50*time.Millisecond, time.Hour) || s.online(s.heard+51*time.Millisecond, time.Hour) {
+		t.Error("the pair's own timeout does not count")
+	}
+	s.reported = false
+	if !s.online(s.heard+time.Minute, time.Hour) {
+		t.Error("without a report the witness's timeout counts")
+	}
+}

@@ -62,9 +62,16 @@ func (k *keep) other(name string) *seat {
 	return nil
 }
 
-// online reports whether s is connected and was heard within timeout; s may be nil.
+// online reports whether s is connected and was heard within its pair's heartbeat
+// timeout, or the witness's own where it has not told one; s may be nil.
 func (s *seat) online(now, timeout time.Duration) bool {
-	return s != nil && s.open && now-s.heard <= timeout
+	if s == nil || !s.open {
+		return false
+	}
+	if s.reported && s.report.TimeoutMS > 0 {
+		timeout = time.Duration(s.report.TimeoutMS) * time.Millisecond
+	}
+	return now-s.heard <= timeout
 }
 
 // down reports whether s said in this connection that its PostgreSQL is down.

@@ -95,9 +95,9 @@ func killServer(_ context.Context, t *trial) error {
 	return stage.Kill(stage.Heads(t.pids.Servers[t.primary])...)
 }
 
-func freezeServer(_ context.Context, t *trial) error {
-	t.broken = t.primary
-	return stage.Freeze(t.ofPrimary...)
+func freezeServer(_ context.Context, t *trial) (err error) {
+	t.frozen, err = t.Freeze(t.primary)
+	return err
 }
 
 func killStandby(_ context.Context, t *trial) error {
@@ -109,9 +109,9 @@ func killStandbyServer(_ context.Context, t *trial) error {
 	return stage.Kill(stage.Heads(t.pids.Servers[t.standby])...)
 }
 
-func freezeStandby(_ context.Context, t *trial) error {
-	t.broken = t.standby
-	return stage.Freeze(t.ofStandby...)
+func freezeStandby(_ context.Context, t *trial) (err error) {
+	t.frozen, err = t.Freeze(t.standby)
+	return err
 }
 
 func stopStandby(ctx context.Context, t *trial) error {
@@ -132,7 +132,6 @@ func start(ctx context.Context, t *trial) error {
 }
 
 func thaw(_ context.Context, t *trial) error {
-	stage.Thaw(t.ofPrimary...)
-	stage.Thaw(t.ofStandby...)
+	stage.Thaw(t.frozen...)
 	return nil
 }

@@ -29,14 +29,14 @@ const (
 // needs to know is found out beforehand, so that nothing slow comes first in it.
 type trial struct {
 	*stage.Stage
-	writers              *probe.Probe
-	primary, standby     pair.Server
-	broken               pair.Server // whom the event met, if somebody has to mend it
-	term                 pair.Term
-	pids                 lab.Pids
-	ofPrimary, ofStandby []int // all processes of the servers
-	began                time.Time
-	whole                time.Duration
+	writers          *probe.Probe
+	primary, standby pair.Server
+	broken           pair.Server // whom the event met, if somebody has to mend it
+	term             pair.Term
+	pids             lab.Pids
+	frozen           []int
+	began            time.Time
+	whole            time.Duration
 }
 
 // try lets the event happen once and tells what clients saw. The sample is worth
@@ -57,8 +57,7 @@ func try(ctx context.Context, s *stage.Stage, e event) (sample, error) {
 		return sample{}, err
 	}
 	err = t.play(ctx, e, old)
-	stage.Thaw(t.ofPrimary...) // if it was broken off
-	stage.Thaw(t.ofStandby...)
+	stage.Thaw(t.frozen...) // if it was broken off
 	result, errStop := t.writers.Stop()
 	if err = errors.Join(err, errStop); err != nil {
 		return sample{}, err
@@ -76,10 +75,7 @@ func prepare(ctx context.Context, s *stage.Stage) (*trial, error) {
 		return nil, err
 	}
 	p := st.Record.Primary
-	return &trial{
-		Stage: s, primary: p, standby: stage.Other(p), term: st.Record.Term, pids: s.Lab.Pids(),
-		ofPrimary: s.Everything(p), ofStandby: s.Everything(stage.Other(p)),
-	}, nil
+	return &trial{Stage: s, primary: p, standby: stage.Other(p), term: st.Record.Term, pids: s.Lab.Pids()}, nil
 }
 
 func (t *trial) play(ctx context.Context, e event, old *oldSessions) error {

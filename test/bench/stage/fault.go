@@ -17,8 +17,19 @@ import (
 // error: the fault would be another than the one that is spoken of.
 func Kill(pids ...int) error { return signal(syscall.SIGKILL, pids) }
 
-// Freeze stops processes by SIGSTOP, as if their machine had stopped.
-func Freeze(pids ...int) error { return signal(syscall.SIGSTOP, pids) }
+// Freeze stops all processes of a server by SIGSTOP, as if its machine had stopped,
+// and tells which: the heads first, so that the rest cannot become more meanwhile.
+func (s *Stage) Freeze(server pair.Server) ([]int, error) {
+	heads := Heads(s.Lab.Pids().Servers[server])
+	if err := signal(syscall.SIGSTOP, heads); err != nil {
+		return heads, err
+	}
+	all := descendants(heads)
+	for _, pid := range all[len(heads):] {
+		_ = syscall.Kill(pid, syscall.SIGSTOP) // one that ended just now is as good as frozen
+	}
+	return all, nil
+}
 
 // Thaw lets frozen processes go on. One that has gone meanwhile is no error.
 func Thaw(pids ...int) {
@@ -42,11 +53,6 @@ func signal(sig syscall.Signal, pids []int) error {
 // Heads are the processes that the rest of a server hangs on, in the order in
 // which a fault must meet them: the watch would start the supervisor again.
 func Heads(p lab.ServerPids) []int { return []int{p.Watch, p.Supervisor, p.Postmaster} }
-
-// Everything is all that runs of a server: its heads and all below them.
-func (s *Stage) Everything(server pair.Server) []int {
-	return descendants(Heads(s.Lab.Pids().Servers[server]))
-}
 
 // descendants are the given processes, in their order, and then all below them.
 func descendants(pids []int) []int {
