@@ -31,7 +31,7 @@ func (a *Agent) loop(ctx context.Context) error {
 			a.group.stop(errDone)
 			return nil
 		}
-		a.copyIsDue(s)
+		a.copyIsDue(s, rule)
 		a.runner.consider(ctx, a.permitted(rule))
 		a.tellNews()
 		systemd.turn(facts.Postgres == decide.PostgresOpen || facts.Postgres == decide.PostgresStandby)

@@ -95,7 +95,7 @@ func (a *Agent) hear(_ context.Context, body json.RawMessage) (any, error) {
 }
 
 // learn takes a record that the other server has just got from the keeper. The
-// loop goes on at once; the own copy is on disk before the answer.
+// loop goes on at once and has the copy saved in its time.
 func (a *Agent) learn(_ context.Context, body json.RawMessage) (any, error) {
 	var r record.Record
 	if err := json.Unmarshal(body, &r); err != nil {
@@ -105,7 +105,7 @@ func (a *Agent) learn(_ context.Context, body json.RawMessage) (any, error) {
 		return nil, fmt.Errorf("record of pair %q told to pair %q", r.Pair, a.config.Pair.Name)
 	}
 	a.board.Note(func(s *board.Sight) { s.Learn(r, true) })
-	return nil, a.saveCopy()
+	return nil, nil
 }
 
 // release is a standby's goodbye: it is answered when no commit waits for it any

@@ -35,9 +35,11 @@ func (a *Agent) keepCopy(ctx context.Context) error {
 // copyRetry is the pause after a copy that could not be saved.
 const copyRetry = time.Second
 
-// copyIsDue wakes keepCopy; the loop itself touches no disk.
-func (a *Agent) copyIsDue(s board.Sight) {
-	if !s.Record.NewerThan(s.Copy) {
+// copyIsDue wakes keepCopy; the loop itself touches no disk. A promotion saves the
+// copy itself, at its end: every sync of this disk in the middle of it holds up
+// PostgreSQL's own.
+func (a *Agent) copyIsDue(s board.Sight, rule decide.Rule) {
+	if !s.Record.NewerThan(s.Copy) || rule.Do == decide.Promote {
 		return
 	}
 	select {

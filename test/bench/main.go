@@ -8,7 +8,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -27,6 +26,8 @@ type options struct {
 	events   []string // empty is all
 	samples  string
 	peers    string
+	drivers  string
+	tools    []string
 	page     string
 	report   bool
 }
@@ -47,10 +48,12 @@ func main() {
 	eventList := flag.String("events", os.Getenv("EVENTS"), "some `events` only (EVENTS); without it all: "+strings.Join(eventNames(), ","))
 	flag.StringVar(&o.samples, "samples", "build/bench.jsonl", "`file` that results are appended to")
 	flag.StringVar(&o.peers, "peers", "build/peers.jsonl", "`file` with results of other tools, if there is one")
+	flag.StringVar(&o.drivers, "drivers", "", "measure other tools instead, by the drivers in this `directory`")
+	toolList := flag.String("tools", os.Getenv("PEERS"), "which `drivers` (PEERS); without it all")
 	flag.StringVar(&o.page, "page", "docs/benchmarks.md", "the `page` to write, and the .json beside it; empty for neither")
 	flag.BoolVar(&o.report, "report", false, "measure nothing, only write the page from the results there are")
 	flag.Parse()
-	o.profiles, o.events = words(*profileList), words(*eventList)
+	o.profiles, o.events, o.tools = words(*profileList), words(*eventList), words(*toolList)
 	ctx, stop := signal.NotifyContext(context.Background(), stage.Interrupts()...)
 	defer stop()
 	if err := run(ctx, o); err != nil {
@@ -64,25 +67,30 @@ func words(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// run measures what is missing and writes the page, also when broken off.
+// run measures what is missing and, once nothing is, writes the page.
 func run(ctx context.Context, o options) error {
 	if err := known(o.events); err != nil {
 		return err
 	}
-	if !o.report {
-		if err := measure(ctx, o); err != nil {
-			return fmt.Errorf("%w; make bench goes on from here", err)
-		}
+	var err error
+	switch {
+	case o.report:
+	case o.drivers != "":
+		err = measurePeers(ctx, o)
+	default:
+		err = measure(ctx, o)
 	}
-	samples, err := readSamples(o.samples)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; the next run goes on from here", err)
 	}
-	peers, err := readSamples(o.peers)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	var all []sample
+	for _, path := range []string{o.samples, o.peers} {
+		some, err := ifThere(readSamples(path))
+		if err != nil {
+			return err
+		}
+		all = append(all, some...)
 	}
-	all := append(samples, peers...)
 	if err := writePage(o.page, all); err != nil {
 		return err
 	}

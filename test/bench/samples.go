@@ -99,6 +99,14 @@ func earlier(path, program string, complete func([]sample) bool) ([]sample, erro
 	return nil, os.Rename(path, path+".before")
 }
 
+// ifThere takes what readSamples says of a file that need not be there.
+func ifThere(all []sample, err error) ([]sample, error) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return all, err
+}
+
 // String is the sample's line on the terminal.
 func (s sample) String() string {
 	if s.Error != "" {

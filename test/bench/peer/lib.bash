@@ -76,7 +76,7 @@ main() {
     switch) hand_over "$2" $((3 - $2)) ;;
     kill-postmaster) kill -9 "$(postmaster "$2")" ;;
     # shellcheck disable=SC2046 # lists of pids
-    kill-server) kill -9 $(agent "$2") $(postmaster "$2") ;;
+    kill-server) kill -9 $(tree $(agent "$2") $(postmaster "$2")) ;;
     *) echo "usage: $0 up|heal|ready|switch N|kill-postmaster N|kill-server N|down" >&2; return 2 ;;
   esac
 }
