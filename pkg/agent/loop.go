@@ -74,6 +74,9 @@ func (a *Agent) observe() board.Sight {
 			s.Progress = ""
 		}
 	})
+	if link.Refused != s.Link.Refused || link.Connected != s.Link.Connected {
+		a.neighbour.Kick() // it goes by the board, which says so only now
+	}
 	return a.board.Read()
 }
 

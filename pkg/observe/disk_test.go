@@ -17,8 +17,10 @@ import (
 )
 
 const (
-	probeEvery   = 10 * time.Millisecond
-	probePatient = 150 * time.Millisecond
+	probeEvery = 10 * time.Millisecond
+	// impatient is a timeout that a test waits for; forgiving one that must not pass,
+	// however busy the machine is.
+	impatient, forgiving = 300 * time.Millisecond, limit
 	// supervisorCommand starts this program as a process that watches a disk.
 	supervisorCommand = "play-supervisor"
 )
@@ -52,11 +54,11 @@ func self(t *testing.T) string {
 }
 
 // watched is a watched directory, in which a write has come to an end.
-func watched(t *testing.T) (*board.Board, string) {
+func watched(t *testing.T, timeout time.Duration) (*board.Board, string) {
 	t.Helper()
 	dir := t.TempDir()
 	b := board.NewBoard()
-	d := Disk{Board: b, Program: self(t), Dir: dir, Every: probeEvery, Timeout: probePatient}
+	d := Disk{Board: b, Program: self(t), Dir: dir, Every: probeEvery, Timeout: timeout}
 	running(t, d.Watch)
 	eventually(t, "the probe has written", func() bool { return exists(probeFile(dir)) })
 	return b, dir
@@ -89,7 +91,7 @@ func fine(b *board.Board) func() bool { return func() bool { return !b.Read().Di
 
 func TestADiskThatRefusesWritesHasFailedUntilItTakesThem(t *testing.T) {
 	notRoot(t)
-	b, dir := watched(t)
+	b, dir := watched(t, forgiving)
 	for _, c := range []struct {
 		name        string
 		refuse, let func() error
@@ -128,13 +130,9 @@ func withoutProbeFile(dir string) error {
 }
 
 func TestAFullOrSwappedDiskHasNotFailed(t *testing.T) {
-	b, dir := watched(t)
-	ok(t, os.Remove(probeFile(dir)))
-	if err := os.Symlink("/dev/full", probeFile(dir)); err != nil {
-		// The probe was quicker: put the link in its place at once.
-		ok(t, os.Symlink("/dev/full", probeFile(dir)+".link"))
-		ok(t, os.Rename(probeFile(dir)+".link", probeFile(dir)))
-	}
+	b, dir := watched(t, forgiving)
+	ok(t, os.Symlink("/dev/full", probeFile(dir)+".link"))
+	ok(t, os.Rename(probeFile(dir)+".link", probeFile(dir)))
 	settled(t, dir)
 	ok(t, os.Rename(dir, dir+".old")) // as a rebuild swaps data directories
 	settled(t, dir)
@@ -164,7 +162,7 @@ func settled(t *testing.T, dir string) {
 }
 
 func TestAKilledProbeIsReplacedWithoutAnAlarm(t *testing.T) {
-	b, dir := watched(t)
+	b, dir := watched(t, forgiving)
 	for range 3 {
 		first := probeOf(dir)
 		send(t, first, syscall.SIGKILL)
@@ -177,14 +175,15 @@ func TestAKilledProbeIsReplacedWithoutAnAlarm(t *testing.T) {
 }
 
 func TestAFrozenProbeIsAFailedDiskAfterItsTimeout(t *testing.T) {
-	b, dir := watched(t)
+	b, dir := watched(t, impatient)
 	first, began := probeOf(dir), time.Now()
 	send(t, first, syscall.SIGSTOP)
 	eventually(t, "the silence was noted", failed(b))
-	if after := time.Since(began); after < probePatient {
-		t.Errorf("failed after %s, before the timeout of %s", after, probePatient)
+	// Half of it, because on a busy machine the probe may have been silent before.
+	if after := time.Since(began); after < impatient/2 {
+		t.Errorf("failed after %s, before the timeout of %s", after, impatient)
 	}
-	if s := b.Read(); !strings.Contains(s.DiskError, probePatient.String()) {
+	if s := b.Read(); !strings.Contains(s.DiskError, impatient.String()) {
 		t.Errorf("the error is %q", s.DiskError)
 	}
 	eventually(t, "the next probe finds the disk fine", fine(b))
@@ -195,7 +194,7 @@ func TestAFrozenProbeIsAFailedDiskAfterItsTimeout(t *testing.T) {
 
 // A FIFO that nobody reads hangs whoever opens it for writing, as a dead disk does.
 func TestAHangingWriteStaysAFailureHoweverManyProbesTry(t *testing.T) {
-	b, dir := watched(t)
+	b, dir := watched(t, impatient)
 	fifo := filepath.Join(dir, "fifo")
 	ok(t, syscall.Mkfifo(fifo, 0o600))
 	ok(t, os.Rename(fifo, probeFile(dir)))
@@ -246,7 +245,7 @@ func TestTheProbeEndsWithItsSupervisor(t *testing.T) {
 
 func TestTheProbeEndsWithItsWatcher(t *testing.T) {
 	dir := t.TempDir()
-	d := Disk{Board: board.NewBoard(), Program: self(t), Dir: dir, Every: probeEvery, Timeout: probePatient}
+	d := Disk{Board: board.NewBoard(), Program: self(t), Dir: dir, Every: probeEvery, Timeout: forgiving}
 	t.Run("watching", func(t *testing.T) {
 		running(t, d.Watch)
 		eventually(t, "the probe has written", func() bool { return exists(probeFile(dir)) })

@@ -36,24 +36,27 @@ func (n *Neighbour) Kick() {
 	}
 }
 
+// firstPause is the time between the first tries; later ones take their time. When
+// supervisor and PostgreSQL die together, one is seen a moment before the other.
+const firstPause = 5 * time.Millisecond
+
 // TryPort tries whenever the peer is late or gone, and forgets the outcome when
 // it is heard again.
 func (n *Neighbour) TryPort(ctx context.Context) error {
+	pause := firstPause
 	for ctx.Err() == nil {
 		s := n.Board.Read()
 		left := max(s.Heard, s.Started) + 2*n.Every - wire.Now()
-		late := left <= 0
 		gone := s.Link.Refused && !s.Link.Connected
 		switch {
-		case late || gone:
-			found := n.try(ctx)
-			n.note(found)
-			if found != board.PortRefused || s.Port == board.PortRefused {
-				sleep(ctx, n.Every/4)
-			}
+		case left <= 0 || gone:
+			n.note(n.try(ctx))
+			sleep(ctx, pause)
+			pause = min(2*pause, n.Every)
 		case s.Port != board.PortUnknown:
 			n.note(board.PortUnknown)
 		default:
+			pause = firstPause
 			select {
 			case <-n.kick:
 			case <-time.After(max(left, n.Every/4)):

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func gap(subject, profile, event string, ms float64) sample {
+	return sample{Program: "p", At: time.Unix(0, 0), Subject: subject, Profile: profile, Event: event, Acked: 100, Values: map[string]float64{"gap_ms": ms}}
+}
+
+func TestSummaryComparesWithTheFloorBesideIt(t *testing.T) {
+	all := summarise([]sample{
+		gap(ours, "default", "switch", 300), gap(ours, "default", "switch", 100), gap(ours, "default", "switch", 200),
+		gap(bareFloor, "default", "switch", 100), gap(bareFloor, "tight", "switch", 1),
+		gap(ours, "default", "kill-server", 90), gap(bareFloor, "default", "kill", 60),
+		{Subject: ours, Profile: "default", Event: "switch", Error: "timed out"},
+	})
+	s, ok := find(all, ours, "default", "switch", "gap_ms")
+	if !ok || s.Runs != 3 || s.cell() != "200 (100–300)" || s.ToFloor != 2 {
+		t.Errorf("switch: %+v, %s", s, s.cell())
+	}
+	if s, _ := find(all, ours, "default", "kill-server", "gap_ms"); s.ToFloor != 1.5 {
+		t.Errorf("kill-server: %+v", s)
+	}
+}
+
+func TestNumber(t *testing.T) {
+	for v, want := range map[float64]string{0.0666: "0.0666", 3.86: "3.86", 15.44: "15.4", 2253.6: "2254", 0: "0"} {
+		if got := number(v); got != want {
+			t.Errorf("number(%g) = %s, want %s", v, got, want)
+		}
+	}
+}
+
+func TestBrokenPromiseIsAnError(t *testing.T) {
+	bad := gap(ours, "default", "freeze-server", 1)
+	for _, breakIt := range []func(*sample){
+		func(s *sample) { s.Lost = 1 }, func(s *sample) { s.Doubled = 1 }, func(s *sample) { s.Ghosts = 1 }, func(s *sample) { s.Overlap = true },
+	} {
+		s := bad
+		breakIt(&s)
+		if verdict([]sample{bad, s}) == nil || s.safe() || !strings.Contains(s.String(), "NOT SAFE") {
+			t.Errorf("%+v passes", s)
+		}
+	}
+	if err := verdict([]sample{bad}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPageKeepsWhatIsWrittenByHand(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "page.md")
+	write := func(text string) {
+		if err := os.WriteFile(page, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("head\n" + beginMark + "\nstale\n" + endMark + "\ntail\n")
+	for range 2 {
+		if err := writePage(page, []sample{gap(ours, "default", "switch", 3), gap("patroni", "default", "switch", 1360)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(text)
+	if !strings.HasPrefix(got, "head\n"+beginMark) || !strings.HasSuffix(got, endMark+"\ntail\n") || strings.Contains(got, "stale") ||
+		!strings.Contains(got, "| patroni default |") || !strings.Contains(got, "1360") || strings.Count(got, "How long") != 1 {
+		t.Error(got)
+	}
+	write("no marks")
+	if err := writePage(page, nil); err == nil || !strings.Contains(err.Error(), "put both") {
+		t.Errorf("a page without marks: %v", err)
+	}
+}
+
+func TestBrokenOffRunIsContinuedByTheSameProgramOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sub", "bench.jsonl")
+	j, err := openJournal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.file.Close()
+	failed := gap(ours, "default", "switch", 0)
+	failed.Values, failed.Error = nil, "timed out"
+	if err := errors.Join(j.add(gap(ours, "default", "switch", 1)), j.add(failed)); err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{options: options{runs: 2, profiles: []string{"default"}, events: []string{"switch"}}}
+	have, err := earlier(path, "p", b.complete)
+	if err != nil || len(have) != 2 || !lacks(have, ours, "default", "switch", 2) || lacks(have, ours, "default", "switch", 1) {
+		t.Fatalf("continue with %v, %v", have, err)
+	}
+	b.runs = 1
+	for _, program := range []string{"p", "q"} { // complete; then put aside already
+		if have, err := earlier(path, program, b.complete); err != nil || have != nil {
+			t.Errorf("after a complete run: %v, %v", have, err)
+		}
+	}
+	if _, err := os.Stat(path + ".before"); err != nil {
+		t.Error(err)
+	}
+}

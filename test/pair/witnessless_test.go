@@ -1,0 +1,57 @@
+package pair
+
+import (
+	"syscall"
+	"testing"
+
+	"mcctl/pkg/lab"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/wire"
+)
+
+// endWitness kills the witness for good: its watch goes first.
+func (s *stage) endWitness() {
+	s.Helper()
+	p := s.lab.Pids()
+	s.kill(p.WitnessWatch, p.Witness)
+	for _, of := range []pair.Server{one, two} {
+		s.until("the witness is missed", of, func(st wire.Status) bool { return !st.Arbiter.Reached })
+	}
+}
+
+func (s *stage) startWitness() {
+	s.Helper()
+	s.mcctl("arbiter", "start", "-M", s.lab.ArbiterDir())
+}
+
+func TestWithoutWitnessServiceGoesOnAndRolesStay(t *testing.T) {
+	s := newStage(t, lab.Options{})
+	s.endWitness()
+	s.flowing()
+	out, err := s.try("switch", "-M", s.lab.Mcdir(one))
+	if err == nil {
+		t.Errorf("a switch without the witness began:\n%s", out)
+	}
+	// PostgreSQL dies: nobody can be asked, but the standby is here. It starts behind
+	// the gate and opens when the standby streams again.
+	s.kill(s.lab.Pids().Servers[one].Postmaster)
+	s.until("server1 is open again", one, func(st wire.Status) bool { return st.Servers[0].Postgres == "open" && st.Servers[1].SyncState == "sync" })
+	s.flowing()
+	s.startWitness()
+	if st := s.paired(one); st.Record.Term != 1 || st.Record.Mode != pair.Paired {
+		t.Errorf("the record changed: %s", st.Record)
+	}
+}
+
+func TestPrimaryCutOffFromEverybodyClosesAndComesBack(t *testing.T) {
+	s := newStage(t, lab.Options{Profile: "tight"})
+	s.endWitness()
+	p := s.lab.Pids().Servers[two]
+	frozen := append(children(t, p.Postmaster), p.Watch, p.Supervisor, p.Postmaster)
+	signal(t, syscall.SIGSTOP, frozen)
+	s.until("server1 has closed", one, func(st wire.Status) bool { return st.Servers[0].Postgres == "down" && st.Servers[0].Rule == 110 })
+	signal(t, syscall.SIGCONT, frozen)
+	s.startWitness()
+	s.until("paired again", one, func(st wire.Status) bool { return st.Healthy })
+	s.flowing()
+}
