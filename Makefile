@@ -58,23 +58,23 @@ fmt: ## format the Go code with gofumpt
 	$(GO) run $(GOFUMPT) -w cmd pkg test
 
 .PHONY: demo
-demo: build ## see a pair live through a switch and a crash on this machine
-	$(GO) build -trimpath -o bin/demo ./test/demo
-	bin/demo
+demo: build ## see a pair live through a switch and crashes on this machine
+	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
+	  $(GO) build -trimpath -o bin/demo ./test/demo; bin/demo
 
 .PHONY: bench
-bench: build ## measure the gaps that clients see, beside bare PostgreSQL
-	$(GO) build -trimpath -o bin/bench ./test/bench
-	bin/bench
+bench: build ## measure the gaps that clients see, beside bare PostgreSQL (RUNS=n PROFILE=tight EVENTS=switch)
+	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
+	  $(GO) build -trimpath -o bin/bench ./test/bench; bin/bench
 
 .PHONY: bench-peers
 bench-peers: build ## the same beside other tools (installs them; root)
 	test/bench/peers
 
 .PHONY: storm
-storm: build ## faults at random on a real pair until something breaks or time is up
-	$(GO) build -trimpath -o bin/storm ./test/storm
-	bin/storm
+storm: build ## kill processes of a real pair at random (STORM='-rounds 200 -seed 1 -arbiter none')
+	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
+	  $(GO) build -trimpath -o bin/storm ./test/storm; bin/storm $(STORM)
 
 .PHONY: docs
 docs: ## write the pages that are made from the code
