@@ -55,6 +55,7 @@ type Agent struct {
 	hands     *act.Hands
 	runner    *runner
 	journal   *journal
+	warm      *warm
 	replay    replayHold
 	group     *group
 
@@ -101,6 +102,8 @@ func assemble(opt Options) (*Agent, error) {
 		Data: s.DataDirectory, Bin: s.BinDirectory, ConfigFile: s.ConfigFile, LogFile: s.LogFile, Socket: s.Postgres.SocketDirectory,
 		Port: s.Postgres.Port, User: s.Postgres.User, Database: s.Postgres.Database, Passfile: s.Postgres.Passfile,
 	}
+	a.warm = &warm{postgres: a.postgres}
+	a.replay.warm = a.warm
 	a.store = act.NewStore(c.Path)
 	var err error
 	if a.jobs, err = act.LoadJobs(a.store); err != nil {

@@ -13,11 +13,12 @@ const replayLimit = 3 * time.Second
 
 // replayHold pauses replay for the attach proof and never for long.
 type replayHold struct {
+	warm   *warm
 	mu     sync.Mutex
 	expiry *time.Timer
 }
 
-func (h *replayHold) pause(ctx context.Context, in *postgres.Instance) error {
+func (h *replayHold) pause(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.expiry != nil {
@@ -26,26 +27,17 @@ func (h *replayHold) pause(ctx context.Context, in *postgres.Instance) error {
 	h.expiry = time.AfterFunc(replayLimit, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), replayLimit)
 		defer cancel()
-		_ = h.resume(ctx, in) // failing, it is resumed when PostgreSQL starts next
+		_ = h.resume(ctx) // failing, it is resumed when PostgreSQL starts next
 	})
-	return withSession(ctx, in, (*postgres.Session).PauseReplay)
+	return h.warm.with(ctx, func(ctx context.Context, s *postgres.Session) error { return s.PauseReplay(ctx) })
 }
 
-func (h *replayHold) resume(ctx context.Context, in *postgres.Instance) error {
+func (h *replayHold) resume(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.expiry != nil {
 		h.expiry.Stop()
 		h.expiry = nil
 	}
-	return withSession(ctx, in, (*postgres.Session).ResumeReplay)
-}
-
-func withSession(ctx context.Context, in *postgres.Instance, do func(*postgres.Session, context.Context) error) error {
-	session, err := in.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer session.Close()
-	return do(session, ctx)
+	return h.warm.with(ctx, func(ctx context.Context, s *postgres.Session) error { return s.ResumeReplay(ctx) })
 }

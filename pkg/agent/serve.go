@@ -9,6 +9,7 @@ import (
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
@@ -60,9 +61,9 @@ func (a *Agent) fromServer(kind string) request {
 	return map[string]request{
 		wire.KindReport:      a.hear,
 		wire.KindLearn:       a.learn,
-		wire.KindPauseReplay: func(ctx context.Context, _ json.RawMessage) (any, error) { return nil, a.replay.pause(ctx, a.postgres) },
+		wire.KindPauseReplay: func(ctx context.Context, _ json.RawMessage) (any, error) { return nil, a.replay.pause(ctx) },
 		wire.KindResumeReplay: func(ctx context.Context, _ json.RawMessage) (any, error) {
-			return nil, a.replay.resume(ctx, a.postgres)
+			return nil, a.replay.resume(ctx)
 		},
 		wire.KindRelease:  a.release,
 		wire.KindResting:  a.peerRests,
@@ -139,12 +140,11 @@ func (a *Agent) holds(ctx context.Context, body json.RawMessage) (any, error) {
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, fmt.Errorf("read question: %w", err)
 	}
-	session, err := a.postgres.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer session.Close()
-	seen, err := session.Look(ctx, string(a.config.Other()))
+	var seen postgres.Look
+	err := a.warm.with(ctx, func(ctx context.Context, s *postgres.Session) (err error) {
+		seen, err = s.Look(ctx, string(a.config.Other()))
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
