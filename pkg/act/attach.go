@@ -34,7 +34,7 @@ func (h *Hands) Attach(ctx context.Context) error {
 	if err := h.save(pledge); err != nil { // 6
 		return err
 	}
-	r, err := h.change(ctx, record.Attach, h.me()) // 7
+	r, err := h.changeFrom(ctx, pledge, record.Attach, h.me()) // 7: from what was pledged, whatever came since
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,9 @@ func (h *Hands) canaryWaits(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("pause replay on %s: %w", h.other(), err)
 	}
 	canary, err := h.Postgres.StartCanary(ctx)
-	resumeErr := h.Peer.Call(context.WithoutCancel(ctx), wire.KindResumeReplay, struct{}{}, nil)
+	resuming, cancel := h.bounded(context.WithoutCancel(ctx))
+	resumeErr := h.Peer.Call(resuming, wire.KindResumeReplay, struct{}{}, nil)
+	cancel()
 	if err != nil {
 		return false, err
 	}

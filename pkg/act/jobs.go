@@ -92,6 +92,9 @@ func (j *Jobs) Commit() {
 func (j *Jobs) Fail(why error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.job.Final {
+		return
+	}
 	if errors.Is(why, errGivenUp) {
 		j.end(phaseGivenUp, nil)
 		return

@@ -16,9 +16,16 @@ import (
 	"mcctl/pkg/settings"
 )
 
-// PutRight makes the managed settings fit again.
+// PutRight makes the managed settings fit again. Before it releases commits, the own
+// copy says alone as well.
 func (h *Hands) PutRight(context.Context) error {
-	return h.writeSettings(h.Wanted(h.Board.Read()))
+	s := h.Board.Read()
+	if s.Names(h.me()) && board.Mode(s) == decide.Alone {
+		if err := h.save(s.Record); err != nil {
+			return err
+		}
+	}
+	return h.writeSettings(h.Wanted(s))
 }
 
 // Wanted is what the managed settings must be under the record as it is known.

@@ -18,19 +18,21 @@ import (
 // Rejoin is T7: come back as the standby of the server that took over. Straight
 // when its history holds everything that is here, else by rewind, else by a new
 // copy. Nothing is rewound or replaced unless the new primary was reached now, is
-// open, and is on a newer timeline (S4).
+// open by the newest record, and is on a newer timeline (S4).
 func (h *Hands) Rejoin(ctx context.Context) error {
 	if err := h.stop(ctx, fastPatience); err != nil {
 		return err
 	}
-	if err := h.Recover(); err != nil && !errors.Is(err, postgres.ErrUnfinished) {
+	err := h.Recover()
+	broken := errors.Is(err, postgres.ErrUnfinished)
+	if err != nil && !broken {
 		return err
 	}
 	history, err := h.history(ctx)
 	if err != nil {
 		return err
 	}
-	if err := h.comeBack(ctx, history); err != nil {
+	if err := h.comeBack(ctx, history, broken); err != nil {
 		return err
 	}
 	h.progress("starting")
@@ -66,17 +68,21 @@ func (h *Hands) KeepDir() string { return h.Config.Path("kept") }
 // history asks the other server, now, whether it is the open primary of the newest
 // term and where its timelines forked.
 func (h *Hands) history(ctx context.Context) (wire.HistoryAnswer, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.Config.Pair.Timings.HeartbeatTimeout.Duration)
+	ctx, cancel := h.bounded(ctx)
 	defer cancel()
 	var a wire.HistoryAnswer
 	if err := h.Peer.Call(ctx, wire.KindHistory, struct{}{}, &a); err != nil {
 		return a, fmt.Errorf("ask %s for its history: %w", h.other(), err)
 	}
+	known := h.Board.Read().Record
+	if a.Record.Primary != h.other() || known.Primary != h.other() || a.Record.Term < known.Term {
+		return a, fmt.Errorf("ask %s for its history: it reigns by %s, and here %s is known", h.other(), a.Record, known)
+	}
 	return a, nil
 }
 
-func (h *Hands) comeBack(ctx context.Context, history wire.HistoryAnswer) error {
-	if h.Board.Read().Broken {
+func (h *Hands) comeBack(ctx context.Context, history wire.HistoryAnswer, broken bool) error {
+	if broken {
 		return h.rebuild(ctx, "the data directory is half rewound")
 	}
 	control, err := h.Postgres.Control()
@@ -87,12 +93,13 @@ func (h *Hands) comeBack(ctx context.Context, history wire.HistoryAnswer) error 
 		return fmt.Errorf("rejoin: the data directory is of cluster %d, %s is of %d: they were never copies of each other; check data_directory", control.SystemID, h.other(), history.SystemID)
 	}
 	// The shutdown checkpoint was the last record: whoever has its first byte has it all.
-	if control.State.CleanPrimary() && history.Timeline > control.Timeline && board.Contains(history, control.Timeline, control.Checkpoint+1) {
+	if control.State.CleanPrimary() && board.Contains(history, control.Timeline, control.Checkpoint+1) {
 		h.progress("following straight: nothing here is missing there")
 		return nil
 	}
 	if history.Timeline <= control.Timeline {
-		return h.rebuild(ctx, "the histories part without a newer timeline")
+		return fmt.Errorf("rejoin: this server is on timeline %d, %s only on %d, and their histories part: which data is right is for an operator to say; to give up what is here, move %s away and copy the server anew",
+			control.Timeline, h.other(), history.Timeline, h.Postgres.Data)
 	}
 	if !h.may(config.Rewind) {
 		return h.rebuild(ctx, "policy.rejoin does not allow rewind")
@@ -111,7 +118,7 @@ func (h *Hands) may(way config.Rejoin) bool {
 
 func (h *Hands) rewind(ctx context.Context) error {
 	h.progress("rewinding")
-	return h.Postgres.Rewind(ctx, h.upstream(), postgres.RewindOptions{
+	return h.Postgres.Rewind(ctx, h.copySource(), postgres.RewindOptions{
 		KeepDir:  h.KeepDir(),
 		Progress: func(line string) { h.progress("rewinding: %s", line) },
 	})
@@ -125,7 +132,7 @@ func (h *Hands) rebuild(ctx context.Context, why string) error {
 	}
 	h.Log.Info("rebuilding", "because", why)
 	h.progress("copying: %s", why)
-	err := h.Postgres.BaseBackup(ctx, h.upstream(), postgres.BackupOptions{
+	err := h.Postgres.BaseBackup(ctx, h.copySource(), postgres.BackupOptions{
 		Progress: func(done, total int64) { h.progress("copying %d of %d MB", done>>20, total>>20) },
 	})
 	if err != nil {
@@ -141,6 +148,14 @@ func (h *Hands) rebuild(ctx context.Context, why string) error {
 		return err
 	}
 	return h.Postgres.DropKept(h.KeepDir())
+}
+
+// copySource is the other server as this one copies from it. Under the standby's own
+// name a copy that receives log would count as the synchronous standby.
+func (h *Hands) copySource() postgres.Source {
+	source := h.upstream()
+	source.ApplicationName = "mcctl_copy_" + string(h.me())
+	return source
 }
 
 // upstream is the other server as this one streams from it.

@@ -12,8 +12,12 @@ import (
 	"mcctl/pkg/settings"
 )
 
-// StartOpen starts the primary for clients: the record is alone (T5).
+// StartOpen starts the primary for clients: the record is alone (T5), and so says the
+// own copy before a commit can be acknowledged.
 func (h *Hands) StartOpen(ctx context.Context) error {
+	if err := h.save(h.Board.Read().Record); err != nil {
+		return err
+	}
 	if err := h.Postgres.ClearStandby(); err != nil {
 		return err
 	}
@@ -80,6 +84,16 @@ func (h *Hands) settle(ctx context.Context) error {
 // start starts the postmaster and waits until it lets the supervisor in. The
 // backends of a postmaster that was killed may hold its memory for a moment.
 func (h *Hands) start(ctx context.Context, w settings.Wanted, hba string) error {
+	err := h.tryStart(ctx, w, hba)
+	h.Board.Note(func(s *board.Sight) {
+		if s.StartsFailed++; err == nil {
+			s.StartsFailed = 0
+		}
+	})
+	return err
+}
+
+func (h *Hands) tryStart(ctx context.Context, w settings.Wanted, hba string) error {
 	if err := h.writeSettings(w); err != nil {
 		return err
 	}

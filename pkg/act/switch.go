@@ -2,6 +2,7 @@ package act
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,8 +22,12 @@ const holdsPatience = 2 * time.Second
 // sends everything to the standby, make sure that the standby has it, change the
 // record. Until then it can be given up: the next turn opens this server again.
 func (h *Hands) Switch(ctx context.Context) error {
-	defer h.Board.Note(func(s *board.Sight) { s.Task = decide.NoTask })
 	err := h.doSwitch(ctx)
+	h.Board.Note(func(s *board.Sight) {
+		if s.Task == decide.TaskSwitch {
+			s.Task = decide.NoTask
+		}
+	})
 	if err != nil {
 		h.Jobs.Fail(err)
 	}
@@ -80,7 +85,8 @@ func (h *Hands) close(ctx context.Context) error {
 		bounded, cancel := context.WithTimeout(ctx, h.Config.Pair.Timings.ShutdownTimeout.Duration)
 		defer cancel()
 		if err := h.Postgres.Stop(bounded, pid, postgres.Fast); err != nil {
-			return err
+			// Half stopped it serves nobody: end it, and the table decides what follows.
+			return errors.Join(err, h.stop(context.WithoutCancel(ctx), 0))
 		}
 	}
 	control, err := h.Postgres.Control()

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"mcctl/pkg/board"
@@ -31,6 +32,7 @@ func (a *Agent) loop(ctx context.Context) error {
 			a.group.stop(errDone)
 			return nil
 		}
+		a.dropVainSwitch(s, rule)
 		a.copyIsDue(s, rule)
 		a.runner.consider(ctx, a.permitted(rule))
 		a.tellNews()
@@ -44,6 +46,20 @@ func (a *Agent) loop(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// dropVainSwitch ends a switch whose conditions vanished before it began: it must
+// not begin at some later time.
+func (a *Agent) dropVainSwitch(s board.Sight, rule decide.Rule) {
+	if s.Task != decide.TaskSwitch || rule.Do == decide.Switch || a.runner.doing() == decide.Switch {
+		return
+	}
+	a.jobs.Fail(fmt.Errorf("it was not begun: rule %d decided: %s", rule.ID, rule.Why))
+	a.board.Set(func(s *board.Sight) {
+		if s.Task == decide.TaskSwitch {
+			s.Task = decide.NoTask
+		}
+	})
 }
 
 // isOpen reports whether the server that the record names primary takes writes.

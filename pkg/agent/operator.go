@@ -102,6 +102,9 @@ func (a *Agent) beginSwitch(context.Context, json.RawMessage) (any, error) {
 	if problems := a.switchProblems(s); len(problems) > 0 {
 		return nil, fmt.Errorf("switch: %w: %w", wire.ErrRefused, errors.Join(problems...))
 	}
+	if s.Task != decide.NoTask {
+		return nil, fmt.Errorf("switch: %w: a %s is under way", wire.ErrRefused, s.Task)
+	}
 	job, err := a.jobs.Begin("switch", a.config.Me(), a.config.Other(), s.Record)
 	if err != nil {
 		return nil, err
@@ -165,11 +168,18 @@ func (a *Agent) force(ctx context.Context) (any, error) {
 const operatorPatience = 30 * time.Second
 
 func (a *Agent) detach(ctx context.Context, _ json.RawMessage) (any, error) {
+	if task := a.board.Read().Task; task != decide.NoTask {
+		return nil, fmt.Errorf("detach: %w: a %s is under way", wire.ErrRefused, task)
+	}
 	if err := a.wish(func(w *wishes) { w.Held = true }); err != nil {
 		return nil, err
 	}
 	a.board.Note(func(s *board.Sight) { s.Task = decide.TaskDetach })
-	defer a.board.Note(func(s *board.Sight) { s.Task = decide.NoTask })
+	defer a.board.Note(func(s *board.Sight) {
+		if s.Task == decide.TaskDetach {
+			s.Task = decide.NoTask
+		}
+	})
 	if err := a.await(ctx, func(s board.Sight) bool { return board.Mode(s) == decide.Alone && s.Doing == "" }); err != nil {
 		return nil, fmt.Errorf("detach %s: %w; see mcctl explain", a.config.Other(), err)
 	}

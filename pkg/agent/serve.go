@@ -81,7 +81,8 @@ func (a *Agent) hear(_ context.Context, body json.RawMessage) (any, error) {
 	woken := false
 	a.board.Note(func(s *board.Sight) {
 		s.Report, s.ReportAt, s.Heard, s.Inbound = r, wire.Now(), wire.Now(), true
-		s.Learn(r.Record, false)
+		// The open primary knows by whose leave it is open.
+		s.Learn(r.Record, r.Postgres == wire.ReportOpen && r.Record.Primary == r.Server)
 		woken = s.PeerResting && r.Postgres != wire.ReportResting
 		if woken {
 			s.PeerResting = false
@@ -178,7 +179,7 @@ func (a *Agent) history(ctx context.Context, _ json.RawMessage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := wire.HistoryAnswer{SystemID: control.SystemID, Timeline: seen.Timeline, CheckpointTimeline: seen.CheckpointTimeline, Insert: seen.Insert}
+	answer := wire.HistoryAnswer{Record: s.Record, SystemID: control.SystemID, Timeline: seen.Timeline, CheckpointTimeline: seen.CheckpointTimeline, Insert: seen.Insert}
 	for _, f := range forks {
 		answer.Forks = append(answer.Forks, wire.Fork{Timeline: f.Timeline, LSN: f.LSN})
 	}

@@ -97,10 +97,16 @@ func (a *Agent) compareHistories(ctx context.Context, s board.Sight) {
 	if err := a.link.Call(ctx, wire.KindHistory, struct{}{}, &h); err != nil {
 		return
 	}
-	if board.Contains(h, s.Look.Timeline, max(s.Look.Received, s.Look.Replayed)) {
+	at := max(s.Look.Received, s.Look.Replayed)
+	timeline, err := a.postgres.TimelineAt(at)
+	if err != nil || timeline == 0 {
+		return // not to be judged
+	}
+	if board.Contains(h, timeline, at) {
+		a.log.Warn("this standby does not stream, although the primary's history holds all that it has: see both PostgreSQL logs", "timeline", timeline, "at", at)
 		return
 	}
-	a.log.Warn("this standby holds log that the primary's history lacks", "timeline", s.Look.Timeline, "received", s.Look.Received, "replayed", s.Look.Replayed)
+	a.log.Warn("this standby holds log that the primary's history lacks", "timeline", timeline, "received", s.Look.Received, "replayed", s.Look.Replayed)
 	a.board.Note(func(now *board.Sight) { now.Diverged = now.PID == s.PID })
 }
 

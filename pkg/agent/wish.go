@@ -26,7 +26,9 @@ func (a *Agent) wish(change func(*wishes)) error {
 		return err
 	}
 	a.wishes = next
-	a.board.Note(func(s *board.Sight) { s.FailoverOff, s.Held = next.FailoverOff, next.Held })
+	a.board.Note(func(s *board.Sight) {
+		s.FailoverOff, s.Held = next.FailoverOff || !a.config.Pair.Policy.Failover, next.Held
+	})
 	return nil
 }
 

@@ -39,6 +39,8 @@ type Sight struct {
 	Control postgres.Control // read while no postmaster runs
 	Marked  bool             // standby.signal is there
 	Broken  bool             // a rewind or a copy was begun and not finished
+	// StartsFailed counts starts in a row after which PostgreSQL did not come up.
+	StartsFailed int
 	// SettingsWrong: the managed lines differ from what role and mode want.
 	SettingsWrong bool
 	DiskFailed    bool
@@ -119,14 +121,16 @@ func (b *Board) Wake() {
 // Woken receives after a note.
 func (b *Board) Woken() <-chan struct{} { return b.wake }
 
-// Learn keeps the newest of two records.
+// Learn keeps the newest of two records. A confirmed one of the same revision wins
+// over the own copy, which may hold a pledge that the keeper does not know (T2).
 func (s *Sight) Learn(r record.Record, confirmed bool) {
-	if r.NewerThan(s.Record) {
-		s.Record = r
-		s.Diverged = false
-	}
-	if confirmed && !s.Record.NewerThan(r) {
-		s.Confirmed = true
+	same := r.Term == s.Record.Term && r.Revision == s.Record.Revision
+	switch {
+	case !r.Exists():
+	case r.NewerThan(s.Record):
+		s.Record, s.Confirmed, s.Diverged = r, confirmed, false
+	case same && confirmed:
+		s.Record, s.Confirmed = r, true
 	}
 }
 

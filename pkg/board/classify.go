@@ -22,7 +22,7 @@ type Limits struct {
 func (l Limits) Classify(s Sight, now time.Duration) decide.Facts {
 	f := decide.Facts{
 		Task:     s.Task,
-		Record:   l.record(s),
+		Record:   l.record(s, now),
 		Mode:     Mode(s),
 		Postgres: Postgres(s),
 		Data:     data(s),
@@ -40,7 +40,8 @@ func (l Limits) Classify(s Sight, now time.Duration) decide.Facts {
 	if s.Waiting > 0 && now-s.Waiting >= l.CommitStallMax {
 		f.Stall = decide.Stalled
 	}
-	if s.FailoverOff || (s.ReportAt > 0 && !s.Report.Failover) {
+	heard := f.Peer == decide.PeerHere || f.Peer == decide.PeerQuiet
+	if s.FailoverOff || (heard && s.ReportAt > 0 && !s.Report.Failover) {
 		f.Failover = decide.FailoverOff
 	}
 	if s.Held {
@@ -57,6 +58,7 @@ func (l Limits) Next(s Sight, now, longest time.Duration) time.Duration {
 		{max(s.Heard, s.Started), l.HeartbeatTimeout},
 		{max(s.Heard, s.Started), l.IsolationTimeout},
 		{max(s.KeeperLost, s.Started), l.IsolationTimeout},
+		{s.Started, l.HeartbeatTimeout},
 		{s.Waiting, l.CommitStallMax},
 	} {
 		if left := ripe.since + ripe.limit - now; ripe.since > 0 && left > 0 {
@@ -66,17 +68,24 @@ func (l Limits) Next(s Sight, now, longest time.Duration) time.Duration {
 	return next
 }
 
-// record: the own copy is enough when it says alone (T5), or while PostgreSQL is
-// already open: a supervisor that was restarted does not disturb a running service.
-func (l Limits) record(s Sight) decide.Record {
+// record says how far the newest record known may be relied on. The own copy is
+// enough when it says alone (T5), but not before the keeper has had the time to
+// answer: an operator may have forced another primary meanwhile (T8). While
+// PostgreSQL is open already, nothing is done by the own copy alone, neither for
+// the service nor against it: a supervisor that was restarted disturbs nobody, and
+// a promotion may have come before its copy was saved.
+func (l Limits) record(s Sight, now time.Duration) decide.Record {
+	open := s.PID != 0 && s.LookAt > 0 && !s.Look.InRecovery
+	asked := s.KeeperReached || now-s.Started >= l.HeartbeatTimeout
+	aloneByCopy := s.Copy.Mode == pair.Alone && s.Copy.Primary == l.Me && !s.Record.NewerThan(s.Copy)
 	switch {
 	case !s.Record.Exists():
 		return decide.RecordUnread
+	case !s.Names(l.Me) && open && !s.Confirmed:
+		return decide.RecordClaimed
 	case !s.Names(l.Me):
 		return decide.RecordTheirs
-	case s.Confirmed && s.KeeperReached || s.Copy.Mode == pair.Alone && s.Copy.Primary == l.Me && !s.Record.NewerThan(s.Copy):
-		return decide.RecordMine
-	case s.PID != 0 && s.LookAt > 0 && !s.Look.InRecovery:
+	case s.Confirmed && s.KeeperReached, asked && aloneByCopy, open:
 		return decide.RecordMine
 	}
 	return decide.RecordClaimed
@@ -119,7 +128,7 @@ func data(s Sight) decide.Data {
 		return decide.DataBroken
 	case s.Marked || s.Control.State.WasStandby():
 		return decide.DataFollower
-	case s.Control.State.CleanPrimary():
+	case s.Control.State.CleanPrimary() && !s.WillNotStart():
 		return decide.DataClean
 	}
 	return decide.DataCrashed
@@ -204,3 +213,10 @@ func (l Limits) stream(s Sight) decide.Stream {
 	}
 	return decide.StreamClose
 }
+
+// startsPatience is how many starts may fail before PostgreSQL counts as failed: a
+// single one may have met the memory of the processes before it.
+const startsPatience = 2
+
+// WillNotStart reports that PostgreSQL was started in vain several times.
+func (s *Sight) WillNotStart() bool { return s.StartsFailed >= startsPatience }

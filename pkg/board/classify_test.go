@@ -94,7 +94,16 @@ func TestRecordIsReliedOnOnlyWhenItMayBe(t *testing.T) {
 		change func(*Sight)
 		want   decide.Record
 	}{
-		{"T5: own copy says alone, nobody asked", func(s *Sight) { s.Record, s.Copy = alone(2), alone(2) }, decide.RecordMine},
+		{"T5: own copy says alone, nobody answers", func(s *Sight) { s.Record, s.Copy, s.Started = alone(2), alone(2), now-2*time.Second }, decide.RecordMine},
+		{"T5: not before somebody could answer", func(s *Sight) { s.Record, s.Copy = alone(2), alone(2) }, decide.RecordClaimed},
+		{"promoted, and killed before the copy was saved", func(s *Sight) {
+			s.Record.Primary, s.Copy.Primary = "server2", "server2"
+			s.PID, s.LookAt = 7, now
+		}, decide.RecordClaimed},
+		{"open, and the keeper names the other", func(s *Sight) {
+			s.Record.Primary, s.Copy.Primary = "server2", "server2"
+			s.PID, s.LookAt, s.Confirmed = 7, now, true
+		}, decide.RecordTheirs},
 		{"T6: own copy says paired, nobody asked", func(*Sight) {}, decide.RecordClaimed},
 		{"T6: read", func(s *Sight) { s.Confirmed, s.KeeperReached = true, true }, decide.RecordMine},
 		{"T6: read once, and the keeper is lost since", func(s *Sight) { s.Confirmed = true }, decide.RecordClaimed},
@@ -133,12 +142,17 @@ func TestLearnKeepsTheNewest(t *testing.T) {
 	var s Sight
 	s.Learn(paired(5), false)
 	s.Learn(alone(4), true)
+	s.Learn(record.Record{}, true)
 	if s.Record != paired(5) || s.Confirmed {
 		t.Errorf("an old record was believed: %+v", s.Record)
 	}
-	s.Learn(paired(5), true)
-	if !s.Confirmed {
-		t.Error("the newest record was confirmed")
+	s.Learn(alone(5), true) // the keeper does not know of the pledge
+	if s.Record != alone(5) || !s.Confirmed {
+		t.Errorf("the keeper's word did not count: %+v", s.Record)
+	}
+	s.Learn(paired(6), false)
+	if s.Record != paired(6) || s.Confirmed {
+		t.Errorf("hearsay counts as confirmed: %+v", s.Record)
 	}
 }
 

@@ -67,8 +67,8 @@ var promises = []struct {
 		}
 		return true
 	}},
-	{"rewinds or copies only from a primary that is reached and open", func(f Facts, a Action) bool {
-		return a != Rejoin || (f.Record == RecordTheirs && f.Peer == PeerHere && f.PeerPG == PeerPGOpen)
+	{"rewinds or copies only while alone, and from a primary that is reached and open", func(f Facts, a Action) bool {
+		return a != Rejoin || (f.Record == RecordTheirs && f.Mode == Alone && f.Keeper == KeeperReached && f.Peer == PeerHere && f.PeerPG == PeerPGOpen)
 	}},
 	{"does not stay open when the record names the other", func(f Facts, a Action) bool {
 		return f.Record != RecordTheirs || (f.Postgres != PostgresOpen && f.Postgres != PostgresGated) || a == Retire || a == Stop

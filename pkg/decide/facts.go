@@ -43,8 +43,8 @@ type Record uint8
 const (
 	// RecordUnread: there is no own copy, and nobody has been asked yet.
 	RecordUnread Record = iota
-	// RecordClaimed: the own copy names this server and says paired, and the keeper has
-	// not confirmed it (T6).
+	// RecordClaimed: what the own copy says is not enough here, and nobody has
+	// confirmed it (T6).
 	RecordClaimed
 	RecordMine
 	RecordTheirs

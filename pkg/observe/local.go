@@ -118,6 +118,7 @@ func (l *Local) LookAround(ctx context.Context) error {
 		pause := l.LookEvery
 		if s.PID != 0 && (session == nil && !l.Instance.Accepts(s.PID) || !l.look(ctx, &session, s.PID)) {
 			drop()
+			l.noteShut(s)
 			pause = 10 * time.Millisecond // starting or changing its role: clients are waiting
 		}
 		l.checkSettings()
@@ -128,6 +129,19 @@ func (l *Local) LookAround(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// noteShut: a server that lets nobody in any more, because it is shutting down, is
+// not what the last look saw.
+func (l *Local) noteShut(seen board.Sight) {
+	if seen.LookAt == 0 || l.Instance.Accepts(seen.PID) {
+		return
+	}
+	l.Board.Note(func(s *board.Sight) {
+		if s.PID == seen.PID {
+			s.LookAt = 0
+		}
+	})
 }
 
 func (l *Local) look(ctx context.Context, session **postgres.Session, pid int) bool {

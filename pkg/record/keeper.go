@@ -45,6 +45,14 @@ func FromCopies(copies map[pair.Server]Record) (Record, error) {
 	if !ok || own.Term != newest.Term {
 		return Record{}, fmt.Errorf("term %d names %s primary, but its own copy is of term %d; an operator must decide with mcctl switch --force", newest.Term, newest.Primary, own.Term)
 	}
-	own.Revision++
+	if own == First(own.Pair, own.Primary) {
+		own.Revision++ // a new pair: no keeper has been lost
+		return own, nil
+	}
+	own.Revision += reborn
 	return own, nil
 }
+
+// reborn is how far the revision jumps when a record is found again: changes that
+// the lost keeper made, and that nobody has a copy of, must not have the same one.
+const reborn = 1 << 20

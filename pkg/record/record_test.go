@@ -113,7 +113,7 @@ func TestFromCopies(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := FromCopies(c.copies)
-			c.want.Revision++
+			c.want.Revision += reborn
 			if (err == nil) != c.ok || (c.ok && got != c.want) {
 				t.Errorf("FromCopies = %v, %v; want %v, ok %v", got, err, c.want, c.ok)
 			}

@@ -84,6 +84,7 @@ type HoldsAnswer struct {
 
 // HistoryAnswer is where a primary's timelines forked, oldest first.
 type HistoryAnswer struct {
+	Record             record.Record `json:"record"` // by which it reigns
 	SystemID           uint64        `json:"system_id"`
 	Timeline           pair.Timeline `json:"timeline"`
 	CheckpointTimeline pair.Timeline `json:"checkpoint_timeline"`

@@ -104,7 +104,25 @@ func TestBrokenOffRunIsContinuedByTheSameProgramOnly(t *testing.T) {
 			t.Errorf("after a complete run: %v, %v", have, err)
 		}
 	}
-	if _, err := os.Stat(path + ".before"); err != nil {
-		t.Error(err)
+	if aside, _ := filepath.Glob(path + ".2*"); len(aside) != 1 {
+		t.Errorf("put aside: %v", aside)
 	}
+}
+
+func TestTwoRunsDoNotMeet(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "bench.jsonl")
+	release, err := alone(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alone(path); err == nil || !strings.Contains(err.Error(), "another run") {
+		t.Errorf("a second run: %v", err)
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	if release, err = alone(path); err != nil {
+		t.Fatalf("after the first: %v", err)
+	}
+	_ = release()
 }

@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -72,15 +73,7 @@ func run(ctx context.Context, o options) error {
 	if err := known(o.events); err != nil {
 		return err
 	}
-	var err error
-	switch {
-	case o.report:
-	case o.drivers != "":
-		err = measurePeers(ctx, o)
-	default:
-		err = measure(ctx, o)
-	}
-	if err != nil {
+	if err := fill(ctx, o); err != nil {
 		return fmt.Errorf("%w; the next run goes on from here", err)
 	}
 	var all []sample
@@ -95,4 +88,20 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	return verdict(all)
+}
+
+// fill takes the samples that are missing.
+func fill(ctx context.Context, o options) (err error) {
+	if o.report {
+		return nil
+	}
+	release, err := alone(o.samples)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	if o.drivers != "" {
+		return measurePeers(ctx, o)
+	}
+	return measure(ctx, o)
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -38,6 +39,22 @@ type sample struct {
 
 func (s sample) safe() bool {
 	return s.Lost == 0 && s.Doubled == 0 && !s.Overlap && s.Ghosts == 0
+}
+
+// alone keeps a second run from measuring the first, and from writing where it
+// does. The lock ends with the process, whatever becomes of it.
+func alone(path string) (release func() error, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("lock results: %w", err)
+	}
+	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("lock results: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w; another run is at work on it, wait for its end", f.Name(), err), f.Close())
+	}
+	return f.Close, nil
 }
 
 // journal appends samples, each at once and whole.
@@ -96,7 +113,7 @@ func earlier(path, program string, complete func([]sample) bool) ([]sample, erro
 	case len(all) > 0 && all[0].Program == program && !complete(all):
 		return all, nil
 	}
-	return nil, os.Rename(path, path+".before")
+	return nil, os.Rename(path, path+"."+time.Now().Format("20060102-150405"))
 }
 
 // ifThere takes what readSamples says of a file that need not be there.

@@ -1,0 +1,105 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+func sightOf(r record.Record) board.Sight { return board.Sight{Record: r, Copy: r} }
+
+// attaching is an open primary that is alone, with settings for a standby or not.
+func attaching(t *testing.T, names bool) (*Hands, *otherSide) {
+	t.Helper()
+	h, other := newHands(t, copyOf(3, 8, pair.Alone))
+	ok(t, h.writeSettings(h.primarySettings(names)))
+	started(t, h)
+	return h, other
+}
+
+// resumedAsOften checks that whoever was asked to pause replay was asked to resume it.
+func (o *otherSide) resumedAsOften(t *testing.T, least int) {
+	t.Helper()
+	paused, resumed := o.times(wire.KindPauseReplay), o.times(wire.KindResumeReplay)
+	if paused != resumed || paused < least {
+		t.Errorf("replay was paused %d times, resumed %d times", paused, resumed)
+	}
+}
+
+// provable makes the other side release the canary, as no standby is here to do it.
+func provable(h *Hands, other *otherSide) {
+	other.answer = func(_ context.Context, kind string, _ any) (any, error) {
+		if kind == wire.KindResumeReplay {
+			return nil, h.writeSettings(h.primarySettings(false))
+		}
+		return nil, nil
+	}
+}
+
+func TestTheNamesAreProvenByACommitThatWaits(t *testing.T) {
+	h, other := attaching(t, true)
+	provable(h, other)
+	ok(t, h.proveNames(within(t)))
+	other.resumedAsOften(t, 1)
+}
+
+// T2, steps 4 and 5: the names are in force, but nobody has flushed anything.
+func TestNothingIsPledgedBeforeTheStandbyHoldsIt(t *testing.T) {
+	h, other := attaching(t, false)
+	provable(h, other)
+	ctx, cancel := context.WithTimeout(within(t), 500*time.Millisecond)
+	defer cancel()
+	if err := h.Attach(ctx); err == nil {
+		t.Error("attached")
+	}
+	if got := h.Copy.Get(); got != copyOf(3, 8, pair.Alone) || other.kicked > 0 {
+		t.Errorf("the copy is %s", got)
+	}
+}
+
+func TestNamesThatAreNotInForceAreNotProven(t *testing.T) {
+	h, other := attaching(t, false)
+	ctx, cancel := context.WithCancel(within(t))
+	defer cancel()
+	other.answer = func(_ context.Context, kind string, _ any) (any, error) {
+		if kind == wire.KindResumeReplay && other.times(kind) == 3 {
+			cancel()
+		}
+		return nil, nil
+	}
+	if err := h.proveNames(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("proven: %v", err)
+	}
+	other.resumedAsOften(t, 3)
+}
+
+func TestAnAttachWithoutTheStandbysHelpPromisesNothing(t *testing.T) {
+	h, other := attaching(t, false)
+	other.answer = refuseAll
+	fails(t, h.Attach(within(t)), "pause replay on server2", errPlanned.Error())
+	if got := h.Copy.Get(); got != copyOf(3, 8, pair.Alone) || other.kicked > 0 {
+		t.Errorf("the copy is %s", got)
+	}
+	if !waitsForStandby(t, h) {
+		t.Error("the names come before the proof")
+	}
+	ok(t, h.PutRight(within(t)))
+	if waitsForStandby(t, h) {
+		t.Error("what the attach left behind was not put right")
+	}
+}
+
+func TestAStandbyThatDoesNotStreamHoldsNothing(t *testing.T) {
+	h, _ := attaching(t, false)
+	ctx, cancel := context.WithTimeout(within(t), 100*time.Millisecond)
+	defer cancel()
+	if err := h.standbyHolds(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("waited with %v", err)
+	}
+}

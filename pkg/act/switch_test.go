@@ -1,0 +1,211 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mcctl/pkg/arbiter"
+	"mcctl/pkg/board"
+	"mcctl/pkg/config"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// switching is an open, paired primary with a switch begun.
+func switching(t *testing.T, r record.Record) (*Hands, *otherSide, wire.Job) {
+	t.Helper()
+	h, other := newHands(t, r)
+	started(t, h)
+	job, err := h.Jobs.Begin("switch", h.me(), h.other(), r)
+	ok(t, err)
+	h.Board.Set(func(s *board.Sight) { s.Task = decide.TaskSwitch })
+	return h, other, job
+}
+
+func phases(j wire.Job) (all []string) {
+	for _, s := range j.Steps {
+		all = append(all, s.Phase)
+	}
+	return all
+}
+
+func TestSwitchHandsOverWhatTheStandbyIsKnownToHold(t *testing.T) {
+	before := copyOf(3, 8, pair.Paired)
+	h, other, job := switching(t, before)
+	var asked pair.LSN
+	var learned record.Record
+	other.answer = func(_ context.Context, kind string, request any) (any, error) {
+		switch kind {
+		case wire.KindHolds:
+			if _, running := h.Postgres.Postmaster(); running {
+				t.Error("asked while clients can still commit")
+			}
+			if got := h.Copy.Get(); got != before {
+				t.Errorf("the record is %s before the standby has answered", got)
+			}
+			asked = request.(wire.HoldsRequest).LSN
+			return wire.HoldsAnswer{Holds: other.times(wire.KindHolds) > 2}, nil
+		case wire.KindLearn:
+			learned = request.(record.Record)
+		}
+		return nil, nil
+	}
+	ok(t, h.Switch(within(t)))
+	after := record.Record{Pair: "p", Term: 4, Primary: "server2", Mode: pair.Alone, Revision: 9}
+	if h.Copy.Get() != after || learned != after {
+		t.Errorf("the copy is %s, the other server learned %s", h.Copy.Get(), learned)
+	}
+	c := control(t, h)
+	if !c.State.CleanPrimary() || asked != c.Checkpoint {
+		t.Errorf("PostgreSQL is %s at %s, the standby was asked for %s", c.State, c.Checkpoint, asked)
+	}
+	got, err := h.Jobs.Get(job.ID)
+	ok(t, err)
+	if want := []string{phaseChecking, phaseCheckpoint, phaseClosing, phaseHandingOver, phasePromoting}; !got.Committed || got.Final || !slices.Equal(phases(got), want) {
+		t.Errorf("the job is %+v", got)
+	}
+	if h.Board.Read().Task != decide.NoTask {
+		t.Error("the task is still there")
+	}
+}
+
+func TestASwitchThatCannotBeMadeLeavesTheRecord(t *testing.T) {
+	var refused *arbiter.Refused
+	for _, c := range []struct {
+		name    string
+		mode    pair.Mode
+		holds   func(h *Hands, cancel func()) (any, error) // the answer to KindHolds
+		says    []string
+		check   func(error) bool
+		phase   string
+		running bool
+	}{
+		{
+			name: "the standby lacks the last record", mode: pair.Paired, phase: phaseFailed,
+			holds: func(_ *Hands, cancel func()) (any, error) { cancel(); return wire.HoldsAnswer{Received: 0x99}, nil },
+			says:  []string{"make sure that server2 holds the last record at ", "it has 0/99"},
+		},
+		{
+			name: "the standby does not answer", mode: pair.Paired, phase: phaseFailed,
+			holds: func(_ *Hands, cancel func()) (any, error) { cancel(); return nil, wire.ErrNoAnswer },
+			says:  []string{"make sure that server2 holds the last record at "},
+			check: func(err error) bool { return errors.Is(err, wire.ErrNoAnswer) },
+		},
+		{
+			name: "the keeper refuses", mode: pair.Alone, phase: phaseFailed,
+			check: func(err error) bool { return errors.As(err, &refused) },
+		},
+		{
+			name: "given up while the standby is asked", mode: pair.Paired, phase: phaseGivenUp,
+			holds: func(h *Hands, _ func()) (any, error) {
+				_, err := h.Jobs.GiveUp("")
+				return wire.HoldsAnswer{Holds: true}, err
+			},
+			check: func(err error) bool { return errors.Is(err, errGivenUp) },
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := copyOf(3, 8, c.mode)
+			h, other, job := switching(t, before)
+			ctx, cancel := context.WithCancel(within(t))
+			defer cancel()
+			other.answer = func(_ context.Context, kind string, _ any) (any, error) {
+				if c.holds == nil || kind != wire.KindHolds {
+					return wire.HoldsAnswer{Holds: true}, nil
+				}
+				return c.holds(h, cancel)
+			}
+			err := h.Switch(ctx)
+			fails(t, err, c.says...)
+			if c.check != nil && !c.check(err) {
+				t.Errorf("the error is %v", err)
+			}
+			judgeFailedSwitch(t, h, other, before, job.ID, c.phase)
+		})
+	}
+}
+
+func judgeFailedSwitch(t *testing.T, h *Hands, other *otherSide, before record.Record, id, phase string) {
+	t.Helper()
+	if h.Copy.Get() != before || h.Board.Read().Record != before {
+		t.Errorf("the record is %s, on the board %s", h.Copy.Get(), h.Board.Read().Record)
+	}
+	if other.times(wire.KindLearn) > 0 {
+		t.Error("the other server was told of a record that does not exist")
+	}
+	got, err := h.Jobs.Get(id)
+	ok(t, err)
+	if got.Phase != phase || !got.Final || got.Committed || (phase == phaseFailed) != (got.Error != "") {
+		t.Errorf("the job is %+v", got)
+	}
+	if h.Board.Read().Task != decide.NoTask {
+		t.Error("the task is still there")
+	}
+}
+
+func TestASwitchGivenUpInTimeDisturbsNobody(t *testing.T) {
+	before := copyOf(3, 8, pair.Paired)
+	h, other, job := switching(t, before)
+	_, err := h.Jobs.GiveUp(job.ID)
+	ok(t, err)
+	if err := h.Switch(within(t)); !errors.Is(err, errGivenUp) {
+		t.Errorf("the switch: %v", err)
+	}
+	judgeFailedSwitch(t, h, other, before, job.ID, phaseGivenUp)
+	ok(t, client(t, h))
+}
+
+// Half stopped it would serve nobody: it is ended, and what follows is decided anew.
+func TestASwitchEndsAServerThatDoesNotStopInTime(t *testing.T) {
+	before := copyOf(3, 8, pair.Paired)
+	h, other, job := switching(t, before)
+	h.Config.Pair.Timings.ShutdownTimeout = config.Duration{Duration: 1}
+	fails(t, h.Switch(within(t)), "stop PostgreSQL", "has not exited")
+	judgeFailedSwitch(t, h, other, before, job.ID, phaseFailed)
+	if other.times(wire.KindHolds) > 0 {
+		t.Error("the standby was asked, yet the server did not stop in good order")
+	}
+	eventually(t, "it has gone", func() bool { _, running := h.Postgres.Postmaster(); return !running })
+}
+
+func TestCloseWantsAShutdownInGoodOrder(t *testing.T) {
+	h, other := newHands(t, copyOf(3, 8, pair.Paired))
+	crashed(t, h)
+	fails(t, h.close(within(t)), "close for the switch", "in good order", postgres.InProduction.String())
+	if len(other.asked) > 0 {
+		t.Errorf("asked %q", other.asked)
+	}
+}
+
+func TestOtherHoldsAsksAgainAndIsBounded(t *testing.T) {
+	h := &Hands{Config: &config.Config{}}
+	h.Config.Server.Name, h.Config.Pair.Servers = "server1", map[string]config.Endpoint{"server1": {}, "server2": {}}
+	other := &otherSide{}
+	h.Peer = other
+	other.answer = func(_ context.Context, _ string, request any) (any, error) {
+		switch n := other.times(wire.KindHolds); {
+		case n%3 == 1:
+			return nil, wire.ErrNoAnswer // a moment without a connection is no verdict
+		case n%3 == 2:
+			return wire.HoldsAnswer{Received: request.(wire.HoldsRequest).LSN - 1}, nil
+		}
+		return wire.HoldsAnswer{Holds: true}, nil
+	}
+	ok(t, h.otherHolds(within(t), 0x200))
+	if n := other.times(wire.KindHolds); n != 3 {
+		t.Errorf("asked %d times", n)
+	}
+	other.answer = func(context.Context, string, any) (any, error) { return wire.HoldsAnswer{}, nil }
+	ctx, cancel := context.WithTimeout(within(t), 20*time.Millisecond)
+	defer cancel()
+	if err := h.otherHolds(ctx, 0x200); err == nil || !strings.Contains(err.Error(), "0/200") {
+		t.Errorf("a standby that never has it: %v", err)
+	}
+}

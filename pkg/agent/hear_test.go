@@ -1,0 +1,202 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"mcctl/pkg/arbiter"
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+func tell(t *testing.T, a *Agent, kind string, v any) {
+	t.Helper()
+	_, err := a.Handle(t.Context(), otherServer, kind, body(v))
+	ok(t, err)
+}
+
+func TestAReportIsASignOfLifeAndTellsTheRecord(t *testing.T) {
+	a := someAgent(t)
+	newer, older := rec(3, 7, "server2", pair.Paired), rec(3, 6, "server2", pair.Alone)
+	before := wire.Now()
+	tell(t, a, wire.KindReport, wire.Report{Server: "server2", Postgres: wire.ReportBusy, Record: newer, Insert: 99})
+	s := a.board.Read()
+	if s.Report.Insert != 99 || s.ReportAt < before || s.Heard < before || !s.Inbound {
+		t.Errorf("the report was not noted: %+v", s)
+	}
+	if s.Record != newer {
+		t.Errorf("the record is still %s", s.Record)
+	}
+	tell(t, a, wire.KindReport, wire.Report{Record: older})
+	if s := a.board.Read(); s.Record != newer {
+		t.Errorf("an older report took the record back to %s", s.Record)
+	}
+	if got := a.own.Get(); got.Exists() {
+		t.Errorf("a report is answered without waiting for a disk, yet the copy holds %s", got)
+	}
+}
+
+func TestOnlyTheOpenPrimaryConfirmsItsRecord(t *testing.T) {
+	for _, c := range []struct {
+		postgres  string
+		primary   pair.Server
+		confirmed bool
+	}{
+		{wire.ReportOpen, "server2", true},
+		{wire.ReportOpen, "server1", false},
+		{wire.ReportGated, "server2", false},
+		{wire.ReportDown, "server2", false},
+		{wire.ReportStandby, "server1", false},
+	} {
+		a := someAgent(t)
+		tell(t, a, wire.KindReport, wire.Report{Server: "server2", Postgres: c.postgres, Record: rec(3, 7, c.primary, pair.Paired)})
+		if got := a.board.Read().Confirmed; got != c.confirmed {
+			t.Errorf("server2 is %s and says that %s is primary: confirmed %v", c.postgres, c.primary, got)
+		}
+	}
+}
+
+func TestAPeerThatNoLongerRestsIsForgottenDurably(t *testing.T) {
+	a := someAgent(t)
+	tell(t, a, wire.KindResting, struct{}{})
+	if w, err := a.store.LoadWishes(); err != nil || !w.PeerResting || !a.board.Read().PeerResting {
+		t.Fatalf("resting was not kept: %+v, %v", w, err)
+	}
+	tell(t, a, wire.KindReport, wire.Report{Postgres: wire.ReportResting})
+	if !a.board.Read().PeerResting {
+		t.Error("it still rests")
+	}
+	tell(t, a, wire.KindReport, wire.Report{Postgres: wire.ReportOpen})
+	if a.board.Read().PeerResting {
+		t.Error("it does not rest any more")
+	}
+	eventually(t, "that is on the disk", func() bool { w, err := a.store.LoadWishes(); return err == nil && !w.PeerResting })
+}
+
+func TestALearnedRecordIsConfirmedAndNeverGoesBack(t *testing.T) {
+	a := someAgent(t)
+	newest := rec(4, 8, "server2", pair.Alone)
+	for _, r := range []record.Record{rec(3, 7, "server1", pair.Paired), newest} {
+		tell(t, a, wire.KindLearn, r)
+		if s := a.board.Read(); s.Record != r || !s.Confirmed {
+			t.Errorf("record %s, confirmed %v; want %s", s.Record, s.Confirmed, r)
+		}
+	}
+	tell(t, a, wire.KindLearn, rec(3, 7, "server1", pair.Paired)) // a message that was long under way
+	if s := a.board.Read(); s.Record != newest {
+		t.Errorf("went back to %s", s.Record)
+	}
+}
+
+func TestTheCopyFollowsTheRecordButWaitsForAPromotion(t *testing.T) {
+	a := someAgent(t)
+	r := rec(4, 8, "server1", pair.Alone)
+	tell(t, a, wire.KindLearn, r)
+	a.copyIsDue(a.board.Read(), rule(decide.Promote))
+	if len(a.copyDue) != 0 {
+		t.Error("a promotion saves the copy at its end")
+	}
+	a.group.run("copy", a.keepCopy)
+	a.copyIsDue(a.board.Read(), rule(decide.Wait))
+	eventually(t, "the copy was saved", func() bool { return a.board.Read().Copy == r })
+	onDisk, err := arbiter.OpenCopy(a.config.Path("record.json"))
+	ok(t, err)
+	if onDisk.Get() != r {
+		t.Errorf("on the disk is %s", onDisk.Get())
+	}
+	a.copyIsDue(a.board.Read(), rule(decide.Wait))
+	if len(a.copyDue) != 0 {
+		t.Error("a copy that is up to date is not due")
+	}
+}
+
+func TestAnOldRecordConfirmsNothing(t *testing.T) {
+	a := someAgent(t)
+	a.board.Set(func(s *board.Sight) { s.Record = rec(4, 8, "server1", pair.Paired) })
+	tell(t, a, wire.KindLearn, rec(3, 7, "server1", pair.Paired))
+	if a.board.Read().Confirmed {
+		t.Error("an older record confirmed the newer one")
+	}
+}
+
+func TestARecordOfAnotherPairIsRefused(t *testing.T) {
+	a := someAgent(t)
+	foreign := rec(9, 9, "server2", pair.Alone)
+	foreign.Pair = "q"
+	_, err := a.Handle(t.Context(), otherServer, wire.KindLearn, body(foreign))
+	if err == nil || !strings.Contains(err.Error(), `"q"`) {
+		t.Errorf("learned: %v", err)
+	}
+	if s := a.board.Read(); s.Record.Exists() || s.Confirmed || a.own.Get().Exists() {
+		t.Errorf("the board holds %s, the copy %s", s.Record, a.own.Get())
+	}
+}
+
+func TestAGoodbyeIsAnsweredOnceNobodyWaitsForTheStandby(t *testing.T) {
+	mine, alone := rec(1, 2, "server1", pair.Paired), rec(1, 3, "server1", pair.Alone)
+	set := func(a *Agent, r record.Record) { a.board.Set(func(s *board.Sight) { s.Record, s.Copy = r, r }) }
+	for _, c := range []struct {
+		name         string
+		before, then func(*board.Sight)
+	}{
+		{"the record is alone", nil, func(s *board.Sight) { s.Record, s.Copy = alone, alone }},
+		{"it is, and the names are gone too", func(s *board.Sight) { s.Record, s.Copy, s.SettingsWrong = alone, alone, true }, func(s *board.Sight) { s.SettingsWrong = false }},
+		{"it is, and the detach has ended", func(s *board.Sight) { s.Record, s.Copy, s.Doing = alone, alone, decide.Detach }, func(s *board.Sight) { s.Doing = "" }},
+		{"this server stops as well", nil, func(s *board.Sight) { s.Task = decide.TaskStop }},
+		{"the other one has taken over", nil, func(s *board.Sight) { s.Record = rec(2, 3, "server2", pair.Alone) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := someAgent(t)
+			set(a, mine)
+			if c.before != nil {
+				a.board.Set(c.before)
+			}
+			answered := make(chan error, 1)
+			go func() {
+				_, err := a.Handle(context.Background(), otherServer, wire.KindRelease, nil)
+				answered <- err
+			}()
+			eventually(t, "the goodbye is on the board", func() bool { return a.board.Read().Report.Postgres == wire.ReportLeaving })
+			if len(answered) != 0 {
+				t.Error("answered while commits may wait")
+			}
+			a.board.Set(c.then)
+			ok(t, received(t, answered))
+		})
+	}
+	a := someAgent(t)
+	set(a, mine)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := a.Handle(ctx, otherServer, wire.KindRelease, nil); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a primary that stays paired: %v", err)
+	}
+}
+
+func TestFailoverIsSwitchedDurably(t *testing.T) {
+	c, _ := mcdir(t)
+	a := newAgent(t, c)
+	operator := wire.Identity{Name: wire.LocalName}
+	answer, err := a.Handle(t.Context(), operator, wire.KindFailover, body(wire.FailoverRequest{}))
+	ok(t, err)
+	if got := answer.(wire.FailoverAnswer); got.Both || got.Other == "" {
+		t.Errorf("the other server cannot be reached, yet: %+v", got)
+	}
+	if again := newAgent(t, c); !a.board.Read().FailoverOff || !again.board.Read().FailoverOff {
+		t.Error("it is on, or on again after a restart")
+	}
+	tell(t, a, wire.KindFailover, wire.FailoverRequest{On: true, Local: true})
+	if a.board.Read().FailoverOff {
+		t.Error("it is still off")
+	}
+	c.Pair.Policy.Failover = false
+	if _, err := a.Handle(t.Context(), operator, wire.KindFailover, body(wire.FailoverRequest{On: true})); err == nil || !strings.Contains(err.Error(), "policy.failover") {
+		t.Errorf("against the policy: %v", err)
+	}
+}

@@ -1,0 +1,97 @@
+package agent
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// systemd listens where a service notifies.
+func systemd(t *testing.T, address string, watchdog time.Duration) *net.UnixConn {
+	t.Helper()
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: address, Net: "unixgram"})
+	ok(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	t.Setenv("NOTIFY_SOCKET", address)
+	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
+	t.Setenv("WATCHDOG_USEC", strconv.FormatInt(watchdog.Microseconds(), 10))
+	return l
+}
+
+// told is everything that was said; datagrams on one machine have arrived when
+// they are sent.
+func told(t *testing.T, l *net.UnixConn) (all []string) {
+	t.Helper()
+	for {
+		ok(t, l.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
+		var b [64]byte
+		n, err := l.Read(b[:])
+		if err != nil {
+			return all
+		}
+		all = append(all, string(b[:n]))
+	}
+}
+
+func same(got []string, want ...string) bool { return slices.Equal(got, want) }
+
+func TestSystemdHearsOfReadinessOnceAndOfLifeAtItsPace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	for name, address := range map[string]string{"path": path, "abstract": "@mcctl-test-" + strconv.Itoa(os.Getpid())} {
+		t.Run(name, func(t *testing.T) {
+			l := systemd(t, address, 3*time.Hour)
+			n := newNotifier()
+			for _, variable := range []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} {
+				if _, there := os.LookupEnv(variable); there {
+					t.Errorf("%s is left to children", variable)
+				}
+			}
+			n.every = time.Nanosecond // the first sign is due, however short the machine has run
+			n.turn(false)
+			n.every = time.Hour
+			if got := told(t, l); !same(got, "WATCHDOG=1") {
+				t.Errorf("not ready yet: %q", got)
+			}
+			for range 100 {
+				n.turn(true)
+				n.turn(false)
+			}
+			if got := told(t, l); !same(got, "READY=1") {
+				t.Errorf("ready: %q", got)
+			}
+			n.last -= time.Hour // as if one had passed
+			n.turn(true)
+			n.turn(true)
+			if got := told(t, l); !same(got, "WATCHDOG=1") {
+				t.Errorf("an interval later: %q", got)
+			}
+		})
+	}
+}
+
+func TestTheWatchdogIsFedThreeTimesAnInterval(t *testing.T) {
+	systemd(t, filepath.Join(t.TempDir(), "notify"), 3*time.Second)
+	if n := newNotifier(); n.every != time.Second {
+		t.Errorf("every %s", n.every)
+	}
+	t.Setenv("WATCHDOG_USEC", "3000000")
+	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()+1))
+	if n := newNotifier(); n.every != 0 {
+		t.Errorf("somebody else's watchdog is fed every %s", n.every)
+	}
+}
+
+func TestWithoutSystemdNothingIsSaid(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", "")
+	n := newNotifier()
+	n.turn(true)
+	if n.ready {
+		t.Error("it was told to nobody")
+	}
+	n = &notifier{socket: filepath.Join(t.TempDir(), "gone")}
+	n.turn(true) // a socket that has gone is no reason to stop supervising
+}

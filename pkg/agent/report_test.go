@@ -1,0 +1,111 @@
+package agent
+
+import (
+	"testing"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/config"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/wire"
+)
+
+func TestPostgresWord(t *testing.T) {
+	a := &Agent{config: &config.Config{}}
+	a.config.Server.Name = "server1"
+	open := board.Sight{Known: true, PID: 7, LookAt: 1, Record: rec(1, 2, "server1", pair.Paired)}
+	theirs := rec(2, 3, "server2", pair.Paired)
+	for _, c := range []struct {
+		name   string
+		change func(*board.Sight)
+		want   string
+	}{
+		{"open", func(*board.Sight) {}, wire.ReportOpen},
+		{"gated", func(s *board.Sight) { s.Gated = true }, wire.ReportGated},
+		{"the primary was told to stop", func(s *board.Sight) { s.Task = decide.TaskStop }, wire.ReportResting},
+		{"it has stopped", func(s *board.Sight) { s.Task, s.PID = decide.TaskStop, 0 }, wire.ReportResting},
+		{"the standby was told to stop", func(s *board.Sight) { s.Task, s.Record, s.Look.InRecovery = decide.TaskStop, theirs, true }, wire.ReportLeaving},
+		{"nobody has looked yet", func(s *board.Sight) { s.Known, s.PID = false, 0 }, wire.ReportBusy},
+		{"being switched", func(s *board.Sight) { s.Doing, s.PID = decide.Switch, 0 }, wire.ReportBusy},
+		{"coming back", func(s *board.Sight) { s.Doing, s.PID, s.Record = decide.Rejoin, 0, theirs }, wire.ReportBusy},
+		{"coming back, on a disk that fails", func(s *board.Sight) { s.Doing, s.DiskFailed, s.Record = decide.Rejoin, true, theirs }, wire.ReportBusy},
+		{"hung", func(s *board.Sight) { s.Hung = true }, wire.ReportDown},
+		{"its disk fails", func(s *board.Sight) { s.DiskFailed = true }, wire.ReportDown},
+		{"standby", func(s *board.Sight) { s.Record, s.Look.InRecovery = theirs, true }, wire.ReportStandby},
+		{"the standby's disk fails", func(s *board.Sight) { s.Record, s.Look.InRecovery, s.DiskFailed = theirs, true, true }, wire.ReportDown},
+		{"primary, still to be promoted", func(s *board.Sight) { s.Look.InRecovery = true }, wire.ReportStandby},
+		{"open, yet the record names the other", func(s *board.Sight) { s.Record = theirs }, wire.ReportDown},
+		{"gated, yet the record names the other", func(s *board.Sight) { s.Record, s.Gated = theirs, true }, wire.ReportDown},
+		{"open, and no record is known", func(s *board.Sight) { s.Record = rec(0, 0, "", pair.Alone) }, wire.ReportDown},
+		{"the primary starts", func(s *board.Sight) { s.LookAt = 0 }, wire.ReportBusy},
+		{"the standby starts", func(s *board.Sight) { s.LookAt, s.Record = 0, theirs }, wire.ReportDown},
+		{"the primary crashed", func(s *board.Sight) { s.PID, s.Control.State = 0, postgres.InProduction }, wire.ReportDown},
+		{"the primary was shut down in order", func(s *board.Sight) { s.PID, s.Control.State = 0, postgres.ShutDown }, wire.ReportBusy},
+		{"the same, but it does not start any more", func(s *board.Sight) { s.PID, s.Control.State, s.StartsFailed = 0, postgres.ShutDown, 2 }, wire.ReportDown},
+		{"named primary, its data was a standby's", func(s *board.Sight) { s.PID, s.Control.State = 0, postgres.InArchiveRecovery }, wire.ReportBusy},
+		{"the old primary was shut down in order", func(s *board.Sight) { s.PID, s.Control.State, s.Record = 0, postgres.ShutDown, theirs }, wire.ReportDown},
+		{"the standby is down", func(s *board.Sight) { s.PID, s.Control.State, s.Record = 0, postgres.ShutDownInRecovery, theirs }, wire.ReportDown},
+	} {
+		s := open
+		c.change(&s)
+		if got := a.postgresWord(s); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestOnlyDownIsDownToTheWitness(t *testing.T) {
+	a := someAgent(t)
+	a.board.Set(func(s *board.Sight) {
+		s.Known, s.PID, s.LookAt, s.Record, s.Copy = true, 7, 1, rec(1, 2, "server1", pair.Paired), rec(1, 2, "server1", pair.Paired)
+	})
+	if got := a.witnessReport(); got.Postgres != wire.WitnessUp || got.Copy != a.board.Read().Copy {
+		t.Errorf("open: %+v", got)
+	}
+	a.board.Set(func(s *board.Sight) { s.Task = decide.TaskStop })
+	if got := a.witnessReport(); got.Postgres != wire.WitnessUp {
+		t.Errorf("stopped on purpose: %+v", got)
+	}
+	a.board.Set(func(s *board.Sight) { s.Task, s.PID = decide.NoTask, 0 })
+	if got := a.witnessReport(); got.Postgres != wire.WitnessDown {
+		t.Errorf("crashed: %+v", got)
+	}
+}
+
+func TestSignatureTellsNewsFromProgress(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*wire.Report)
+		news   bool
+	}{
+		{"record", func(r *wire.Report) { r.Record = rec(2, 3, "server2", pair.Paired) }, true},
+		{"copy", func(r *wire.Report) { r.Copy = rec(2, 3, "server2", pair.Paired) }, true},
+		{"postgres", func(r *wire.Report) { r.Postgres = wire.ReportDown }, true},
+		{"timeline", func(r *wire.Report) { r.Timeline++ }, true},
+		{"checkpoint's timeline", func(r *wire.Report) { r.CheckpointTimeline++ }, true},
+		{"stream", func(r *wire.Report) { r.Stream = "streaming" }, true},
+		{"failover", func(r *wire.Report) { r.Failover = true }, true},
+		{"rule", func(r *wire.Report) { r.Rule = 290 }, true},
+		{"doing", func(r *wire.Report) { r.Doing = "rejoin: copying 1 of 9 MB" }, true},
+		{"insert", func(r *wire.Report) { r.Insert++ }, false},
+		{"received", func(r *wire.Report) { r.Received++ }, false},
+		{"replayed", func(r *wire.Report) { r.Replayed++ }, false},
+	} {
+		var r wire.Report
+		before := signature(r)
+		c.change(&r)
+		if news := signature(r) != before; news != c.news {
+			t.Errorf("%s: news %v, want %v", c.name, news, c.news)
+		}
+	}
+}
+
+func TestDoingShowsProgress(t *testing.T) {
+	if got := doingText(board.Sight{Doing: decide.Rejoin}); got != "rejoin" {
+		t.Error(got)
+	}
+	if got := doingText(board.Sight{Doing: decide.Rejoin, Progress: "rewinding"}); got != "rejoin: rewinding" {
+		t.Error(got)
+	}
+}

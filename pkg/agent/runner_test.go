@@ -1,0 +1,231 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/wire"
+)
+
+var errPlanned = errors.New("planned")
+
+func rule(do decide.Action) decide.Rule { return decide.Rule{Do: do} }
+
+// driven is a runner whose actions begin and end as the test says.
+type driven struct {
+	*runner
+	board *board.Board
+	began chan context.Context
+	end   chan error // an action also ends with its context
+	done  chan error
+	looks int
+}
+
+func newDriven(t *testing.T) *driven {
+	t.Helper()
+	d := &driven{board: board.NewBoard(), began: make(chan context.Context, 1), end: make(chan error), done: make(chan error, 1)}
+	d.board.Set(func(s *board.Sight) { s.Known = true }) // no postmaster: nothing to settle
+	do := func(ctx context.Context, _ decide.Action) error {
+		d.began <- ctx
+		select {
+		case err := <-d.end:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	d.runner = newRunner(do, d.board, func() { d.looks++ }, func(_ decide.Action, err error, _ time.Duration) { d.done <- err })
+	return d
+}
+
+// begin considers the action, which must begin at once.
+func (d *driven) begins(t *testing.T, do decide.Action) context.Context {
+	t.Helper()
+	d.consider(t.Context(), rule(do))
+	if got := d.doing(); got != do {
+		t.Fatalf("%q is under way, want %q", got, do)
+	}
+	return received(t, d.began)
+}
+
+func (d *driven) ends(t *testing.T, how error) {
+	t.Helper()
+	select {
+	case d.end <- how:
+	case <-time.After(limit):
+		t.Fatal("no action takes its end")
+	}
+	if err := received(t, d.done); !errors.Is(err, how) {
+		t.Fatalf("ended with %v, want %v", err, how)
+	}
+}
+
+func TestOneActionAtATime(t *testing.T) {
+	d := newDriven(t)
+	ctx := d.begins(t, decide.Detach)
+	for _, do := range []decide.Action{decide.Detach, decide.Promote, decide.Attach, decide.Wait} {
+		d.consider(t.Context(), rule(do))
+		if got := d.doing(); got != decide.Detach || ctx.Err() != nil {
+			t.Errorf("considering %s: %q is under way, %v", do, got, ctx.Err())
+		}
+	}
+	d.ends(t, nil)
+	if got := d.doing(); got != "" {
+		t.Errorf("%q is under way after the end", got)
+	}
+	d.consider(t.Context(), rule(decide.Wait))
+	if got := d.doing(); got != "" {
+		t.Errorf("waiting is not an action, yet %q is under way", got)
+	}
+	d.begins(t, decide.Promote)
+	d.ends(t, nil)
+	d.runner.end()
+}
+
+func TestWhatYieldsIsGivenUp(t *testing.T) {
+	for _, c := range []struct {
+		doing, rule decide.Action
+		givenUp     bool
+	}{
+		{decide.Attach, decide.Attach, false},
+		{decide.Attach, decide.Wait, true},
+		{decide.Attach, decide.Detach, true},
+		{decide.Attach, decide.Stop, true},
+		{decide.OpenGate, decide.OpenGate, false},
+		{decide.OpenGate, decide.Detach, true},
+		{decide.Detach, decide.Attach, false},
+		{decide.Promote, decide.Wait, false},
+		{decide.Rejoin, decide.StartStandby, false},
+		{decide.Rejoin, decide.Stop, true},
+		{decide.Switch, decide.HandOver, false},
+	} {
+		d := newDriven(t)
+		ctx := d.begins(t, c.doing)
+		d.consider(t.Context(), rule(c.rule))
+		if givenUp := ctx.Err() != nil; givenUp != c.givenUp {
+			t.Errorf("%s under way, rule says %s: given up %v, want %v", c.doing, c.rule, givenUp, c.givenUp)
+		}
+		if !c.givenUp {
+			d.ends(t, nil)
+			continue
+		}
+		if err := received(t, d.done); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s given up for %s: %v", c.doing, c.rule, err)
+		}
+	}
+}
+
+func TestTheSupervisorsEndWaitsForTheActionUnderWay(t *testing.T) {
+	d := newDriven(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	d.consider(ctx, rule(decide.Rejoin))
+	received(t, d.began)
+	cancel()
+	d.runner.end()
+	if err := received(t, d.done); !errors.Is(err, context.Canceled) {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+func TestRetriesComeWithGrowingPauses(t *testing.T) {
+	var tries []time.Duration
+	b := board.NewBoard()
+	done := make(chan error, 1)
+	r := newRunner(func(context.Context, decide.Action) error {
+		tries = append(tries, wire.Now())
+		return errPlanned
+	}, b, func() { t.Error("a failed action is not looked after") }, func(_ decide.Action, err error, _ time.Duration) { done <- err })
+	for range 4 {
+		eventually(t, "it is tried", func() bool {
+			r.consider(t.Context(), rule(decide.Attach))
+			return r.doing() != "" || len(done) > 0
+		})
+		received(t, done)
+	}
+	for i, least := range []time.Duration{firstRetry, 2 * firstRetry, 4 * firstRetry} {
+		if pause := tries[i+1] - tries[i]; pause < least {
+			t.Errorf("try %d came %s after the one before, sooner than %s", i+2, pause, least)
+		}
+	}
+}
+
+func TestPausesAreBoundedByKind(t *testing.T) {
+	for action, want := range map[decide.Action]time.Duration{
+		decide.TakeOver: urgentRetry, decide.HandOver: urgentRetry, decide.Detach: urgentRetry,
+		decide.Promote: urgentRetry, decide.OpenGate: urgentRetry,
+		decide.Rejoin: patientRetry, decide.StartStandby: patientRetry, decide.Attach: patientRetry,
+	} {
+		r := newDriven(t).runner
+		for range 12 {
+			r.finish(action, errPlanned)
+		}
+		if r.backoff != want {
+			t.Errorf("%s pauses %s at most, want %s", action, r.backoff, want)
+		}
+		r.finish(action, nil)
+		r.finish(action, errPlanned)
+		if r.backoff != firstRetry {
+			t.Errorf("%s pauses %s after it has succeeded once, want %s", action, r.backoff, firstRetry)
+		}
+	}
+}
+
+func TestAFailureHoldsBackNothingElse(t *testing.T) {
+	d := newDriven(t)
+	d.begins(t, decide.Attach)
+	d.ends(t, errPlanned)
+	d.retryAt += time.Hour
+	d.consider(t.Context(), rule(decide.Attach))
+	if got := d.doing(); got != "" {
+		t.Errorf("%s is tried again too early", got)
+	}
+	d.begins(t, decide.Detach)
+	d.ends(t, nil)
+}
+
+func TestARetryThatIsDueTurnsTheLoop(t *testing.T) {
+	d := newDriven(t)
+	d.finish(decide.Attach, errPlanned)
+	received(t, d.board.Woken())
+	if wire.Now() < d.retryAt {
+		t.Error("woken before the retry is due")
+	}
+}
+
+func TestSettleWaitsForANewerLook(t *testing.T) {
+	d := newDriven(t)
+	since := wire.Now()
+	d.board.Set(func(s *board.Sight) { s.PID, s.LookAt = 7, since })
+	d.look = func() {
+		d.looks++
+		if d.doing() == "" {
+			t.Error("the action counts as ended before its outcome is seen")
+		}
+		if d.looks == 3 {
+			d.board.Set(func(s *board.Sight) { s.LookAt = wire.Now() })
+		}
+	}
+	d.begins(t, decide.Detach)
+	d.ends(t, nil)
+	if d.looks < 3 || d.board.Read().LookAt <= since {
+		t.Errorf("settled after %d looks", d.looks)
+	}
+}
+
+func TestSettleIsBounded(t *testing.T) {
+	d := newDriven(t)
+	d.settle()
+	if d.looks != 0 {
+		t.Error("where no postmaster runs there is nothing to look at")
+	}
+	d.board.Set(func(s *board.Sight) { s.PID, s.LookAt = 7, wire.Now() })
+	began := wire.Now()
+	d.settle()
+	if took := wire.Now() - began; took < settling || d.looks < 2 {
+		t.Errorf("gave up after %s and %d looks", took, d.looks)
+	}
+}
