@@ -30,14 +30,14 @@ setup: ## make sure that PostgreSQL and a user to run it are there (root: instal
 # holds what that user must reach and is removed at the end.
 .PHONY: test
 test: ## test everything on real PostgreSQL (PKG=./pkg/x TESTFLAGS='-run Y -v')
-	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
+	@set -eu; begin=$$(date +%s); settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
 	  TEST_DIR=$$(mktemp -d /tmp/mcctl-test.XXXXXX); export TEST_DIR; \
-	  trap 'rm -rf "$$TEST_DIR"' EXIT; trap 'exit 130' INT TERM; \
+	  trap 'rm -rf "$$TEST_DIR"; test/sweep "$$begin"' EXIT; trap 'exit 130' INT TERM; \
 	  chmod a+rx "$$TEST_DIR"; export GOTMPDIR="$$TEST_DIR"; \
 	  CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o "$$TEST_DIR/mcctl" ./cmd/mcctl; \
 	  export MCCTL="$$TEST_DIR/mcctl"; \
 	  echo "testing with PostgreSQL from $$PG_BIN as user $${RUN_AS:-$$(id -un)}"; \
-	  status=0; begin=$$(date +%s); \
+	  status=0; \
 	  $(GO) test -count=1 -p 2 -timeout 15m -exec "'$$PWD/test/as-user'" $(TESTFLAGS) $(PKG) || status=$$?; \
 	  if [ $$status = 0 ]; then verdict=PASSED; else verdict=FAILED; fi; \
 	  echo "make test: $$verdict in $$(( $$(date +%s) - begin )) s"; exit $$status

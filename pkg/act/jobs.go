@@ -38,7 +38,7 @@ type Jobs struct {
 	job    wire.Job
 	began  time.Duration
 	cancel bool
-	// cutOff: the job began in an earlier life, and nobody carries it on.
+	// cutOff: nobody carries the job on, and its outcome stands in the record.
 	cutOff bool
 }
 
@@ -88,6 +88,14 @@ func (j *Jobs) Commit() {
 	j.enter(phasePromoting)
 }
 
+// LeaveToRecord lets the record tell what became of the job: the answer that would
+// have told was lost.
+func (j *Jobs) LeaveToRecord() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.cutOff = true
+}
+
 // Fail ends the job without a switch.
 func (j *Jobs) Fail(why error) {
 	j.mu.Lock()
@@ -131,7 +139,7 @@ func (j *Jobs) Settle(r record.Record, open bool) {
 	case j.job.ID == "" || j.job.Final:
 	case uint64(r.Term) < j.job.Term:
 		if j.cutOff {
-			j.end(phaseFailed, errors.New("the supervisor ended while the switch was under way, before its point of no return"))
+			j.end(phaseFailed, errors.New("it was cut off before its point of no return: the record was not changed"))
 		}
 	case string(r.Primary) != j.job.To || uint64(r.Term) > j.job.Term:
 		j.end(phaseFailed, fmt.Errorf("the record went another way: %s", r))

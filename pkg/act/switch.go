@@ -28,7 +28,10 @@ func (h *Hands) Switch(ctx context.Context) error {
 			s.Task = decide.NoTask
 		}
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, wire.ErrNoAnswer):
+		h.Jobs.LeaveToRecord()
+	case err != nil:
 		h.Jobs.Fail(err)
 	}
 	return err
@@ -56,7 +59,10 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 	}
 	h.announce(ctx, r)
 	h.Jobs.Commit()
-	return h.save(r)
+	if err := h.save(r); err != nil {
+		h.Log.Warn("the own copy of the record cannot be saved", "error", err)
+	}
+	return nil
 }
 
 // checkpointTwice makes the shutdown's own checkpoint short: the second one

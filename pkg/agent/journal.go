@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"mcctl/pkg/decide"
@@ -26,8 +27,11 @@ type Event struct {
 // journal writes events from a goroutine of its own: its disk may hang.
 type journal struct {
 	log   *slog.Logger
-	lines chan Event
 	ended chan struct{}
+
+	mu     sync.Mutex // a late action may end while the supervisor does
+	lines  chan Event
+	closed bool
 }
 
 func openJournal(path string, log *slog.Logger) *journal {
@@ -54,7 +58,10 @@ func (j *journal) write(path string) {
 }
 
 func (j *journal) close() {
+	j.mu.Lock()
+	j.closed = true
 	close(j.lines)
+	j.mu.Unlock()
 	select {
 	case <-j.ended:
 	case <-time.After(time.Second):
@@ -64,6 +71,11 @@ func (j *journal) close() {
 func (j *journal) add(e Event) {
 	e.Time = time.Now()
 	j.log.Info(e.Text)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return
+	}
 	select {
 	case j.lines <- e:
 	default: // the disk hangs; the log has it

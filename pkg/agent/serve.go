@@ -26,7 +26,7 @@ type request func(ctx context.Context, body json.RawMessage) (any, error)
 // Handle serves one request. The other server may ask what the pair needs;
 // operators come in over the control socket.
 func (a *Agent) Handle(ctx context.Context, from wire.Identity, kind string, body json.RawMessage) (any, error) {
-	if from.Name != localName && (from.Pair != a.config.Pair.Name || from.Name != string(a.config.Other())) {
+	if from.Name != localName && !a.isOther(from) {
 		return nil, fmt.Errorf("%s of pair %q has no business here", from.Name, from.Pair)
 	}
 	serve := a.fromServer(kind)
@@ -42,16 +42,20 @@ func (a *Agent) Handle(ctx context.Context, from wire.Identity, kind string, bod
 	return serve(ctx, body)
 }
 
+func (a *Agent) isOther(from wire.Identity) bool {
+	return from.Pair == a.config.Pair.Name && from.Name == string(a.config.Other())
+}
+
 // Beat notes a bare heartbeat.
 func (a *Agent) Beat(from wire.Identity) {
-	if from.Name == string(a.config.Other()) {
+	if a.isOther(from) {
 		a.board.Note(func(s *board.Sight) { s.Heard, s.Inbound = wire.Now(), true })
 	}
 }
 
 // Gone notes that the other server's connection has ended.
 func (a *Agent) Gone(from wire.Identity) {
-	if from.Name == string(a.config.Other()) {
+	if a.isOther(from) {
 		a.board.Note(func(s *board.Sight) { s.Inbound = false })
 		a.neighbour.Kick()
 	}

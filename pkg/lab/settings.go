@@ -52,6 +52,8 @@ func (l *Lab) settings(s pair.Server) map[string]string {
 		"wal_keep_size":         "256MB",
 		// A primary that restarted by itself would let clients in past the supervisor.
 		"restart_after_crash": "off",
+		// In files of the data directory, so that nothing of a killed server outlives the lab.
+		"dynamic_shared_memory_type": "mmap",
 		// The walreceiver asks again this often; promotion may wait for it.
 		"wal_retrieve_retry_interval": "100ms",
 	}

@@ -76,7 +76,7 @@ func (l *Local) noteUp(pid int) {
 	gated := l.Gated(pid)
 	l.Board.Note(func(s *board.Sight) {
 		s.Known, s.PID, s.SeenPID, s.LookAt, s.Hung, s.Gated = true, pid, wire.Now(), 0, false, gated
-		s.Look = postgres.Look{}
+		s.Look, s.Waiting, s.Diverged = postgres.Look{}, 0, false
 	})
 	l.Kick()
 }

@@ -160,23 +160,44 @@ func newServer(t *testing.T) *postgres.Instance {
 	defer f.Close()
 	_, err = f.WriteString(strings.Join([]string{
 		"", fmt.Sprintf("port = %d", in.Port), "listen_addresses = '127.0.0.1'", "unix_socket_directories = '" + in.Socket + "'",
-		"restart_after_crash = off", "fsync = off", "shared_buffers = 16MB", "autovacuum = off", "",
+		"restart_after_crash = off", "fsync = off", "dynamic_shared_memory_type = mmap", "shared_buffers = 16MB", "autovacuum = off", "",
 	}, "\n"))
 	ok(t, err)
 	t.Cleanup(func() { stopForGood(t, in) })
 	return in
 }
 
+// stopForGood lets PostgreSQL end by itself where it can: killed, it leaves shared
+// memory behind that nobody frees before the next start.
 func stopForGood(t *testing.T, in *postgres.Instance) {
 	if t.Failed() {
 		b, _ := os.ReadFile(in.LogFile)
 		t.Logf("log of %s:\n%s", in.Data, b)
 	}
 	if pid, running := in.Postmaster(); running {
-		ok(t, in.Kill(pid))
-		eventually(t, "the postmaster has gone", func() bool { _, running := in.Postmaster(); return !running })
+		_ = syscall.Kill(pid, syscall.SIGCONT) // a test may have frozen it
+		ok(t, in.Stop(within(t), pid, postgres.Immediate))
 	}
 	ok(t, in.KillLeftovers())
+	freeMemory(t, in)
+}
+
+// freeMemory removes what a killed postmaster left: its lock file names the System V
+// segment in its seventh line (src/include/utils/pidfile.h, 13 to 18).
+func freeMemory(t *testing.T, in *postgres.Instance) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(in.Data, "postmaster.pid"))
+	if err != nil {
+		return // it ended in good order
+	}
+	var key, id int
+	lines := strings.Split(string(b), "\n")
+	if len(lines) < 7 {
+		return
+	}
+	if n, _ := fmt.Sscan(lines[6], &key, &id); n == 2 {
+		_, _, _ = syscall.Syscall(syscall.SYS_SHMCTL, uintptr(id), 0 /* IPC_RMID */, 0)
+	}
 }
 
 // start starts the server; the rest of a former run may take a moment to go.

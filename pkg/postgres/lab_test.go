@@ -137,7 +137,7 @@ func configure(t *testing.T, in *Instance, more ...string) {
 		"listen_addresses = '127.0.0.1'",
 		"unix_socket_directories = '" + in.Socket + "'",
 		"wal_log_hints = on", "wal_retrieve_retry_interval = 100ms", "restart_after_crash = off",
-		"fsync = off", "shared_buffers = 16MB", "autovacuum = off", "wal_keep_size = 64MB",
+		"dynamic_shared_memory_type = mmap", "fsync = off", "shared_buffers = 16MB", "autovacuum = off", "wal_keep_size = 64MB",
 	}
 	f, err := os.OpenFile(filepath.Join(in.Data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0o600)
 	ok(t, err)

@@ -35,7 +35,9 @@ func TestWithoutWitnessServiceGoesOnAndRolesStay(t *testing.T) {
 	// PostgreSQL dies: nobody can be asked, but the standby is here. It starts behind
 	// the gate and opens when the standby streams again.
 	s.kill(s.lab.Pids().Servers[one].Postmaster)
-	s.until("server1 is open again", one, func(st wire.Status) bool { return st.Servers[0].Postgres == "open" && st.Servers[1].SyncState == "sync" })
+	s.until("server1 is open again", one, func(st wire.Status) bool {
+		return st.Servers[0].Postgres == "open" && st.Servers[1].SyncState == "sync"
+	})
 	s.flowing()
 	s.startWitness()
 	if st := s.paired(one); st.Record.Term != 1 || st.Record.Mode != pair.Paired {

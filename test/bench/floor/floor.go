@@ -58,7 +58,7 @@ func (p *Pair) create(ctx context.Context, conf []string) error {
 	// so does a standby whose primary has just been started again.
 	lines := append([]string{
 		"listen_addresses = '127.0.0.1'", "unix_socket_directories = ''", "wal_log_hints = on", "wal_keep_size = 512MB",
-		"wal_retrieve_retry_interval = 100ms", "restart_after_crash = off", "include = 'node.conf'",
+		"wal_retrieve_retry_interval = 100ms", "restart_after_crash = off", "dynamic_shared_memory_type = mmap", "include = 'node.conf'",
 	}, conf...)
 	if _, err := f.WriteString(strings.Join(lines, "\n") + "\n"); err != nil {
 		return err
