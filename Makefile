@@ -49,7 +49,7 @@ check: ## go vet, staticcheck, gofumpt, shellcheck (if there) and the house rule
 	@out=$$($(GO) run $(GOFUMPT) -l cmd pkg test) || exit 1; \
 	  if [ -n "$$out" ]; then echo "gofumpt would change these; run: make fmt"; echo "$$out"; exit 1; fi
 	@if command -v shellcheck >/dev/null; then echo shellcheck; \
-	  shellcheck .ci/run $$(grep -rlI -m1 --exclude='*.go' '^#!.*sh$$' test packaging 2>/dev/null || true); \
+	  shellcheck -x -S warning .ci/run $$(grep -rlI -m1 --exclude='*.go' '^#!.*sh$$' test packaging 2>/dev/null || true); \
 	  else echo "shellcheck is not installed: scripts were not checked"; fi
 	$(GO) test -count=1 ./test/tidy
 

@@ -14,6 +14,7 @@ func (r results) markdown() string {
 		r.Safety.Runs, r.Safety.Acked, r.Safety.Lost, r.Safety.Doubled, r.Safety.Ghosts, r.Safety.Overlap, r.Safety.Failed)
 	b.WriteString("\n### How long clients could not write\n\nMilliseconds: median (shortest–longest); × is the median in relation to bare PostgreSQL's.\n\n")
 	r.gaps(&b)
+	fmt.Fprintf(&b, "\nRuns of each event: %s.\n", r.counts())
 	b.WriteString("\n### When the trouble ends\n\nMilliseconds. The gap at that moment, and how long until both servers are in the pair again\n(for a pair that mends itself: counted from the event).\n\n")
 	r.mends(&b)
 	b.WriteString("\n### What it costs\n\nAt rest, over 30 s without clients. RSS counts pages that several processes share in each of them; PSS divides them.\n\n")
@@ -63,6 +64,35 @@ func (r results) gaps(b *strings.Builder) {
 		}
 		writeRow(b, row)
 	}
+}
+
+// counts says how many runs the medians are of.
+func (r results) counts() string {
+	var parts []string
+	add := func(subject, profile string) {
+		least, most := 0, 0
+		for _, v := range r.Values {
+			if v.Subject == subject && v.Profile == profile && v.Value == "gap_ms" {
+				if least == 0 || v.Runs < least {
+					least = v.Runs
+				}
+				most = max(most, v.Runs)
+			}
+		}
+		text := fmt.Sprintf("%s %s %d", subject, profile, least)
+		if most > least {
+			text += fmt.Sprintf(" to %d", most)
+		}
+		parts = append(parts, text)
+	}
+	for _, p := range r.profiles(ours) {
+		add(ours, p)
+		add(bareFloor, p)
+	}
+	for _, p := range r.peers() {
+		add(p[0], p[1])
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (r results) mends(b *strings.Builder) {

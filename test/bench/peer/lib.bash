@@ -62,12 +62,15 @@ sweep() { [ ! -f "$(data "$1")/postmaster.pid" ] || postgres --single -D "$(data
 down() {
   local roots
   roots="$(agent 1) $(agent 2) $(helpers) $(postmaster 1) $(postmaster 2)"
-  # shellcheck disable=SC2086 # lists of pids
+  # shellcheck disable=SC2046,SC2086 # lists of pids
   end $roots $(tree $roots)
   sleep 1
   sweep 1
   sweep 2
 }
+
+# shellcheck disable=SC2046 # lists of pids
+kill_server() { kill -9 $(tree $(agent "$1") $(postmaster "$1")); }
 
 main() {
   case ${1:-} in
@@ -75,8 +78,7 @@ main() {
     ready) whole && primary ;;
     switch) hand_over "$2" $((3 - $2)) ;;
     kill-postmaster) kill -9 "$(postmaster "$2")" ;;
-    # shellcheck disable=SC2046 # lists of pids
-    kill-server) kill -9 $(tree $(agent "$2") $(postmaster "$2")) ;;
+    kill-server) kill_server "$2" ;;
     *) echo "usage: $0 up|heal|ready|switch N|kill-postmaster N|kill-server N|down" >&2; return 2 ;;
   esac
 }
