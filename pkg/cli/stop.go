@@ -82,13 +82,15 @@ func stopped(o *stopOptions, st wire.Status) string {
 }
 
 // stopAndWatch asks for the stop, tells what the supervisor is at meanwhile, and
-// returns when it has gone.
+// returns when it has gone. A supervisor that was killed in the middle of it and has
+// come back knows nothing of the stop: it is asked again.
 func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) ([]string, error) {
 	asked := make(chan error, 1)
 	var answer wire.StopAnswer
-	go func() {
+	ask := func() {
 		asked <- control{o.Mcdir}.call(ctx, wire.KindStop, wire.StopRequest{KeepPostgres: o.McOnly, Both: o.All}, &answer)
-	}()
+	}
+	go ask()
 	before := ""
 	for {
 		select {
@@ -96,7 +98,11 @@ func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) ([]string, erro
 			if err != nil && answered(err) {
 				return nil, err
 			}
-			return answer.Notes, awaitGone(ctx, o.Mcdir, err)
+			back, err := awaitGone(ctx, o.Mcdir, err)
+			if !back {
+				return answer.Notes, err
+			}
+			go ask()
 		case <-time.After(500 * time.Millisecond):
 		}
 		st, err := control{o.Mcdir}.status(ctx)
@@ -109,12 +115,18 @@ func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) ([]string, erro
 
 // awaitGone waits until neither supervisor nor watch is left, so that a start may
 // follow at once. A supervisor that was torn off before it could answer (why) has
-// stopped all the same if it does not come back.
-func awaitGone(ctx context.Context, mcdir string, why error) error {
+// stopped all the same, unless it comes back.
+func awaitGone(ctx context.Context, mcdir string, why error) (back bool, err error) {
 	for supervisorOf(mcdir) != 0 || watchOf(mcdir) != 0 {
 		if err := sleep(ctx, 10*time.Millisecond); err != nil {
-			return errors.Join(err, why)
+			return false, errors.Join(err, why)
+		}
+		if why == nil {
+			continue
+		}
+		if _, err := (control{mcdir}).status(ctx); err == nil {
+			return true, nil
 		}
 	}
-	return nil
+	return false, nil
 }

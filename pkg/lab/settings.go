@@ -49,7 +49,7 @@ func (l *Lab) settings(s pair.Server) map[string]string {
 		"max_wal_senders":       "10",
 		"max_replication_slots": "10",
 		"wal_log_hints":         "on",
-		"wal_keep_size":         "256MB",
+		"wal_keep_size":         "64MB",
 		// A primary that restarted by itself would let clients in past the supervisor.
 		"restart_after_crash": "off",
 		// In files of the data directory, so that nothing of a killed server outlives the lab.

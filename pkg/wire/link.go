@@ -14,6 +14,9 @@ const (
 	// refusedPause is the time between two attempts while no process listens: a
 	// refusal costs next to nothing, and its end is worth knowing at once.
 	refusedPause = 50 * time.Millisecond
+	// After the loss of a connection that worked, so many attempts are made so soon.
+	eagerAttempts = 5
+	eagerPause    = 5 * time.Millisecond
 	// maxCalls is how many calls of one Link are under way; others wait their turn.
 	maxCalls = maxConcurrent / 2
 )
@@ -56,6 +59,10 @@ type Link struct {
 	cfg   LinkConfig
 	kick  chan struct{}
 	calls chan struct{}
+	// eager is how many more attempts follow at once. Of a process that is being
+	// killed the connection may end a moment before its listener does: the next
+	// attempt is then reset, not refused. It belongs to Run.
+	eager int
 
 	mu    sync.Mutex
 	state LinkState
@@ -137,6 +144,7 @@ func (l *Link) once(ctx context.Context) time.Duration {
 		l.conn = nil
 	})
 	if heard && Now()-since > l.cfg.Interval {
+		l.eager = eagerAttempts
 		return 0 // it worked: find out at once whether somebody listens
 	}
 	// Turned away. Or two processes with one certificate displace each other.
@@ -154,7 +162,12 @@ func (l *Link) failed(ctx context.Context, err error) time.Duration {
 	}
 	l.update(func(s *LinkState) { s.Refused, s.Error = refused, text })
 	if refused {
+		l.eager = 0
 		return refusedPause
+	}
+	if l.eager > 0 && !errors.Is(err, context.DeadlineExceeded) {
+		l.eager--
+		return eagerPause
 	}
 	return l.cfg.Interval
 }
