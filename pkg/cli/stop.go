@@ -90,6 +90,7 @@ func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) ([]string, erro
 	ask := func() {
 		asked <- control{o.Mcdir}.call(ctx, wire.KindStop, wire.StopRequest{KeepPostgres: o.McOnly, Both: o.All}, &answer)
 	}
+	first := supervisorOf(o.Mcdir)
 	go ask()
 	before := ""
 	for {
@@ -98,10 +99,11 @@ func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) ([]string, erro
 			if err != nil && answered(err) {
 				return nil, err
 			}
-			back, err := awaitGone(ctx, o.Mcdir, err)
-			if !back {
+			next, err := awaitGone(ctx, o.Mcdir, first, err)
+			if next == 0 {
 				return answer.Notes, err
 			}
+			first = next
 			go ask()
 		case <-time.After(500 * time.Millisecond):
 		}
@@ -114,19 +116,22 @@ func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) ([]string, erro
 }
 
 // awaitGone waits until neither supervisor nor watch is left, so that a start may
-// follow at once. A supervisor that was torn off before it could answer (why) has
-// stopped all the same, unless it comes back.
-func awaitGone(ctx context.Context, mcdir string, why error) (back bool, err error) {
-	for supervisorOf(mcdir) != 0 || watchOf(mcdir) != 0 {
+// follow at once. One that was torn off before it could answer (why) has stopped all
+// the same, unless another comes in its place: then that one's pid is returned as
+// soon as it answers.
+func awaitGone(ctx context.Context, mcdir string, first int, why error) (next int, err error) {
+	for {
+		pid := supervisorOf(mcdir)
+		if pid == 0 && watchOf(mcdir) == 0 {
+			return 0, nil
+		}
+		if pid != 0 && pid != first {
+			if _, err := (control{mcdir}).status(ctx); err == nil {
+				return pid, nil
+			}
+		}
 		if err := sleep(ctx, 10*time.Millisecond); err != nil {
-			return false, errors.Join(err, why)
-		}
-		if why == nil {
-			continue
-		}
-		if _, err := (control{mcdir}).status(ctx); err == nil {
-			return true, nil
+			return 0, errors.Join(err, why)
 		}
 	}
-	return false, nil
 }
