@@ -60,5 +60,5 @@ func TestRules(t *testing.T) {
 			}
 		}
 	}
-	same(t, markdown[1], "| 110 | record = unread | wait | T6 | nobody has confirmed yet whom the record names, and the own copy alone may be out of date |")
+	same(t, markdown[2], "| 110 | record unread or claimed | wait | T6 | nobody has confirmed yet whom the record names, and the own copy alone may be out of date |")
 }

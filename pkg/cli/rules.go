@@ -38,7 +38,8 @@ func runRules(_ context.Context, env *Env, o *rulesOptions) error {
 	case formJSON:
 		return writeJSON(env.Stdout, rows)
 	case formMarkdown:
-		return writeMarkdown(env.Stdout, rows)
+		_, err := io.WriteString(env.Stdout, decide.Markdown())
+		return err
 	}
 	t := newTable(env.Stdout)
 	t.row("RULE", "DO", "BY", "WHEN", "BECAUSE")
@@ -83,17 +84,4 @@ func (r ruleRow) when(between, form string) string {
 		parts = append(parts, fmt.Sprintf(form, w.Fact, strings.Join(w.Wants, "|")))
 	}
 	return strings.Join(parts, between)
-}
-
-// writeMarkdown is what the page of decisions is made from. A bar inside a cell
-// would end it, even in code.
-func writeMarkdown(w io.Writer, rows []ruleRow) error {
-	var b strings.Builder
-	b.WriteString("| rule | when | do | by | because |\n| ---: | --- | --- | --- | --- |\n")
-	for _, r := range rows {
-		when := strings.ReplaceAll(r.when(", ", "%s = %s"), "|", " or ")
-		fmt.Fprintf(&b, "| %d | %s | %s | %s | %s |\n", r.ID, when, r.Do, r.By, strings.ReplaceAll(r.Why, "|", `\|`))
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
