@@ -96,11 +96,11 @@ func (j *Jobs) LeaveToRecord() {
 	j.cutOff = true
 }
 
-// Fail ends the job without a switch.
+// Fail ends the job without a switch, unless that is left to the record.
 func (j *Jobs) Fail(why error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.job.Final {
+	if j.job.Final || j.cutOff {
 		return
 	}
 	if errors.Is(why, errGivenUp) {

@@ -28,10 +28,7 @@ func (h *Hands) Switch(ctx context.Context) error {
 			s.Task = decide.NoTask
 		}
 	})
-	switch {
-	case errors.Is(err, wire.ErrNoAnswer):
-		h.Jobs.LeaveToRecord()
-	case err != nil:
+	if err != nil {
 		h.Jobs.Fail(err)
 	}
 	return err
@@ -54,6 +51,9 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 		return err
 	}
 	r, err := h.change(ctx, record.HandOver, h.other())
+	if errors.Is(err, wire.ErrNoAnswer) {
+		h.Jobs.LeaveToRecord()
+	}
 	if err != nil {
 		return err
 	}

@@ -178,6 +178,7 @@ func TestFactSlotRightAfterPromotion(t *testing.T) {
 // memory that was left (dsm_cleanup_using_control_segment in dsm.c).
 func TestFactRestartAfterKill(t *testing.T) {
 	in := newServer(t)
+	set(t, in, "dynamic_shared_memory_type = posix")
 	pid := start(t, in)
 	left := sharedMemory(t, pid)
 	if len(left) == 0 {
