@@ -45,7 +45,9 @@ func TestNewPrimaryIsAloneUntilTheOtherIsBack(t *testing.T) {
 	s := newStage(t, lab.Options{})
 	p := s.lab.Pids().Servers[one]
 	s.kill(p.Watch, p.Supervisor, p.Postmaster) // nobody starts server1 again
-	st := s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
+	st := s.until("server2 took over", two, func(st wire.Status) bool {
+		return st.Record.Primary == two && st.Servers[1].Postgres == wire.ReportOpen && st.Servers[1].Doing == ""
+	})
 	s.hasLine(two, "#synchronous_standby_names = 'server1'")
 	if st.Record.Mode != pair.Alone {
 		t.Errorf("the record is %s", st.Record)
