@@ -102,12 +102,13 @@ func TestWriteFileFollowsLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for link, target := range map[string]string{
-		"data/relative": "../etc/conf",
-		"data/absolute": filepath.Join(dir, "etc/conf"),
-		"data/chain":    "relative",
-		"data/dangling": "../etc/new",
+	for _, l := range [][2]string{ // in this order: the chain needs its second link
+		{"data/relative", "../etc/conf"},
+		{"data/absolute", filepath.Join(dir, "etc/conf")},
+		{"data/chain", "relative"},
+		{"data/dangling", "../etc/new"},
 	} {
+		link, target := l[0], l[1]
 		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
 			t.Fatal(err)
 		}

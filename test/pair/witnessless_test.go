@@ -34,9 +34,11 @@ func TestWithoutWitnessServiceGoesOnAndRolesStay(t *testing.T) {
 	}
 	// PostgreSQL dies: nobody can be asked, but the standby is here. It starts behind
 	// the gate and opens when the standby streams again.
-	s.kill(s.lab.Pids().Servers[one].Postmaster)
+	before := s.lab.Pids().Servers[one].Postmaster
+	s.kill(before)
 	s.until("server1 is open again", one, func(st wire.Status) bool {
-		return st.Servers[0].Postgres == "open" && st.Servers[1].SyncState == "sync"
+		now := s.lab.Pids().Servers[one].Postmaster
+		return now != 0 && now != before && st.Servers[0].Postgres == "open" && st.Servers[0].Doing == "" && st.Servers[1].SyncState == "sync"
 	})
 	s.flowing()
 	s.startWitness()
