@@ -24,7 +24,7 @@ func scenes() []scene {
 		{
 			mark: "standby stop", apart: true, act: stopStandby,
 			words: func(a acting) string { return fmt.Sprintf("mcctl stop: the standby %s leaves", a.standby) },
-			peers: "Patroni 5 to 30 s",
+			peers: "-",
 		},
 		{
 			mark: "standby start", act: startStandby,
