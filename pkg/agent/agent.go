@@ -48,6 +48,7 @@ type Agent struct {
 	local     *observe.Local
 	neighbour *observe.Neighbour
 	keeper    arbiter.Keeper
+	tls       *wire.TLSPair
 	link      *wire.Link
 	store     *act.Store
 	own       *arbiter.Copy
@@ -153,12 +154,12 @@ func (a *Agent) remember() error {
 func (a *Agent) connect() error {
 	c, t := a.config, a.config.Pair.Timings
 	paths := c.TLS()
-	tls, err := wire.LoadTLS(paths.CA, paths.Certificate, paths.Key)
-	if err != nil {
+	var err error
+	if a.tls, err = wire.LoadTLS(paths.CA, paths.Certificate, paths.Key); err != nil {
 		return err
 	}
 	a.link = wire.NewLink(wire.LinkConfig{
-		Addr: c.Endpoint(c.Other()).Admin, TLS: tls.Client(string(c.Other())),
+		Addr: c.Endpoint(c.Other()).Admin, TLS: a.tls.Client(string(c.Other())),
 		Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
 		Beat:    func() (string, any) { return wire.KindReport, a.report() },
 		Changed: a.peerChanged,
@@ -168,7 +169,7 @@ func (a *Agent) connect() error {
 		return nil
 	}
 	a.keeper = arbiter.NewWitness(wire.LinkConfig{
-		Addr: c.Pair.Arbiter.Address, TLS: tls.Client("arbiter"),
+		Addr: c.Pair.Arbiter.Address, TLS: a.tls.Client("arbiter"),
 		Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
 	}, a.witnessReport, a.board.Wake)
 	return nil

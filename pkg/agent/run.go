@@ -73,12 +73,7 @@ func (a *Agent) prepare(ctx context.Context) error {
 }
 
 func (a *Agent) listen() (admin, control net.Listener, err error) {
-	paths := a.config.TLS()
-	tls, err := wire.LoadTLS(paths.CA, paths.Certificate, paths.Key)
-	if err != nil {
-		return nil, nil, err
-	}
-	if admin, err = wire.ListenTLS(a.config.Endpoint(a.config.Me()).Admin, tls.Server); err != nil {
+	if admin, err = wire.ListenTLS(a.config.Endpoint(a.config.Me()).Admin, a.tls.Server); err != nil {
 		return nil, nil, err
 	}
 	if control, err = wire.ListenUnix(a.config.Path("run", "control.sock"), 0o600); err != nil {

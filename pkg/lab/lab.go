@@ -112,9 +112,6 @@ func (l *Lab) Mcdir(s pair.Server) string { return l.path(string(s), "mcdir") }
 // Data is the data directory of a server.
 func (l *Lab) Data(s pair.Server) string { return l.path(string(s), "data") }
 
-// Arbiter is the kind of arbiter, "witness" or "none".
-func (l *Lab) Arbiter() string { return l.state.Arbiter }
-
 // Mcctl is the mcctl program that the lab runs.
 func (l *Lab) Mcctl() string { return l.state.Mcctl }
 

@@ -152,12 +152,3 @@ func (l *ledger) calm(d time.Duration) bool {
 	}
 	return l.last > 0 && now-l.last < l.opts.breakMin() && now-from >= d
 }
-
-func (l *ledger) lastAck() time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.last == 0 {
-		return time.Time{}
-	}
-	return l.began.Add(l.last)
-}

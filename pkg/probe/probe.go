@@ -92,9 +92,6 @@ func (p *Probe) listen(ctx context.Context) {
 // Mark notes that something happens now; the result tells the gap around it.
 func (p *Probe) Mark(name string) { p.ledger.mark(Mark{Name: name}) }
 
-// LastAck is when a write was last acknowledged; zero if none was yet.
-func (p *Probe) LastAck() time.Time { return p.ledger.lastAck() }
-
 // WaitCalm returns once writes have flowed without a break for calm, counted from
 // the last mark at the earliest. A break is a silence of 200 ms, or of three
 // intervals where that is longer.
