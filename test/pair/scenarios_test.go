@@ -2,7 +2,6 @@ package pair
 
 import (
 	"strings"
-	"syscall"
 	"testing"
 
 	"mcctl/pkg/lab"
@@ -152,12 +151,10 @@ func TestWithFailoverDisabledAPrimaryRestartsInPlaceBehindTheGate(t *testing.T) 
 
 func TestFrozenServerIsReplacedAndComesBack(t *testing.T) {
 	s := newStage(t, lab.Options{Profile: "tight"})
-	p := s.lab.Pids().Servers[one]
-	frozen := append(children(t, p.Postmaster), p.Watch, p.Supervisor, p.Postmaster)
-	signal(t, syscall.SIGSTOP, frozen)
+	frozen := freeze(t, s.lab.Pids().Servers[one])
 	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
 	s.flowing()
-	signal(t, syscall.SIGCONT, frozen)
+	thaw(t, frozen)
 	s.paired(two)
 }
 

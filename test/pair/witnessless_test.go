@@ -1,7 +1,6 @@
 package pair
 
 import (
-	"syscall"
 	"testing"
 
 	"mcctl/pkg/lab"
@@ -50,11 +49,9 @@ func TestWithoutWitnessServiceGoesOnAndRolesStay(t *testing.T) {
 func TestPrimaryCutOffFromEverybodyClosesAndComesBack(t *testing.T) {
 	s := newStage(t, lab.Options{Profile: "tight"})
 	s.endWitness()
-	p := s.lab.Pids().Servers[two]
-	frozen := append(children(t, p.Postmaster), p.Watch, p.Supervisor, p.Postmaster)
-	signal(t, syscall.SIGSTOP, frozen)
+	frozen := freeze(t, s.lab.Pids().Servers[two])
 	s.until("server1 has closed", one, func(st wire.Status) bool { return st.Servers[0].Postgres == "down" && st.Servers[0].Rule == 110 })
-	signal(t, syscall.SIGCONT, frozen)
+	thaw(t, frozen)
 	s.startWitness()
 	s.until("paired again", one, func(st wire.Status) bool { return st.Healthy })
 	s.flowing()
