@@ -4,12 +4,21 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// wakeBatch is how many sockets the kernel names at once.
-const wakeBatch = 256
+const (
+	// wakeBatch is how many sockets the kernel names at once.
+	wakeBatch = 256
+	// From busyCount events in a busyWindow on, the poller pauses between two looks. It
+	// then finds dozens at once, and neither it nor the peers on a busy machine are
+	// woken for each single one. A pair of two servers is far below that: it never waits.
+	busyCount  = 80
+	busyWindow = 16 * time.Millisecond
+	busyPause  = time.Millisecond
+)
 
 // poller watches the parked connections of one Serve. One goroutine sits in
 // epoll_wait(2) for all of them, and answers their heartbeats.
@@ -18,6 +27,25 @@ type poller struct {
 
 	mu sync.Mutex
 	of map[int32]*incoming // by descriptor; from before watch until before Close
+}
+
+// pace knows whether events come so fast that it is better to let some gather.
+type pace struct {
+	since time.Time
+	count int
+	busy  bool
+}
+
+// rest pauses after n events if there were many lately.
+func (p *pace) rest(n int) {
+	p.count += n
+	if now := time.Now(); now.Sub(p.since) >= busyWindow {
+		p.busy = p.count >= busyCount && now.Sub(p.since) < 2*busyWindow
+		p.since, p.count = now, 0
+	}
+	if p.busy {
+		time.Sleep(busyPause)
+	}
 }
 
 func newPoller() (*poller, error) {
@@ -41,14 +69,16 @@ func newPoller() (*poller, error) {
 // run gives every connection with something to do its turn, until stop.
 func (p *poller) run() {
 	events := make([]unix.EpollEvent, wakeBatch)
-	for {
-		for _, e := range events[:p.wait(events)] {
+	for pace := (pace{}); ; {
+		n := p.wait(events)
+		for _, e := range events[:n] {
 			if int(e.Fd) == p.bell {
 				return
 			}
 			// It is there: only the owner takes it out, and that is this goroutine.
 			p.find(e.Fd).ready(e.Events)
 		}
+		pace.rest(n)
 	}
 }
 

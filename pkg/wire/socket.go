@@ -50,9 +50,9 @@ type socket struct {
 	mu sync.Mutex
 	// Conn is nil from park on: nobody asks for addresses or sets deadlines any more.
 	net.Conn
-	fd      int      // from park on; -1 when closed
-	shut    bool     // the connection ends: nothing is read or written any more
-	watched bool     // by the poller
+	fd      int  // from park on; -1 when closed
+	shut    bool // the connection ends: nothing is read or written any more
+	watched bool // by the poller
 	unsent  []byte
 	stall   *time.Timer // ends the connection unless unsent is empty by then
 }
