@@ -45,7 +45,7 @@ type incoming struct {
 // ready is the connection's turn in the poller's goroutine, which it must not keep
 // from the others: it answers a few heartbeats, and leaves all else to a goroutine.
 func (in *incoming) ready(events uint32) {
-	in.socket.drained = false
+	in.socket.begin()
 	if events&sending != 0 && in.socket.flush() != nil {
 		in.close()
 		return

@@ -116,6 +116,8 @@ func TestReportsAreHandledInOrder(t *testing.T) {
 	for range cap(answered) {
 		<-answered
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for i, e := range h.events {
 		if e != fmt.Sprint(KindReport, i) {
 			t.Fatalf("event %d is %s", i, e)

@@ -43,8 +43,7 @@ func (waitError) Temporary() bool { return true }
 // unwatched it. All others may write and may shut.
 type socket struct {
 	poller *poller // from park on
-	// drained: the last read got less than it could have. The owner's; the next turn
-	// begins without it.
+	// drained: the last read of this turn got less than it could have. The owner's.
 	drained bool
 
 	mu sync.Mutex
@@ -204,13 +203,19 @@ func (s *socket) wanted() uint32 {
 func (s *socket) watch() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.drained = false
 	s.watched = true
 	err := s.poller.control(unix.EPOLL_CTL_ADD, s.fd, s.wanted())
 	if err != nil {
 		s.watched = false
 	}
 	return err
+}
+
+// begin begins a turn of the poller. With mu it sees all that the owner before it did.
+func (s *socket) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drained = false
 }
 
 // unwatch makes the caller the owner; called by the poller's goroutine. A descriptor

@@ -74,7 +74,7 @@ func TestTLSReadsOnAfterWaiting(t *testing.T) {
 		_, err := raw.Write([]byte{b})
 		must(t, err)
 		within(t, 5*time.Second, "the byte has arrived", func() bool {
-			sock.drained = false
+			sock.begin()
 			return awaitable(sock)
 		})
 	}
@@ -141,8 +141,8 @@ func TestWriteKeepsWhatDoesNotFit(t *testing.T) {
 	for err == nil {
 		_, err = in.socket.Write(make([]byte, 256<<10))
 	}
-	if len(in.socket.unsent) > maxUnsent {
-		t.Errorf("%d bytes are kept for a peer that does not read", len(in.socket.unsent))
+	if kept := in.socket.kept(); kept > maxUnsent {
+		t.Errorf("%d bytes are kept for a peer that does not read", kept)
 	}
 	in.socket.end()
 	in.server.work.Wait() // the poller has closed it
