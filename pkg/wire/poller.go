@@ -36,16 +36,14 @@ type pace struct {
 	busy  bool
 }
 
-// rest pauses after n events if there were many lately.
-func (p *pace) rest(n int) {
+// note counts n events that were handled at now, and reports whether to pause.
+func (p *pace) note(n int, now time.Time) bool {
 	p.count += n
-	if now := time.Now(); now.Sub(p.since) >= busyWindow {
-		p.busy = p.count >= busyCount && now.Sub(p.since) < 2*busyWindow
+	if took := now.Sub(p.since); took >= busyWindow {
+		p.busy = p.count >= busyCount && took < 2*busyWindow
 		p.since, p.count = now, 0
 	}
-	if p.busy {
-		time.Sleep(busyPause)
-	}
+	return p.busy
 }
 
 func newPoller() (*poller, error) {
@@ -78,7 +76,9 @@ func (p *poller) run() {
 			// It is there: only the owner takes it out, and that is this goroutine.
 			p.find(e.Fd).ready(e.Events)
 		}
-		pace.rest(n)
+		if pace.note(n, time.Now()) {
+			time.Sleep(busyPause)
+		}
 	}
 }
 

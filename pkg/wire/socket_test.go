@@ -161,3 +161,28 @@ func TestShutSocketIsOfNoUse(t *testing.T) {
 	in.socket.end() // by somebody who does not know yet: no other descriptor is shut
 	must(t, in.socket.Close())
 }
+
+// Thousands of heartbeats a second are left to gather; a few never are, nor the first
+// after a quiet time.
+func TestPace(t *testing.T) {
+	now, p := time.Now(), pace{}
+	run := func(gap time.Duration) (pauses int) {
+		for range 200 {
+			now = now.Add(gap)
+			if p.note(1, now) {
+				pauses++
+			}
+		}
+		return pauses
+	}
+	if got := run(time.Millisecond); got > 0 {
+		t.Errorf("%d pauses at 1000 events a second", got)
+	}
+	if got := run(100 * time.Microsecond); got == 0 {
+		t.Error("no pause at 10000 events a second")
+	}
+	now = now.Add(time.Second)
+	if got := run(time.Millisecond); got > 0 {
+		t.Errorf("%d pauses when it is quiet again", got)
+	}
+}
