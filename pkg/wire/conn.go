@@ -208,3 +208,12 @@ func (c *Conn) lost() error {
 	}
 	return c.err
 }
+
+// shut closes conn without TLS's farewell, which would wait behind a write that is
+// stuck. Every frame says its own length, so nothing can be cut off unnoticed.
+func shut(conn net.Conn) {
+	if c, ok := conn.(*tls.Conn); ok {
+		conn = c.NetConn()
+	}
+	conn.Close()
+}

@@ -58,10 +58,15 @@ func readWord(r io.Reader, head []byte) (uint32, error) {
 		return 0, err
 	}
 	word := binary.BigEndian.Uint32(head)
+	return word, checkWord(word)
+}
+
+// checkWord refuses a length that no frame has.
+func checkWord(word uint32) error {
 	if word != asking && word > maxFrame {
-		return 0, fmt.Errorf("read frame: it claims %d bytes, the limit is %d; the other side does not speak this protocol", word, maxFrame)
+		return fmt.Errorf("read frame: it claims %d bytes, the limit is %d; the other side does not speak this protocol", word, maxFrame)
 	}
-	return word, nil
+	return nil
 }
 
 // readEnvelope reads the rest of a frame whose length word was word.

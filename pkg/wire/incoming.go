@@ -2,59 +2,156 @@ package wire
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 	"sync/atomic"
-	"time"
 )
 
-// maxConcurrent is how many requests of one connection run at once, reports and
-// heartbeats not counted. Link keeps to half of it.
-const maxConcurrent = 64
+const (
+	// maxConcurrent is how many requests of one connection run at once, reports and
+	// heartbeats not counted. Link keeps to half of it.
+	maxConcurrent = 64
+	// turnBeats is how many heartbeats the poller answers for one connection before it
+	// leaves it to a goroutine: the others wait meanwhile.
+	turnBeats = 4
+	// firstPart is how much memory a frame gets for its length alone, in bytes. The
+	// rest comes with what really arrives.
+	firstPart = 8 << 10
+)
 
-// incoming is one accepted connection. It is kept small: a witness has thousands.
+// incoming is one accepted connection. It is kept small, and at rest it has no
+// goroutine: a witness has thousands. The owner of its socket owns its fields.
 type incoming struct {
-	server  *server
-	conn    net.Conn
-	from    Identity
+	server *server
+	socket *socket
+	conn   net.Conn // socket, or the TLS above it
+	from   Identity
+	beats  bool // it has carried a heartbeat or report
+	// The frame that is being read: got bytes of head, or, when text is set, word says
+	// how long text becomes.
 	head    [wordSize]byte
-	beats   bool // it has carried a heartbeat or report
+	got     uint8
+	word    uint32
+	text    []byte
 	running atomic.Int32
 	// ctx and cancel are made for the first request that runs concurrently.
 	ctx    context.Context
 	cancel context.CancelFunc
 }
 
-// serve reads frames until the connection ends.
-func (in *incoming) serve() {
-	for in.next() == nil {
+// ready is the connection's turn in the poller's goroutine, which it must not keep
+// from the others: it answers a few heartbeats, and leaves all else to a goroutine.
+func (in *incoming) ready(events uint32) {
+	in.socket.begin()
+	if events&sending != 0 && in.socket.flush() != nil {
+		in.close()
+		return
 	}
-	in.server.remove(in.conn)
+	for range turnBeats {
+		beat, err := in.beatNext()
+		switch {
+		case err == errWait:
+			return
+		case err != nil:
+			in.close()
+			return
+		case !beat:
+			in.leavePoller()
+			return
+		}
+	}
+	in.leavePoller()
+}
+
+func (in *incoming) leavePoller() {
+	if in.socket.unwatch() != nil {
+		in.close()
+		return
+	}
+	go in.attend() // ends when there is nothing to read; the connection counts in server.work
+}
+
+// attend reads frames until it would have to wait, and then gives the connection to
+// the poller. Who calls it owns the connection and does not after it.
+func (in *incoming) attend() {
+	for {
+		err := in.next()
+		if err == errWait {
+			err = in.socket.watch()
+			if err == nil {
+				return
+			}
+		}
+		if err != nil {
+			in.close()
+			return
+		}
+	}
+}
+
+// close is the owner's end of the connection.
+func (in *incoming) close() {
+	in.server.poller.leave(in)
+	in.server.remove(in.socket)
 	if in.cancel != nil {
 		in.cancel()
 	}
 	if in.beats && in.server.abandon(in) {
 		in.server.handler.Gone(in.from)
 	}
+	in.server.work.Done()
 }
 
+// next reads and handles one frame, or what there is of it. An error other than
+// errWait is the connection's.
 func (in *incoming) next() error {
-	word, err := readWord(in.conn, in.head[:])
-	if err != nil {
+	if beat, err := in.beatNext(); beat || err != nil {
 		return err
 	}
-	if word == bare || word == asking {
-		return in.beat(word == asking)
+	for uint32(len(in.text)) < in.word {
+		in.text = slices.Grow(in.text, int(min(in.word-uint32(len(in.text)), uint32(max(firstPart, len(in.text))))))
+		free := in.text[len(in.text):min(cap(in.text), int(in.word))]
+		n, err := in.conn.Read(free)
+		in.text = in.text[:len(in.text)+n]
+		if err != nil && uint32(len(in.text)) < in.word {
+			return err
+		}
 	}
-	e, err := readEnvelope(in.conn, word)
-	if err != nil {
-		return err
+	text := in.text
+	in.text, in.word = nil, 0
+	var e envelope
+	if err := json.Unmarshal(text, &e); err != nil {
+		return fmt.Errorf("read frame: %w", err)
 	}
 	if e.Kind == KindReport {
 		in.adopt()
 		return in.answer(in.server.ctx, e)
 	}
 	return in.start(e)
+}
+
+// beatNext answers the next frame if it is a heartbeat. If not, word is set.
+func (in *incoming) beatNext() (bool, error) {
+	if in.word > 0 {
+		return false, nil
+	}
+	for in.got < wordSize {
+		n, err := in.conn.Read(in.head[in.got:])
+		in.got += uint8(n)
+		if err != nil && in.got < wordSize {
+			return false, err // with the last bytes it comes again
+		}
+	}
+	in.got = 0
+	word := binary.BigEndian.Uint32(in.head[:])
+	if word == bare || word == asking {
+		return true, in.beat(word == asking)
+	}
+	in.word = word
+	return false, checkWord(word)
 }
 
 func (in *incoming) adopt() {
@@ -81,7 +178,7 @@ func (in *incoming) beat(answer bool) error {
 	return in.write(in.head[:])
 }
 
-// start runs a request beside the reading goroutine.
+// start runs a request beside the reading.
 func (in *incoming) start(e envelope) error {
 	if in.running.Add(1) > maxConcurrent {
 		in.running.Add(-1)
@@ -94,7 +191,7 @@ func (in *incoming) start(e envelope) error {
 	in.server.work.Go(func() {
 		defer in.running.Add(-1)
 		if in.answer(ctx, e) != nil {
-			shut(in.conn) // the reading goroutine sees it and ends
+			in.socket.end() // the owner sees it
 		}
 	})
 	return nil
@@ -121,10 +218,8 @@ func (in *incoming) fail(id uint64, code, text string) error {
 	return in.write(frame)
 }
 
+// write never waits: see socket.
 func (in *incoming) write(frame []byte) error {
-	if err := in.conn.SetWriteDeadline(time.Now().Add(answerTimeout)); err != nil {
-		return err
-	}
 	_, err := in.conn.Write(frame)
 	return err
 }

@@ -33,7 +33,21 @@ func ListenTLS(addr string, config *tls.Config) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	return tls.NewListener(ln, config), nil
+	return &tlsListener{Listener: ln, config: config}, nil
+}
+
+// tlsListener is tls.NewListener over sockets that can be parked.
+type tlsListener struct {
+	net.Listener
+	config *tls.Config
+}
+
+func (l *tlsListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return tls.Server(newSocket(conn), l.config), nil
 }
 
 func keepAlive(idle time.Duration) net.KeepAliveConfig {

@@ -30,13 +30,14 @@ type server struct {
 	handler Handler
 	news    NewsHandler // the same, if it is one
 	ctx     context.Context
-	work    sync.WaitGroup
+	poller  *poller
+	work    sync.WaitGroup // one for each connection and each request
 	// handshakes holds a token for each handshake under way.
 	handshakes chan struct{}
 
 	mu      sync.Mutex
 	ended   bool
-	open    map[net.Conn]struct{}
+	open    map[*socket]struct{}
 	beating map[Identity]*incoming
 }
 
@@ -44,26 +45,39 @@ type server struct {
 // all connections, waits for the handlers and returns nil. ln is made by ListenTLS
 // or ListenUnix. An error means that ln broke.
 func Serve(ctx context.Context, ln net.Listener, h Handler) error {
+	p, err := newPoller()
+	if err != nil {
+		ln.Close()
+		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
+	}
+	defer p.close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &server{
-		handler: h, ctx: ctx, handshakes: make(chan struct{}, maxHandshakes),
-		open: map[net.Conn]struct{}{}, beating: map[Identity]*incoming{},
+		handler: h, ctx: ctx, poller: p, handshakes: make(chan struct{}, maxHandshakes),
+		open: map[*socket]struct{}{}, beating: map[Identity]*incoming{},
 	}
 	s.news, _ = h.(NewsHandler)
+	polled := make(chan struct{})
+	go func() {
+		p.run()
+		close(polled)
+	}()
 	closed := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		ln.Close()
 		close(closed)
 	})
-	err := s.accept(ln)
+	err = s.accept(ln)
 	if ctx.Err() != nil {
 		err = nil
 	}
 	cancel()
 	<-closed // the socket's file is gone when Serve returns
 	s.closeAll()
-	s.work.Wait()
+	s.work.Wait() // the poller helps: it closes the connections that it watches
+	p.stop()
+	<-polled
 	return err
 }
 
@@ -73,8 +87,8 @@ func (s *server) accept(ln net.Listener) error {
 		var temporary interface{ Temporary() bool }
 		switch {
 		case err == nil:
-			if s.add(conn) {
-				s.work.Go(func() { s.greet(conn) })
+			if sock := below(conn); s.add(sock) {
+				go s.greet(sock, conn) // the connection counts in work
 			}
 		case s.ctx.Err() != nil || !errors.As(err, &temporary) || !temporary.Temporary():
 			return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
@@ -84,34 +98,63 @@ func (s *server) accept(ln net.Listener) error {
 	}
 }
 
-// greet finds out who connects. Reading goes on in a goroutine of its own: a
-// handshake grows the stack to a size that would stay for the connection's life.
-func (s *server) greet(conn net.Conn) {
-	from, err := s.identify(conn)
-	if err != nil {
-		s.remove(conn)
-		return
+// below is the socket of an accepted connection.
+func below(conn net.Conn) *socket {
+	if c, ok := conn.(*tls.Conn); ok {
+		conn = c.NetConn()
 	}
-	in := &incoming{server: s, conn: conn, from: from}
-	s.work.Go(in.serve)
+	if sock, ok := conn.(*socket); ok {
+		return sock
+	}
+	return newSocket(conn)
 }
 
-func (s *server) identify(conn net.Conn) (Identity, error) {
+// greet finds out who connects, and reads what came with the handshake.
+func (s *server) greet(sock *socket, conn net.Conn) {
+	from, err := s.identify(sock, conn)
+	if err == nil {
+		err = sock.park(s.poller)
+	}
+	if err != nil {
+		s.remove(sock)
+		s.work.Done()
+		return
+	}
+	in := &incoming{server: s, socket: sock, conn: sock, from: from}
+	if c, ok := conn.(*tls.Conn); ok {
+		in.conn = c
+	}
+	s.poller.enter(in)
+	in.attend()
+}
+
+func (s *server) identify(sock *socket, conn net.Conn) (Identity, error) {
 	switch c := conn.(type) {
 	case *net.UnixConn:
 		return Identity{Name: LocalName}, nil
 	case *tls.Conn:
-		if err := s.handshake(c); err != nil {
+		if err := s.handshake(sock, c); err != nil {
 			return Identity{}, err
 		}
-		return identityOf(c.ConnectionState().PeerCertificates)
+		state := c.ConnectionState()
+		defer forget(state)
+		return identityOf(state.PeerCertificates)
 	}
 	return Identity{}, fmt.Errorf("a %T does not tell who it is", conn)
 }
 
-func (s *server) handshake(c *tls.Conn) error {
+// forget drops the certificates, which nobody needs after the handshake, from the
+// connection as well: they would be a third of its memory.
+func forget(state tls.ConnectionState) {
+	clear(state.PeerCertificates)
+	for _, chain := range state.VerifiedChains {
+		clear(chain)
+	}
+}
+
+func (s *server) handshake(sock *socket, c *tls.Conn) error {
 	// A stranger who connects and says nothing must not take a turn.
-	if err := awaitBytes(c.NetConn(), handshakeTimeout); err != nil {
+	if err := awaitBytes(sock.Conn, handshakeTimeout); err != nil {
 		return err
 	}
 	select {
@@ -128,30 +171,32 @@ func (s *server) handshake(c *tls.Conn) error {
 }
 
 // add registers a connection, unless all are being closed already.
-func (s *server) add(conn net.Conn) bool {
+func (s *server) add(sock *socket) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		conn.Close()
+		sock.Close()
 		return false
 	}
-	s.open[conn] = struct{}{}
+	s.work.Add(1)
+	s.open[sock] = struct{}{}
 	return true
 }
 
-func (s *server) remove(conn net.Conn) {
-	shut(conn)
+// remove closes a connection; its owner calls it.
+func (s *server) remove(sock *socket) {
+	sock.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.open, conn)
+	delete(s.open, sock)
 }
 
 func (s *server) closeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
-	for conn := range s.open {
-		shut(conn)
+	for sock := range s.open {
+		sock.end()
 	}
 }
 
@@ -161,7 +206,7 @@ func (s *server) adopt(in *incoming) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if older := s.beating[in.from]; older != nil {
-		shut(older.conn)
+		older.socket.end()
 	}
 	s.beating[in.from] = in
 }
@@ -175,13 +220,4 @@ func (s *server) abandon(in *incoming) bool {
 	}
 	delete(s.beating, in.from)
 	return true
-}
-
-// shut closes conn without TLS's farewell, which would wait behind a write that is
-// stuck. Every frame says its own length, so nothing can be cut off unnoticed.
-func shut(conn net.Conn) {
-	if c, ok := conn.(*tls.Conn); ok {
-		conn = c.NetConn()
-	}
-	conn.Close()
 }

@@ -116,6 +116,8 @@ func TestReportsAreHandledInOrder(t *testing.T) {
 	for range cap(answered) {
 		<-answered
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for i, e := range h.events {
 		if e != fmt.Sprint(KindReport, i) {
 			t.Fatalf("event %d is %s", i, e)
@@ -221,22 +223,15 @@ func TestDialRefused(t *testing.T) {
 
 // Heartbeats cost the server no memory.
 func TestBeatAllocatesNothing(t *testing.T) {
-	client, served := net.Pipe()
-	defer client.Close()
-	in := &incoming{server: &server{handler: newHost(), beating: map[Identity]*incoming{}}, conn: served}
-	word := make([]byte, wordSize)
-	send := make(chan struct{})
-	defer close(send)
-	go func() {
-		for range send {
-			_, _ = client.Write(word)
-		}
-	}()
+	in, client := parked(t, newHost())
+	word := binary.BigEndian.AppendUint32(nil, asking)
 	if got := testing.AllocsPerRun(1000, func() {
-		send <- struct{}{}
-		if err := in.next(); err != nil {
-			t.Error(err)
-		}
+		_, err := client.Write(word)
+		must(t, err)
+		in.ready(reading)
+		_, err = client.Read(word[:wordSize])
+		must(t, err)
+		binary.BigEndian.PutUint32(word, asking)
 	}); got > 0 {
 		t.Errorf("%v allocations a heartbeat", got)
 	}

@@ -50,9 +50,10 @@ type Handler interface {
 	Handle(ctx context.Context, from Identity, kind string, body json.RawMessage) (answer any, err error)
 	// Gone tells that the connection ended which carried from's heartbeats. It is not
 	// called for a connection that only asked (the command line), nor when from's
-	// heartbeats have meanwhile moved to a newer connection.
+	// heartbeats have meanwhile moved to a newer connection. It must not wait.
 	Gone(from Identity)
-	// Beat tells that a bare heartbeat was heard. It must not wait.
+	// Beat tells that a bare heartbeat was heard. It must not wait: one goroutine hears
+	// all connections at rest.
 	Beat(from Identity)
 }
 

@@ -1,0 +1,134 @@
+package wire
+
+import (
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// wakeBatch is how many sockets the kernel names at once.
+	wakeBatch = 256
+	// From busyCount events in a busyWindow on, the poller pauses between two looks. It
+	// then finds dozens at once, and neither it nor the peers on a busy machine are
+	// woken for each single one. A pair of two servers is far below that: it never waits.
+	busyCount  = 80
+	busyWindow = 16 * time.Millisecond
+	busyPause  = time.Millisecond
+)
+
+// poller watches the parked connections of one Serve. One goroutine sits in
+// epoll_wait(2) for all of them, and answers their heartbeats.
+type poller struct {
+	epoll, bell int // the epoll instance, and the eventfd that ends run
+
+	mu sync.Mutex
+	of map[int32]*incoming // by descriptor; from before watch until before Close
+}
+
+// pace knows whether events come so fast that it is better to let some gather.
+type pace struct {
+	since time.Time
+	count int
+	busy  bool
+}
+
+// note counts n events that were handled at now, and reports whether to pause.
+func (p *pace) note(n int, now time.Time) bool {
+	p.count += n
+	if took := now.Sub(p.since); took >= busyWindow {
+		p.busy = p.count >= busyCount && took < 2*busyWindow
+		p.since, p.count = now, 0
+	}
+	return p.busy
+}
+
+func newPoller() (*poller, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create", err)
+	}
+	bell, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(epoll)
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	p := &poller{epoll: epoll, bell: bell, of: map[int32]*incoming{}}
+	if err := p.control(unix.EPOLL_CTL_ADD, bell, unix.EPOLLIN); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// run gives every connection with something to do its turn, until stop.
+func (p *poller) run() {
+	events := make([]unix.EpollEvent, wakeBatch)
+	for pace := (pace{}); ; {
+		n := p.wait(events)
+		for _, e := range events[:n] {
+			if int(e.Fd) == p.bell {
+				return
+			}
+			// It is there: only the owner takes it out, and that is this goroutine.
+			p.find(e.Fd).ready(e.Events)
+		}
+		if pace.note(n, time.Now()) {
+			time.Sleep(busyPause)
+		}
+	}
+}
+
+// wait is how many events there are. Before it blocks it gives way: goroutines that
+// the last turns have started would wait for this thread to be missed.
+func (p *poller) wait(events []unix.EpollEvent) int {
+	for timeout := 0; ; timeout = -1 {
+		n, err := unix.EpollWait(p.epoll, events, timeout)
+		switch {
+		case err != nil && err != unix.EINTR:
+			// The descriptor and the buffer are ours: it cannot fail, and a server that
+			// hears nobody any more must not look alive.
+			panic("wire: " + os.NewSyscallError("epoll_wait", err).Error())
+		case n > 0:
+			return n
+		}
+		runtime.Gosched()
+	}
+}
+
+func (p *poller) control(op, fd int, events uint32) error {
+	e := unix.EpollEvent{Events: events, Fd: int32(fd)}
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.epoll, op, fd, &e))
+}
+
+func (p *poller) find(fd int32) *incoming {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.of[fd]
+}
+
+func (p *poller) enter(in *incoming) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.of[int32(in.socket.fd)] = in
+}
+
+func (p *poller) leave(in *incoming) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.of, int32(in.socket.fd))
+}
+
+// stop ends run.
+func (p *poller) stop() {
+	// An eventfd takes eight bytes in the machine's order; any number but 0 rings it.
+	_, _ = unix.Write(p.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+}
+
+func (p *poller) close() {
+	unix.Close(p.bell)
+	unix.Close(p.epoll)
+}
