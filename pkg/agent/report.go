@@ -9,7 +9,7 @@ import (
 	"mcctl/pkg/wire"
 )
 
-// report is what the other supervisor is told with every heartbeat.
+// report is what the other supervisor is told; see telling for when.
 func (a *Agent) report() wire.Report {
 	s := a.board.Read()
 	a.mu.Lock()
