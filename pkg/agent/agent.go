@@ -6,6 +6,7 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,13 +59,14 @@ type Agent struct {
 	journal   *journal
 	warm      *warm
 	replay    replayHold
+	telling   telling
 	group     *group
 
 	mu      sync.Mutex
 	rule    decide.Rule
 	facts   decide.Facts
 	wishes  act.Wishes
-	sent    string        // signature of the last report, to see what is news
+	sent    wire.Report   // essence of the last report, to see what is news
 	copyDue chan struct{} // the record is newer than the own copy
 	stopped chan struct{} // closed when the operator's stop is complete
 }
@@ -161,8 +163,7 @@ func (a *Agent) connect() error {
 	a.link = wire.NewLink(wire.LinkConfig{
 		Addr: c.Endpoint(c.Other()).Admin, TLS: a.tls.Client(string(c.Other())),
 		Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
-		Beat:    func() (string, any) { return wire.KindReport, a.report() },
-		Changed: a.peerChanged,
+		Beat: a.beat, Answer: func(string, json.RawMessage) { a.telling.answered() }, Changed: a.peerChanged,
 	})
 	if c.Pair.Arbiter.Kind == config.None {
 		a.keeper = arbiter.NewLocal(a.own, c.Me(), a.peerRecord)
@@ -195,7 +196,21 @@ func (a *Agent) observers() {
 	})
 }
 
+// beat is what the link sends at every interval, and when there is news.
+func (a *Agent) beat() (kind string, body any) {
+	r := a.report()
+	// A quarter: the link gives up after a timeout without an answer, and most of it
+	// shall be left to the other side, which may be busy.
+	if !a.telling.due(r, a.config.Pair.Timings.HeartbeatTimeout.Duration/4) {
+		return "", nil
+	}
+	return wire.KindReport, r
+}
+
 func (a *Agent) peerChanged() {
+	if !a.link.State().Connected {
+		a.telling.forget()
+	}
 	a.neighbour.Kick()
 	a.board.Wake()
 }

@@ -146,10 +146,10 @@ func (a *Agent) isStopped(s board.Sight, rule decide.Rule) bool {
 
 // tellNews sends a report at once when it says something new.
 func (a *Agent) tellNews() {
-	sign := signature(a.report())
+	now := essence(a.report())
 	a.mu.Lock()
-	news := sign != a.sent
-	a.sent = sign
+	news := now != a.sent
+	a.sent = now
 	a.mu.Unlock()
 	if news {
 		a.link.Kick()

@@ -9,7 +9,7 @@ import (
 	"mcctl/pkg/wire"
 )
 
-// report is what the other supervisor is told with every heartbeat.
+// report is what the other supervisor is told; see telling for when.
 func (a *Agent) report() wire.Report {
 	s := a.board.Read()
 	a.mu.Lock()
@@ -67,9 +67,10 @@ func (a *Agent) witnessReport() wire.WitnessReport {
 	return wire.WitnessReport{Postgres: word, Copy: s.Copy, TimeoutMS: a.config.Pair.Timings.HeartbeatTimeout.Milliseconds()}
 }
 
-// signature is what makes a report worth sending before its time.
-func signature(r wire.Report) string {
-	return fmt.Sprint(r.Record, r.Copy, r.Postgres, r.Timeline, r.CheckpointTimeline, r.Stream, r.Failover, r.Rule, r.Doing)
+// essence is what makes a report worth sending before its time: positions may wait.
+func essence(r wire.Report) wire.Report {
+	r.Insert, r.Received, r.Replayed = 0, 0, 0
+	return r
 }
 
 // peerRecord is the record as the other server tells it (arbiter kind none).

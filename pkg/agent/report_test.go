@@ -73,7 +73,7 @@ func TestOnlyDownIsDownToTheWitness(t *testing.T) {
 	}
 }
 
-func TestSignatureTellsNewsFromProgress(t *testing.T) {
+func TestEssenceTellsNewsFromProgress(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*wire.Report)
@@ -93,9 +93,9 @@ func TestSignatureTellsNewsFromProgress(t *testing.T) {
 		{"replayed", func(r *wire.Report) { r.Replayed++ }, false},
 	} {
 		var r wire.Report
-		before := signature(r)
+		before := essence(r)
 		c.change(&r)
-		if news := signature(r) != before; news != c.news {
+		if news := essence(r) != before; news != c.news {
 			t.Errorf("%s: news %v, want %v", c.name, news, c.news)
 		}
 	}

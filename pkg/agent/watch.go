@@ -71,7 +71,7 @@ func (a *Agent) watchDivergence(ctx context.Context) error {
 	var since time.Duration
 	for {
 		select {
-		case <-time.After(divergencePatience):
+		case <-time.After(wire.ToTick(divergencePatience)):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/wire"
 )
 
 // Disk watches the data directory's disk through a child process that writes and
@@ -106,7 +107,7 @@ func IOProbe(dir string, every time.Duration, out io.Writer) error {
 		if _, err := fmt.Fprintln(out, verdict); err != nil {
 			return fmt.Errorf("tell verdict: %w", err)
 		}
-		time.Sleep(every)
+		time.Sleep(wire.ToTick(every))
 	}
 	return nil
 }

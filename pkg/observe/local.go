@@ -115,7 +115,7 @@ func (l *Local) LookAround(ctx context.Context) error {
 			drop()
 			of = s.PID
 		}
-		pause := l.LookEvery
+		pause := wire.ToTick(l.LookEvery)
 		if s.PID != 0 && (session == nil && !l.Instance.Accepts(s.PID) || !l.look(ctx, &session, s.PID)) {
 			drop()
 			l.noteShut(s)
@@ -211,7 +211,7 @@ func (l *Local) KnockAround(ctx context.Context) error {
 				l.Board.Note(func(s *board.Sight) { s.Hung = hung && s.PID == pid })
 			}
 		}
-		sleep(ctx, l.KnockEvery)
+		sleep(ctx, wire.ToTick(l.KnockEvery))
 	}
 	return ctx.Err()
 }

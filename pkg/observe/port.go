@@ -59,12 +59,21 @@ func (n *Neighbour) TryPort(ctx context.Context) error {
 			pause = firstPause
 			select {
 			case <-n.kick:
-			case <-time.After(max(left, n.Every/4)):
+			case <-time.After(n.rest(left)):
 			case <-ctx.Done():
 			}
 		}
 	}
 	return ctx.Err()
+}
+
+// rest is how long to wait while the peer is not late: until the next tick, which costs
+// no wake-up of its own, or until it is late if that may come before the tick after.
+func (n *Neighbour) rest(left time.Duration) time.Duration {
+	if tick := wire.ToTick(n.Every); tick < left {
+		return tick
+	}
+	return left
 }
 
 func (n *Neighbour) note(found board.Port) {

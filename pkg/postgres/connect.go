@@ -44,15 +44,33 @@ func (s *Session) Alive() bool { return !s.conn.IsClosed() }
 // Knock makes a fresh connection over the unix socket until the server says that
 // it is ready for a query, and leaves without a statement.
 func (in *Instance) Knock(ctx context.Context) error {
-	conn, err := in.dial(ctx)
+	config, err := in.connConfig()
 	if err != nil {
 		return err
 	}
-	(&Session{conn: conn}).Close()
+	conn, err := pgconn.ConnectConfig(ctx, &config.Config)
+	if err != nil {
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+	defer cancel()
+	_ = conn.Close(ctx) // the connection is gone either way
 	return nil
 }
 
 func (in *Instance) dial(ctx context.Context) (*pgx.Conn, error) {
+	config, err := in.connConfig()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	return conn, nil
+}
+
+func (in *Instance) connConfig() (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(conninfo(
 		"host", in.Socket, "port", strconv.Itoa(in.Port), "user", in.User,
 		"dbname", in.Database, "passfile", in.Passfile, "sslmode", "disable"))
@@ -61,11 +79,7 @@ func (in *Instance) dial(ctx context.Context) (*pgx.Conn, error) {
 	}
 	// Set as a whole, so that nothing of the environment (PGOPTIONS) gets in.
 	config.RuntimeParams = maps.Clone(supervisorSettings)
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
-	}
-	return conn, nil
+	return config, nil
 }
 
 // supervisorSettings keep the supervisor's sessions out of every wait that

@@ -21,7 +21,7 @@ func (l *Link) stay(ctx context.Context, c *Conn) error {
 	go c.listen(b.heard) // ends with c, before stay does
 	stop := context.AfterFunc(ctx, func() { shut(c.conn) })
 	defer stop()
-	tick := time.NewTicker(l.cfg.Interval)
+	tick := time.NewTimer(ToTick(l.cfg.Interval))
 	defer tick.Stop()
 	for due := true; ; {
 		if due {
@@ -32,6 +32,7 @@ func (l *Link) stay(ctx context.Context, c *Conn) error {
 			return c.lost()
 		case <-tick.C:
 			due = true
+			tick.Reset(ToTick(l.cfg.Interval))
 		case <-l.kick:
 			due, b.again = !b.waiting, b.waiting
 		case <-b.answered:

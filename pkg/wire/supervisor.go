@@ -50,7 +50,7 @@ const (
 	ReportBusy    = "busy"
 )
 
-// Report is what a supervisor tells the other with every heartbeat.
+// Report is what a supervisor tells the other: with a heartbeat, when it says something new.
 type Report struct {
 	Server   pair.Server   `json:"server"`
 	Record   record.Record `json:"record"` // newest known
