@@ -52,7 +52,7 @@ func (s *Stage) Direct(server pair.Server) string {
 // Writers are the same clients for whatever is measured, so that only the servers
 // differ.
 func Writers(uri string) probe.Options {
-	return probe.Options{URI: uri, Writers: 4, Interval: 5 * time.Millisecond, ConnectTimeout: 300 * time.Millisecond}
+	return probe.Options{URI: uri, Writers: 4, Interval: 5 * time.Millisecond, ConnectTimeout: 300 * time.Millisecond, OpTimeout: 500 * time.Millisecond}
 }
 
 // Other is the other server of the pair.
