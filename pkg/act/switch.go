@@ -9,7 +9,6 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
-	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
@@ -44,6 +43,7 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 	if err := h.Jobs.Enter(phaseClosing); err != nil {
 		return err
 	}
+	defer h.awaitExit(ctx)
 	if err := h.close(ctx); err != nil {
 		return err
 	}
@@ -65,8 +65,17 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 	return nil
 }
 
+// awaitExit ends the switch of a server that is closed: its postmaster is still on
+// its way out while the other one is promoted, and the next turn must find it gone.
+func (h *Hands) awaitExit(ctx context.Context) {
+	if err := h.stop(context.WithoutCancel(ctx), fastPatience); err != nil {
+		h.Log.Warn("PostgreSQL does not end", "error", err)
+	}
+}
+
 // checkpointTwice makes the shutdown's own checkpoint short: the second one
-// writes what came in during the first.
+// writes what came in during the first. In between the log is brought to where the
+// promotion is short as well; the first checkpoint has made the segment for that.
 func (h *Hands) checkpointTwice(ctx context.Context) error {
 	if h.Board.Read().PID == 0 {
 		return nil
@@ -76,21 +85,22 @@ func (h *Hands) checkpointTwice(ctx context.Context) error {
 		return err
 	}
 	defer session.Close()
-	for range 2 {
-		if err := session.Checkpoint(ctx); err != nil {
-			return err
-		}
+	if err := session.Checkpoint(ctx); err != nil {
+		return err
 	}
-	return nil
+	if _, err := session.EndSegment(ctx); err != nil {
+		h.Log.Warn("the promotion may take longer", "error", err)
+	}
+	return session.Checkpoint(ctx)
 }
 
-// close stops PostgreSQL in good order and returns when the standby is known to
-// hold everything.
+// close shuts PostgreSQL down in good order and returns when the standby is known to
+// hold everything. The postmaster may still be on its way out: see awaitExit.
 func (h *Hands) close(ctx context.Context) error {
 	if pid, running := h.Postgres.Postmaster(); running {
 		bounded, cancel := context.WithTimeout(ctx, h.Config.Pair.Timings.ShutdownTimeout.Duration)
 		defer cancel()
-		if err := h.Postgres.Stop(bounded, pid, postgres.Fast); err != nil {
+		if err := h.Postgres.Shut(bounded, pid); err != nil {
 			// Half stopped it serves nobody: end it, and the table decides what follows.
 			return errors.Join(err, h.stop(context.WithoutCancel(ctx), 0))
 		}
