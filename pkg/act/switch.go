@@ -9,6 +9,7 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
+	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
@@ -88,10 +89,21 @@ func (h *Hands) checkpointTwice(ctx context.Context) error {
 	if err := session.Checkpoint(ctx); err != nil {
 		return err
 	}
-	if _, err := session.EndSegment(ctx); err != nil {
+	if err := h.endSegment(ctx, session); err != nil {
 		h.Log.Warn("the promotion may take longer", "error", err)
 	}
 	return session.Checkpoint(ctx)
+}
+
+// endSegment keeps the end of a segment out of the promotion. The standby has to make
+// the new one: that is waited for while clients still write.
+func (h *Hands) endSegment(ctx context.Context, session *postgres.Session) error {
+	ctx, cancel := context.WithTimeout(ctx, holdsPatience)
+	defer cancel()
+	if ended, err := session.EndSegment(ctx); err != nil || !ended {
+		return err
+	}
+	return h.standbyHolds(ctx)
 }
 
 // close shuts PostgreSQL down in good order and returns when the standby is known to

@@ -111,7 +111,7 @@ func TestEndSegment(t *testing.T) {
 	if ended, err := s.EndSegment(within(t)); err != nil || ended {
 		t.Errorf("in the first half of a segment: %t, %v", ended, err)
 	}
-	fillSegment(t, in, 0.65, 0.95)
+	fillSegment(t, in, 0.72, 0.95)
 	if ended, err := s.EndSegment(within(t)); err != nil || !ended {
 		t.Errorf("near the end of a segment: %t, %v", ended, err)
 	}
