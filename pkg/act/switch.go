@@ -44,6 +44,7 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 	if err := h.Jobs.Enter(phaseClosing); err != nil {
 		return err
 	}
+	defer h.awaitExit(ctx)
 	if err := h.close(ctx); err != nil {
 		return err
 	}
@@ -65,8 +66,17 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 	return nil
 }
 
+// awaitExit ends the switch of a server that is closed: its postmaster is still on
+// its way out while the other one is promoted, and the next turn must find it gone.
+func (h *Hands) awaitExit(ctx context.Context) {
+	if err := h.stop(context.WithoutCancel(ctx), fastPatience); err != nil {
+		h.Log.Warn("PostgreSQL does not end", "error", err)
+	}
+}
+
 // checkpointTwice makes the shutdown's own checkpoint short: the second one
-// writes what came in during the first.
+// writes what came in during the first. In between the log is brought to where the
+// promotion is short as well; the first checkpoint has made the segment for that.
 func (h *Hands) checkpointTwice(ctx context.Context) error {
 	if h.Board.Read().PID == 0 {
 		return nil
@@ -76,21 +86,33 @@ func (h *Hands) checkpointTwice(ctx context.Context) error {
 		return err
 	}
 	defer session.Close()
-	for range 2 {
-		if err := session.Checkpoint(ctx); err != nil {
-			return err
-		}
+	if err := session.Checkpoint(ctx); err != nil {
+		return err
 	}
-	return nil
+	if err := h.endSegment(ctx, session); err != nil {
+		h.Log.Warn("the promotion may take longer", "error", err)
+	}
+	return session.Checkpoint(ctx)
 }
 
-// close stops PostgreSQL in good order and returns when the standby is known to
-// hold everything.
+// endSegment keeps the end of a segment out of the promotion. The standby has to make
+// the new one: that is waited for while clients still write.
+func (h *Hands) endSegment(ctx context.Context, session *postgres.Session) error {
+	ctx, cancel := context.WithTimeout(ctx, holdsPatience)
+	defer cancel()
+	if ended, err := session.EndSegment(ctx); err != nil || !ended {
+		return err
+	}
+	return h.standbyHolds(ctx)
+}
+
+// close shuts PostgreSQL down in good order and returns when the standby is known to
+// hold everything. The postmaster may still be on its way out: see awaitExit.
 func (h *Hands) close(ctx context.Context) error {
 	if pid, running := h.Postgres.Postmaster(); running {
 		bounded, cancel := context.WithTimeout(ctx, h.Config.Pair.Timings.ShutdownTimeout.Duration)
 		defer cancel()
-		if err := h.Postgres.Stop(bounded, pid, postgres.Fast); err != nil {
+		if err := h.Postgres.Shut(bounded, pid); err != nil {
 			// Half stopped it serves nobody: end it, and the table decides what follows.
 			return errors.Join(err, h.stop(context.WithoutCancel(ctx), 0))
 		}

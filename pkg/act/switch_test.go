@@ -44,8 +44,8 @@ func TestSwitchHandsOverWhatTheStandbyIsKnownToHold(t *testing.T) {
 	other.answer = func(_ context.Context, kind string, request any) (any, error) {
 		switch kind {
 		case wire.KindHolds:
-			if _, running := h.Postgres.Postmaster(); running {
-				t.Error("asked while clients can still commit")
+			if c := control(t, h); !c.State.CleanPrimary() {
+				t.Errorf("asked while clients can still commit: %s", c.State)
 			}
 			if got := h.Copy.Get(); got != before {
 				t.Errorf("the record is %s before the standby has answered", got)
@@ -65,6 +65,9 @@ func TestSwitchHandsOverWhatTheStandbyIsKnownToHold(t *testing.T) {
 	c := control(t, h)
 	if !c.State.CleanPrimary() || asked != c.Checkpoint {
 		t.Errorf("PostgreSQL is %s at %s, the standby was asked for %s", c.State, c.Checkpoint, asked)
+	}
+	if pid, running := h.Postgres.Postmaster(); running {
+		t.Errorf("the switch has ended, and postmaster %d has not", pid)
 	}
 	got, err := h.Jobs.Get(job.ID)
 	ok(t, err)

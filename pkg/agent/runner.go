@@ -49,7 +49,7 @@ func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 	switch {
 	case r.action == rule.Do:
 	case r.action != "":
-		if yields(r.action) || rule.Do == decide.Stop {
+		if yields(r.action, rule.Do) {
 			r.cancel()
 		}
 	case rule.Do == decide.Wait:
@@ -60,8 +60,16 @@ func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 }
 
 // yields: an attach or a gate that waits for the standby must not go on when the
-// standby has gone. Everything else has its own deadline or must be finished.
-func yields(a decide.Action) bool { return a == decide.Attach || a == decide.OpenGate }
+// standby has gone. A take-over whose permission has come another way (the primary
+// handed over) only stands in the way of the promotion: what it asked for names a
+// record that is gone. Everything else has its own deadline or must be finished.
+func yields(doing, to decide.Action) bool {
+	switch {
+	case to == decide.Stop, doing == decide.Attach, doing == decide.OpenGate:
+		return true
+	}
+	return doing == decide.TakeOver && to == decide.Promote
+}
 
 func (r *runner) begin(ctx context.Context, action decide.Action) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -71,7 +79,7 @@ func (r *runner) begin(ctx context.Context, action decide.Action) {
 		began := wire.Now()
 		err := r.do(ctx, action)
 		took := wire.Now() - began
-		if err == nil {
+		if err == nil && action != decide.TakeOver { // which changes nothing that a look would see
 			r.settle()
 		}
 		r.finish(action, err)

@@ -102,6 +102,9 @@ func TestWhatYieldsIsGivenUp(t *testing.T) {
 		{decide.Rejoin, decide.StartStandby, false},
 		{decide.Rejoin, decide.Stop, true},
 		{decide.Switch, decide.HandOver, false},
+		{decide.TakeOver, decide.Promote, true},
+		{decide.TakeOver, decide.Wait, false},
+		{decide.HandOver, decide.Promote, false},
 	} {
 		d := newDriven(t)
 		ctx := d.begins(t, c.doing)

@@ -9,6 +9,7 @@ import (
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
@@ -145,15 +146,15 @@ func (a *Agent) holds(ctx context.Context, body json.RawMessage) (any, error) {
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, fmt.Errorf("read question: %w", err)
 	}
-	var seen postgres.Look
+	var received, replayed pair.LSN
 	err := a.warm.with(ctx, func(ctx context.Context, s *postgres.Session) (err error) {
-		seen, err = s.Look(ctx, string(a.config.Other()))
+		received, replayed, err = s.Applied(ctx)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return wire.HoldsAnswer{Holds: seen.InRecovery && seen.Replayed > q.LSN, Received: seen.Received}, nil
+	return wire.HoldsAnswer{Holds: replayed > q.LSN, Received: received}, nil
 }
 
 // history is given by the open primary only: who rewinds or copies from here

@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -61,7 +63,8 @@ func readLockFile(path string) (lockFile, error) {
 }
 
 // owns tells whether pid is a live process of this data directory: a postmaster,
-// one of its children, or a child that outlived it.
+// one of its children, or a child that outlived it. One that is ending still counts:
+// the kernel takes its program away first, and its sockets and memory later.
 func (in *Instance) owns(pid int) bool {
 	if pid <= 0 {
 		return false
@@ -76,7 +79,18 @@ func (in *Instance) owns(pid int) bool {
 	}
 	exe, err := os.Readlink(filepath.Join(dir, "exe"))
 	name := strings.TrimSuffix(filepath.Base(exe), " (deleted)") // upgraded meanwhile
-	return err == nil && name == "postgres" && in.worksIn(filepath.Join(dir, "cwd"))
+	known := err == nil && name == "postgres" || errors.Is(err, fs.ErrNotExist)
+	return known && in.worksIn(filepath.Join(dir, "cwd"))
+}
+
+// ending tells of a process that has run a program whether it is on its way out:
+// it has none any more (do_exit of Linux calls exit_mm first), or it has ended.
+func ending(pid int) bool {
+	if st, found := readStat(pid); !found || st.dead() {
+		return true
+	}
+	_, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "exe"))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // worksIn compares names first: on a dead disk a stat may hang, a readlink in

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"mcctl/pkg/pair"
 )
 
 // replayPoll is how often a pause is asked for again.
@@ -39,6 +41,25 @@ func (s *Session) PauseReplay(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// Applied tells what a standby has on its disk and what of that it has applied; both
+// are 0 on a server that is none. It looks into no catalogue: a switch waits for it.
+func (s *Session) Applied(ctx context.Context) (received, replayed pair.LSN, err error) {
+	var texts [2]string
+	err = s.conn.QueryRow(ctx, `
+select case when pg_is_in_recovery() then coalesce(pg_last_wal_receive_lsn()::text, '') else '' end,
+  case when pg_is_in_recovery() then coalesce(pg_last_wal_replay_lsn()::text, '') else '' end`).Scan(&texts[0], &texts[1])
+	if err == nil {
+		received, err = pair.ParseLSN(texts[0])
+	}
+	if err == nil {
+		replayed, err = pair.ParseLSN(texts[1])
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("ask PostgreSQL what it has applied: %w", err)
+	}
+	return received, replayed, nil
 }
 
 // ResumeReplay lets a standby apply WAL again. Nothing paused is fine, and so is

@@ -33,7 +33,7 @@ func (in *Instance) Rewind(ctx context.Context, source Source, opt RewindOptions
 	if err := in.rewindable(ctx, source, opt); err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}
-	major, err := in.Version(ctx)
+	major, err := in.dataVersion() // that the programs fit it was seen when the supervisor started
 	if err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}

@@ -59,8 +59,8 @@ func (in *Instance) runningChild() (pid int, running bool) {
 	if in.child == nil {
 		return 0, false
 	}
-	if st, found := readStat(in.child.pid); !found || st.dead() {
-		<-in.child.exited // WatchExit may have told before it was reaped
+	if ending(in.child.pid) {
+		<-in.child.exited // a start must not take it for the server that it asked for
 	}
 	select {
 	case <-in.child.exited:
