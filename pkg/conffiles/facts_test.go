@@ -67,7 +67,10 @@ func TestPostgresReadsTheseTreesAlike(t *testing.T) {
 		}, "again"},
 		{"ten deep", func() { chain(j, 10) }, "bottom"},
 		{"eleven deep", func() { chain(j, 11) }, ""},
-		{"in a ring", func() { j.write("postgresql.conf", "include 'a.conf'\n"); j.write("a.conf", "include 'postgresql.conf'\n") }, ""},
+		{"in a ring", func() {
+			j.write("postgresql.conf", "include 'a.conf'\n")
+			j.write("a.conf", "include 'postgresql.conf'\n")
+		}, ""},
 		{"itself, if it exists", func() { j.write("postgresql.conf", "include_if_exists 'postgresql.conf'\n") }, ""},
 		{"an unquoted name with a slash", func() { j.write("postgresql.conf", "include c/b.conf"); j.write("c/b.conf", line("x")) }, "x"},
 		{"an unquoted name with a dot", func() { j.write("postgresql.conf", "include b.conf"); j.write("b.conf", line("x")) }, ""},
