@@ -13,9 +13,10 @@ const (
 	// maxDepth is how deep includes may be nested: CONF_FILE_MAX_DEPTH in
 	// guc-file.l, 13 to 18. The main file has depth 0.
 	maxDepth = 10
-	// maxRead bounds how many files are read, an included one each time: files that
-	// include each other over and over would take for ever, in PostgreSQL too.
-	maxRead = 2000
+	// maxRead and maxLines bound how much is read, an included file each time: files
+	// that include each other over and over would take for ever, in PostgreSQL too.
+	maxRead  = 1000
+	maxLines = 200000
 )
 
 // Read follows the files as PostgreSQL does (ParseConfigFile, ParseConfigDirectory
@@ -56,8 +57,8 @@ func (r *reader) file(name string, from call, strict bool) error {
 	if name == from.file {
 		return fmt.Errorf("%s includes itself", name)
 	}
-	if r.read++; r.read > maxRead {
-		return fmt.Errorf("%s: more than %d files included; look for files that include each other", name, maxRead)
+	if r.read++; r.read > maxRead || len(r.tree.reading) > maxLines {
+		return fmt.Errorf("%s: more than %d files or %d lines are included; look for files that include each other", name, maxRead, maxLines)
 	}
 	s := r.tree.files[name]
 	if s == nil {
