@@ -25,7 +25,9 @@ func (h *Hands) PutRight(ctx context.Context) error {
 	w := h.Wanted(s)
 	if t, err := conffiles.Read(h.Roots()); err == nil {
 		for _, f := range w.Faults(t) {
-			h.tell("putting right: %s", f)
+			if !f.Override { // those are told whenever they are met
+				h.tell("putting right: %s", f)
+			}
 		}
 	}
 	if err := h.applySettings(ctx, w); err != nil {

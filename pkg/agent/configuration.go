@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -99,4 +100,23 @@ func (a *Agent) watchFiles(w *fsnotify.Watcher) {
 // tell puts a line into the events.
 func (a *Agent) tell(text string) {
 	a.journal.add(Event{Action: "configuration", Text: text})
+}
+
+// releasedPatience is how long a detach may take to come into force: a reload takes
+// milliseconds, finding out what is in its way a second.
+const releasedPatience = 3 * time.Second
+
+// released tells whether commits no longer wait for the standby, now that the record
+// says alone. They do while a broken line keeps PostgreSQL from reading its files.
+func (a *Agent) released(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, releasedPatience, errors.New("PostgreSQL has not read its configuration"))
+	defer cancel()
+	err := a.await(ctx, func(s board.Sight) bool { return s.PID == 0 || s.Look.InRecovery || s.Look.SyncNames == "" })
+	if err == nil {
+		return nil
+	}
+	if trouble := a.board.Read().ConfigTrouble; trouble != "" {
+		err = errors.New(trouble)
+	}
+	return fmt.Errorf("detach %s: the record says alone, but commits still wait for it: %w", a.config.Other(), err)
 }
