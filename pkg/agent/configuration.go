@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -84,7 +85,9 @@ func (a *Agent) watchFiles(w *fsnotify.Watcher) {
 		data = a.config.Server.DataDirectory
 	}
 	for _, path := range a.files.Places() {
-		if dir := filepath.Dir(path); dir != a.config.Server.DataDirectory && dir != data {
+		info, err := os.Stat(path)
+		included := err == nil && info.IsDir() // by include_dir
+		if dir := filepath.Dir(path); !included && dir != a.config.Server.DataDirectory && dir != data {
 			path = dir
 		}
 		if watched[path] {

@@ -147,7 +147,10 @@ func (c *Configuration) ask(ctx context.Context, w settings.Wanted, judged bool)
 	}
 	for _, f := range faults {
 		text := "PostgreSQL ignores " + f.String()
-		if refused {
+		switch {
+		case f.Restart:
+			text = f.String()
+		case refused:
 			text = "PostgreSQL refuses to reload any of its configuration files until this is mended: " + f.String()
 		}
 		a.trouble = append(a.trouble, text)
