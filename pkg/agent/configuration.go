@@ -19,6 +19,10 @@ import (
 // tells of no change.
 const configurationEvery = time.Second
 
+// rewatch is after how many looks the list of what the kernel watches is made anew,
+// even though it told of nothing.
+const rewatch = 10
+
 // watchConfiguration looks whether PostgreSQL goes by its configuration files, at once
 // when the kernel tells that one was changed and once a second anyway: there are
 // file systems that tell nothing.
@@ -38,14 +42,15 @@ func (a *Agent) watchConfiguration(ctx context.Context) error {
 	}
 	tick := time.NewTicker(configurationEvery)
 	defer tick.Stop()
-	for {
+	for turn := 0; ; turn++ {
 		c.Check(ctx)
-		if err == nil {
+		if err == nil && turn%rewatch == 0 {
 			a.watchFiles(watcher)
 		}
 		select {
 		case <-watcher.Events:
 			settle(ctx, watcher)
+			turn = -1 // what was replaced is watched anew
 			a.files.Forget()
 			a.local.Kick() // which compares the managed lines
 		case <-watcher.Errors: // too many events at once: the poll sees the rest
