@@ -13,9 +13,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
-	"mcctl/pkg/board"
 	"mcctl/pkg/config"
-	"mcctl/pkg/decide"
 	"mcctl/pkg/durable"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
@@ -54,6 +52,7 @@ func (a *Agent) run(ctx context.Context) error {
 	g.run("disk", a.watchDisk)
 	g.run("copy", a.keepCopy)
 	g.run("signals", a.signals)
+	a.runCommands()
 	g.run("loop", a.loop)
 	a.log.Info("supervisor started", "server", a.config.Me(), "version", a.opt.Version, "record", a.board.Read().Record.String())
 	return g.wait()
@@ -110,7 +109,7 @@ func (a *Agent) signals(ctx context.Context) error {
 	for {
 		select {
 		case <-caught:
-			a.board.Note(func(s *board.Sight) { s.Task = decide.TaskStop })
+			a.background("stop", a.stopInOrder)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
