@@ -20,11 +20,11 @@ import (
 // is, and each kind is run by another.
 type commands struct {
 	runner *hook.Runner
-	path   string // of the told in force
+	path   string // of what was said
 	due    chan struct{}
-	told   told // of watchCommands alone
+	said   said // of watchCommands alone
 
-	// revision is the record's that told covers; pairedTerm the newest term in which
+	// revision is the record's that said covers; pairedTerm the newest term in which
 	// a standby was attached.
 	revision, pairedTerm atomic.Uint64
 	// detaching is the revision of the paired record for whose detach pre_detach was
@@ -32,9 +32,9 @@ type commands struct {
 	detaching atomic.Uint64
 }
 
-// told is what survives a restart: the newest record whose commands were called. A
+// said is what survives a restart: the newest record whose commands were called. A
 // crash between a call and the file makes for a second call, never for none.
-type told struct {
+type said struct {
 	Record     record.Record `json:"record"`
 	PairedTerm pair.Term     `json:"paired_term"`
 }
@@ -46,16 +46,16 @@ func (a *Agent) openCommands() error {
 	a.commands = c
 	c.runner = hook.NewRunner(a.config.Server.Commands.Configured(), a.log, a.commandEnded)
 	a.journal.tell = a.tellEvent
-	if err := durable.ReadJSON(c.path, &c.told); err != nil {
+	if err := durable.ReadJSON(c.path, &c.said); err != nil {
 		own := a.own.Get()
-		c.told = told{Record: own, PairedTerm: own.Term}
+		c.said = said{Record: own, PairedTerm: own.Term}
 	}
-	c.keep(c.told)
+	c.keep(c.said)
 	return nil
 }
 
-func (c *commands) keep(t told) {
-	c.told = t
+func (c *commands) keep(t said) {
+	c.said = t
 	c.revision.Store(uint64(t.Record.Revision))
 	c.pairedTerm.Store(uint64(t.PairedTerm))
 }
@@ -97,11 +97,11 @@ func (a *Agent) watchCommands(ctx context.Context) error {
 		}
 		s := a.board.Read()
 		open := board.Postgres(s) == decide.PostgresOpen
-		kinds, next := callsFor(c.told, s.Record, a.config.Me(), open, record.Revision(c.detaching.Load()))
+		kinds, next := callsFor(c.said, s.Record, a.config.Me(), open, record.Revision(c.detaching.Load()))
 		for _, kind := range kinds {
 			c.runner.Post(a.call(kind, s.Record))
 		}
-		if next == c.told {
+		if next == c.said {
 			continue
 		}
 		if err := durable.WriteJSON(c.path, next, 0o600); err != nil {
@@ -114,7 +114,7 @@ func (a *Agent) watchCommands(ctx context.Context) error {
 // callsFor works out what is due after the record has become now, and what has been
 // told then. It is pure. A new primary waits until it is open: post_switch sends
 // clients there. detaching is the revision whose pre_detach was called already.
-func callsFor(t told, now record.Record, me pair.Server, open bool, detaching record.Revision) (due []hook.Kind, next told) {
+func callsFor(t said, now record.Record, me pair.Server, open bool, detaching record.Revision) (due []hook.Kind, next said) {
 	was := t.Record
 	mine := now.Primary == me
 	if !now.Exists() || now.Term < was.Term {
@@ -192,4 +192,3 @@ func (a *Agent) tellEvent(e Event) {
 	c.Event, _ = json.Marshal(e) // our own plain struct always encodes
 	a.commands.runner.Post(c)
 }
-

@@ -18,11 +18,13 @@ const (
 type output struct {
 	hand  func(string)
 	rest  []byte
+	bytes int
 	count int
 	left  int // lines that were not handed on
 }
 
 func (o *output) write(p []byte) {
+	o.bytes += len(p)
 	for {
 		end := bytes.IndexByte(p, '\n')
 		if end < 0 {
@@ -51,7 +53,7 @@ func (o *output) line() {
 }
 
 // flooded: more came than is handed on.
-func (o *output) flooded() bool { return o.count > linesMax }
+func (o *output) flooded() bool { return o.count > linesMax || o.bytes > linesMax*lineMax }
 
 // end hands on what had no newline, and tells what was left out.
 func (o *output) end() {
