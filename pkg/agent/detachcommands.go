@@ -44,10 +44,7 @@ func (a *Agent) prepareDetach(ctx context.Context, body json.RawMessage) error {
 		return fmt.Errorf("detach: %w: a %s is under way", wire.ErrRefused, s.Task)
 	}
 	a.beforeDetach(ctx, s)
-	if err := a.fence(ctx, hook.OpDetach, q.NoFencing); err != nil {
-		return fmt.Errorf("detach: %w", err)
-	}
-	return nil
+	return a.fence(ctx, hook.OpDetach, q.NoFencing)
 }
 
 // stopInOrder is the operator's stop. On a paired standby it is a detach, and the
