@@ -46,6 +46,10 @@ func (a *Agent) postgresWord(s board.Sight) string {
 		return wire.ReportBusy
 	case state == decide.PostgresHung || s.DiskFailed:
 		return wire.ReportDown
+	case state == decide.PostgresStarting && wire.Now()-s.Started < a.limits.HeartbeatTimeout:
+		// A supervisor that has just started has not looked yet at a PostgreSQL that runs
+		// already. Were it called down, the primary would detach a standby that is well.
+		return wire.ReportBusy
 	case state == decide.PostgresStandby:
 		return wire.ReportStandby
 	case state == decide.PostgresOpen && mine:

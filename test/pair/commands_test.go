@@ -177,3 +177,26 @@ func TestForcedSwitchIsFenced(t *testing.T) {
 	s.called(two, "fencing", "command switch server2 server1 primarycenter", "command switch server2 server1 primarycenter")
 	s.flowing()
 }
+
+// A supervisor that is started anew, above a PostgreSQL that goes on, changes nothing:
+// no detach, and no command of the site is called.
+func TestSupervisorsStartedAnewCallNothing(t *testing.T) {
+	s := newStage(t, lab.Options{})
+	s.siteCommands("post_switch pre_detach post_attach", ":")
+	before := s.paired(one)
+	for _, of := range []pair.Server{two, one, two} {
+		s.mcctl("stop", "--mc-only", "-M", s.lab.Mcdir(of))
+		s.mcctl("start", "-M", s.lab.Mcdir(of))
+	}
+	if st := s.paired(one); st.Record != before.Record {
+		t.Errorf("the record was %s and is %s", before.Record, st.Record)
+	}
+	for _, of := range []pair.Server{one, two} {
+		for _, kind := range []string{"post_switch", "pre_detach", "post_attach"} {
+			if got := s.calls(of, kind); got[0] != "" {
+				t.Errorf("%s on %s was called: %q", kind, of, got)
+			}
+		}
+	}
+	s.flowing()
+}
