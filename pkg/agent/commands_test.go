@@ -129,6 +129,16 @@ func TestForceIsRefusedWhenFencingFails(t *testing.T) {
 	}
 }
 
+// Nobody is powered off for a change that cannot be made.
+func TestNobodyIsFencedWithoutTheArbiter(t *testing.T) {
+	a, out := withCommand(t, fencing, `echo "$*" >$out`)
+	a.limits.KeeperMayBeLost = true
+	err := a.fence(t.Context(), hook.OpSwitch, false)
+	if !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), "nothing was fenced") || written(out) != "" {
+		t.Errorf("got %v, called with %q", err, written(out))
+	}
+}
+
 // After a fault the detach does not wait for the command, and it is called once.
 func TestPreDetachAfterAFault(t *testing.T) {
 	a, out := withCommand(t, func(c *config.Commands, path string) { c.PreDetach = path }, `echo "$*" >>$out; exec sleep 1000`)

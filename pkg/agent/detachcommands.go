@@ -14,12 +14,17 @@ import (
 )
 
 // fence calls the site's fencing command, if there is one, for something that an
-// operator asked for. Its no is the operator's no: nothing was changed.
+// operator asked for. Its no is the operator's no: nothing was changed. Nobody is
+// fenced for a change that could not be made.
 func (a *Agent) fence(ctx context.Context, operation string, skip bool) error {
 	if skip || !a.commands.runner.Has(hook.Fencing) {
 		return nil
 	}
-	c := a.call(hook.Fencing, a.board.Read().Record)
+	s := a.board.Read()
+	if a.limits.KeeperMayBeLost && !s.KeeperReached {
+		return fmt.Errorf("%w: the arbiter at %s is not reached, so the record cannot change: nothing was fenced; start the arbiter first", wire.ErrRefused, a.config.Pair.Arbiter.Address)
+	}
+	c := a.call(hook.Fencing, s.Record)
 	c.Mode, c.Operation = hook.ByOperator, operation
 	if out := a.commands.runner.Do(ctx, c); !out.OK() {
 		return fmt.Errorf("%w: fencing %s: %s; mend the command, or make sure by hand that %s is off and repeat with --no-fencing", wire.ErrRefused, c.Target, out, c.Target)
