@@ -22,8 +22,11 @@ func newMcArb(env *Env, v *mcVoice) *cobra.Command {
 	}
 	spoken := raw
 	spoken.Stdout = &mcLines{voice: v}
-	return newMcRoot(env, mcarbName, "Mirroring Controller's arbitration command, carried out by mcctl",
-		newMcArbStart(&spoken), newMcArbStop(&spoken), newArbiterStatus(&raw, runMcArbStatus))
+	below := []*cobra.Command{newMcArbStart(&spoken), newMcArbStop(&spoken), newArbiterStatus(&raw, runMcArbStatus)}
+	for _, cmd := range below {
+		cmd.Flags().Lookup("mcdir").Usage = "management `directory` (default: $ARBCONTROLDIR)"
+	}
+	return newMcRoot(env, mcarbName, "Mirroring Controller's arbitration command, carried out by mcctl", below...)
 }
 
 func newMcArbStart(env *Env) *cobra.Command {

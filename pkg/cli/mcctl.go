@@ -70,6 +70,7 @@ func newMcCtl(env *Env, v *mcVoice) *cobra.Command {
 	for _, cmd := range below {
 		localServer(cmd)
 	}
+	below[0].Flags().Lookup("enable-failover").Usage = "enable automatic switch and detach (the default)"
 	return newMcRoot(env, mcctlName, "Mirroring Controller's command, carried out by mcctl", below...)
 }
 

@@ -123,6 +123,7 @@ mc_ctl[7]: NOTICE: mend that (MCA90002)
 
 func TestMcArb(t *testing.T) {
 	dir := newArbiterDir(t)
+	called(t.Context(), "mc_arb", "status").wants(t, exitUsage, "or set the environment variable ARBCONTROLDIR (MCR90002)")
 	got := called(t.Context(), "mc_arb", "start", "-w", "-M", dir)
 	got.wants(t, exitDone, "INFO: the arbiter is running (MCR90001)")
 	speaks(t, got.stdout, "mc_arb", "MCR")

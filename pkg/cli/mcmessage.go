@@ -64,6 +64,9 @@ func (v *mcVoice) report(err error) exitStatus {
 		number = mcNumberArbiter
 	}
 	v.say(mcError, number, f.err.Error())
+	if v.program == mcarbName {
+		f.hint = strings.ReplaceAll(f.hint, "MCCONTROLDIR", "ARBCONTROLDIR")
+	}
 	v.say(mcNotice, mcNumberNotice, f.hint)
 	return f.status
 }
