@@ -181,7 +181,9 @@ func (a *Agent) mayForce(s board.Sight) error {
 // operatorPatience bounds how long detach and attach wait for their outcome.
 const operatorPatience = 30 * time.Second
 
-func (a *Agent) detach(ctx context.Context, body json.RawMessage) (any, error) {
+// detach goes on when whoever asked has gone, as the command says when its time is over.
+func (a *Agent) detach(_ context.Context, body json.RawMessage) (any, error) {
+	ctx := a.group.ctx
 	if err := a.prepareDetach(ctx, body); err != nil {
 		return nil, err
 	}

@@ -25,6 +25,6 @@ primary. If fencing fails, nothing is detached; --no-fencing leaves it out.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },
 	}, env, &o.Mcdir)
 	cmd.Flags().BoolVar(&o.NoFence, "no-fencing", false, "do not call the fencing command")
-	cmd.Flags().DurationVar(&o.Timeout, "timeout", time.Minute, "how long to wait")
+	cmd.Flags().DurationVar(&o.Timeout, "timeout", 2*time.Minute, "how long to wait; the detach goes on afterwards")
 	return cmd
 }
