@@ -58,6 +58,7 @@ type Agent struct {
 	files     *observe.Files
 	runner    *runner
 	journal   *journal
+	commands  *commands
 	warm      *warm
 	replay    replayHold
 	telling   telling
@@ -128,7 +129,7 @@ func assemble(opt Options) (*Agent, error) {
 	a.observers()
 	a.runner = newRunner(a.hands.Do, a.board, a.local.Kick, a.opDone)
 	a.journal = openJournal(c.Path("log", "events.jsonl"), a.log)
-	return a, nil
+	return a, a.openCommands()
 }
 
 // remember loads what an earlier life has left.

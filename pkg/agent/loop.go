@@ -34,6 +34,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		}
 		a.dropVainSwitch(s, rule)
 		a.copyIsDue(s, rule)
+		a.commandsAreDue(s)
 		a.runner.consider(ctx, a.permitted(rule))
 		a.tellNews()
 		systemd.turn(facts.Postgres == decide.PostgresOpen || facts.Postgres == decide.PostgresStandby)
@@ -121,6 +122,7 @@ func (a *Agent) note(rule decide.Rule, facts decide.Facts) {
 	a.mu.Unlock()
 	if changed {
 		a.journal.decided(rule, facts)
+		a.detachDecided(rule)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/hook"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
@@ -92,7 +93,7 @@ func (a *Agent) doSwitch(ctx context.Context, body json.RawMessage) (any, error)
 		return nil, fmt.Errorf("read request: %w", err)
 	}
 	if q.Force {
-		return a.force(ctx)
+		return a.force(ctx, q.NoFencing)
 	}
 	return a.onPrimary(wire.KindSwitch, a.beginSwitch)(ctx, body)
 }
@@ -140,20 +141,17 @@ func (a *Agent) switchProblems(s board.Sight) (problems []error) {
 }
 
 // force is T8: the operator decides that this server reigns, whatever may be lost.
-func (a *Agent) force(ctx context.Context) (any, error) {
-	s := a.board.Read()
-	f := a.limits.Classify(s, wire.Now())
-	reason := ""
-	switch {
-	case s.Names(a.config.Me()):
-		reason = fmt.Sprintf("%s is primary already", a.config.Me())
-	case f.Peer == decide.PeerHere && f.PeerPG == decide.PeerPGOpen:
-		reason = fmt.Sprintf("%s is open and reached: use mcctl switch without --force", a.config.Other())
-	case f.Postgres != decide.PostgresStandby:
-		reason = fmt.Sprintf("PostgreSQL of %s is %s, not standby: start it first", a.config.Me(), f.Postgres)
+// Fencing takes its time: what was in the way before may not be what is now.
+func (a *Agent) force(ctx context.Context, noFencing bool) (any, error) {
+	if err := a.mayForce(a.board.Read()); err != nil {
+		return nil, err
 	}
-	if reason != "" {
-		return nil, fmt.Errorf("force: %w: %s", wire.ErrRefused, reason)
+	if err := a.fence(ctx, hook.OpSwitch, noFencing); err != nil {
+		return nil, fmt.Errorf("force: %w", err)
+	}
+	s := a.board.Read()
+	if err := a.mayForce(s); err != nil {
+		return nil, err
 	}
 	r, err := a.keeper.Change(ctx, record.Change{Transition: record.Force, By: a.config.Me(), To: a.config.Me(), From: s.Record.Revision})
 	if err != nil {
@@ -164,10 +162,31 @@ func (a *Agent) force(ctx context.Context) (any, error) {
 	return job, errors.Join(err, a.saveCopy())
 }
 
+func (a *Agent) mayForce(s board.Sight) error {
+	f := a.limits.Classify(s, wire.Now())
+	reason := ""
+	switch {
+	case s.Names(a.config.Me()):
+		reason = fmt.Sprintf("%s is primary already", a.config.Me())
+	case f.Peer == decide.PeerHere && f.PeerPG == decide.PeerPGOpen:
+		reason = fmt.Sprintf("%s is open and reached: use mcctl switch without --force", a.config.Other())
+	case f.Postgres != decide.PostgresStandby:
+		reason = fmt.Sprintf("PostgreSQL of %s is %s, not standby: start it first", a.config.Me(), f.Postgres)
+	default:
+		return nil
+	}
+	return fmt.Errorf("force: %w: %s", wire.ErrRefused, reason)
+}
+
 // operatorPatience bounds how long detach and attach wait for their outcome.
 const operatorPatience = 30 * time.Second
 
-func (a *Agent) detach(ctx context.Context, _ json.RawMessage) (any, error) {
+// detach goes on when whoever asked has gone, as the command says when its time is over.
+func (a *Agent) detach(_ context.Context, body json.RawMessage) (any, error) {
+	ctx := a.group.ctx
+	if err := a.prepareDetach(ctx, body); err != nil {
+		return nil, err
+	}
 	if task := a.board.Read().Task; task != decide.NoTask {
 		return nil, fmt.Errorf("detach: %w: a %s is under way", wire.ErrRefused, task)
 	}
@@ -221,15 +240,15 @@ func (a *Agent) stop(ctx context.Context, body json.RawMessage) (any, error) {
 	}
 	var answer wire.StopAnswer
 	if q.Both {
-		if err := a.link.Call(ctx, wire.KindStop, wire.StopRequest{KeepPostgres: q.KeepPostgres}, nil); err != nil {
-			answer.Notes = append(answer.Notes, fmt.Sprintf("%s was not stopped: %v", a.config.Other(), err))
-		}
+		a.stopOther(ctx, q, &answer)
 	}
 	if q.KeepPostgres {
 		time.AfterFunc(lingering, func() { a.group.stop(errDone) })
 		return answer, nil
 	}
-	a.board.Note(func(s *board.Sight) { s.Task = decide.TaskStop })
+	if err := a.stopInOrder(ctx); err != nil {
+		return nil, err
+	}
 	select {
 	case <-a.stopped:
 		return answer, nil

@@ -20,7 +20,7 @@ func (a *Agent) report() wire.Report {
 		Timeline: s.Look.Timeline, CheckpointTimeline: s.Look.CheckpointTimeline,
 		Insert: s.Look.Insert, Received: s.Look.Received, Replayed: s.Look.Replayed,
 		Stream: s.Look.Receiver.Status, Failover: !s.FailoverOff,
-		Rule: rule.ID, Why: rule.Why, Doing: doingText(s), Version: a.opt.Version,
+		Rule: rule.ID, Why: rule.Why, Doing: doingText(s), Version: a.opt.Version, DiskError: s.DiskError,
 	}
 	return r
 }
@@ -46,6 +46,10 @@ func (a *Agent) postgresWord(s board.Sight) string {
 		return wire.ReportBusy
 	case state == decide.PostgresHung || s.DiskFailed:
 		return wire.ReportDown
+	case state == decide.PostgresStarting && wire.Now()-s.Started < a.limits.HeartbeatTimeout:
+		// A supervisor that has just started has not looked yet at a PostgreSQL that runs
+		// already. Were it called down, the primary would detach a standby that is well.
+		return wire.ReportBusy
 	case state == decide.PostgresStandby:
 		return wire.ReportStandby
 	case state == decide.PostgresOpen && mine:

@@ -13,10 +13,8 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
-	"mcctl/pkg/board"
 	"mcctl/pkg/conffiles"
 	"mcctl/pkg/config"
-	"mcctl/pkg/decide"
 	"mcctl/pkg/durable"
 	"mcctl/pkg/observe"
 	"mcctl/pkg/postgres"
@@ -57,6 +55,7 @@ func (a *Agent) run(ctx context.Context) error {
 	g.run("disk", a.watchDisk)
 	g.run("copy", a.keepCopy)
 	g.run("signals", a.signals)
+	a.runCommands()
 	g.run("loop", a.loop)
 	a.log.Info("supervisor started", "server", a.config.Me(), "version", a.opt.Version, "record", a.board.Read().Record.String())
 	return g.wait()
@@ -114,7 +113,7 @@ func (a *Agent) signals(ctx context.Context) error {
 	for {
 		select {
 		case <-caught:
-			a.board.Note(func(s *board.Sight) { s.Task = decide.TaskStop })
+			a.background("stop", a.stopInOrder)
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -75,6 +75,8 @@ func (a *Agent) fromServer(kind string) request {
 		wire.KindHolds:    a.holds,
 		wire.KindHistory:  a.history,
 		wire.KindFailover: a.setFailover,
+
+		wire.KindPreDetach: a.preDetachHere,
 	}[kind]
 }
 

@@ -18,6 +18,7 @@ type switchOptions struct {
 	Output  string
 	Force   bool
 	Yes     bool
+	NoFence bool
 	NoWait  bool
 	Cancel  bool
 	Status  bool
@@ -39,7 +40,9 @@ The command follows the switch but does not carry it: when the command ends earl
 by its timeout or otherwise, the switch goes on.
 
 With --force this server takes over without the other's consent. Commits may be
-lost: the command says which, and does nothing without --yes.`,
+lost: the command says which, and does nothing without --yes. If a fencing command
+is configured, it is called first, and its failure is a refusal; --no-fencing leaves
+it out.`,
 		Example: `  mcctl switch -M /etc/mcctl/orders
   mcctl switch -M /etc/mcctl/orders --no-wait
   mcctl switch -M /etc/mcctl/orders --status            # the newest one
@@ -62,6 +65,7 @@ lost: the command says which, and does nothing without --yes.`,
 	f := cmd.Flags()
 	f.BoolVar(&o.Force, "force", false, "take over without the other server; commits may be lost")
 	f.BoolVar(&o.Yes, "yes", false, "do it, with --force")
+	f.BoolVar(&o.NoFence, "no-fencing", false, "with --force: do not call the fencing command")
 	f.BoolVar(&o.NoWait, "no-wait", false, "return as soon as the switch has begun")
 	f.BoolVar(&o.Cancel, "cancel", false, "give up a switch that has not passed its point of no return")
 	f.BoolVar(&o.Status, "status", false, "tell how a switch stands")

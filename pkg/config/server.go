@@ -26,6 +26,7 @@ type Server struct {
 	Postgres    Postgres    `toml:"postgres"`
 	Replication Replication `toml:"replication"`
 	TLS         TLS         `toml:"tls"`
+	Commands    Commands    `toml:"commands"`
 }
 
 // Postgres says how the supervisor connects to its own PostgreSQL.
@@ -56,7 +57,7 @@ type TLS struct {
 }
 
 func defaultServer() Server {
-	return Server{Postgres: Postgres{User: "postgres", Database: "postgres"}}
+	return Server{Postgres: Postgres{User: "postgres", Database: "postgres"}, Commands: defaultCommands()}
 }
 
 // resolve fills in the paths that follow from others and makes all of them absolute.
@@ -64,6 +65,7 @@ func (s *Server) resolve(dir string) {
 	absolute(dir, &s.DataDirectory, &s.BinDirectory, &s.ConfigFile, &s.HBAFile, &s.IdentFile, &s.LogFile,
 		&s.Postgres.SocketDirectory, &s.Postgres.Passfile, &s.Replication.Passfile)
 	s.TLS.resolve(dir)
+	s.Commands.resolve(dir)
 	s.ConfigFile = cmp.Or(s.ConfigFile, filepath.Join(s.DataDirectory, "postgresql.conf"))
 	s.HBAFile = cmp.Or(s.HBAFile, filepath.Join(s.DataDirectory, "pg_hba.conf"))
 	s.IdentFile = cmp.Or(s.IdentFile, filepath.Join(s.DataDirectory, "pg_ident.conf"))
@@ -93,6 +95,7 @@ func (s *Server) check(at *source) {
 	s.Replication.checkOptions(at)
 	at.secret("replication.passfile", s.Replication.Passfile)
 	s.TLS.check(at)
+	s.Commands.check(at)
 }
 
 func (p *Postgres) check(at *source) {

@@ -22,6 +22,8 @@ const (
 	KindLearn = "learn"
 	// KindFailover carries enable-failover and disable-failover to the other server.
 	KindFailover = "failover"
+	// KindPreDetach asks for the other server's pre_detach command; answered at its end.
+	KindPreDetach = "pre-detach"
 )
 
 // Kinds that the command line sends to the supervisor on its own machine, over
@@ -69,6 +71,8 @@ type Report struct {
 	Why      string   `json:"why"`
 	Doing    string   `json:"doing,omitempty"` // operation under way, with its progress
 	Version  string   `json:"version"`
+	// DiskError is what the I/O probe met, or "".
+	DiskError string `json:"disk_error,omitempty"`
 }
 
 // HoldsRequest asks for a position to be flushed on a standby.
@@ -115,6 +119,14 @@ type FailoverAnswer struct {
 // other server's consent (T8): commits may be lost.
 type SwitchRequest struct {
 	Force bool `json:"force,omitempty"`
+	// NoFencing: with Force, do not call the fencing command first.
+	NoFencing bool `json:"no_fencing,omitempty"`
+}
+
+// DetachRequest asks for the standby to be detached. NoFencing: without the fencing
+// command.
+type DetachRequest struct {
+	NoFencing bool `json:"no_fencing,omitempty"`
 }
 
 // Job is a long request with a life of its own: it goes on when the command that
@@ -155,6 +167,8 @@ type StopRequest struct {
 // StopAnswer is given when PostgreSQL has stopped and the supervisor is about to end.
 type StopAnswer struct {
 	Notes []string `json:"notes,omitempty"`
+	// Left says why the other server goes on although both should stop.
+	Left string `json:"left,omitempty"`
 }
 
 // Done answers requests that have nothing else to tell; Note is a sentence for the operator.
@@ -183,6 +197,8 @@ type Status struct {
 	SyncWaiters int `json:"sync_waiters"`
 	// WorstStallMS is the longest that commits were seen to wait since the start.
 	WorstStallMS float64 `json:"worst_stall_ms"`
+	// Switched: roles have changed, and no standby was attached in this term yet.
+	Switched bool `json:"switched"`
 }
 
 // ServerStatus is one server as the answering supervisor sees it.
@@ -201,6 +217,10 @@ type ServerStatus struct {
 	Why        string        `json:"why,omitempty"`
 	Doing      string        `json:"doing,omitempty"`
 	Version    string        `json:"version,omitempty"`
+	// Stream is a standby's own word: the state of its walreceiver, or "".
+	Stream string `json:"stream,omitempty"`
+	// DiskError is what the I/O probe met, or "".
+	DiskError string `json:"disk_error,omitempty"`
 }
 
 // ArbiterStatus is the record's keeper as the answering supervisor sees it.
