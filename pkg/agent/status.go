@@ -111,6 +111,8 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return "automatic switch and detach are off: mcctl enable-failover"
 	case f.Peer != decide.PeerHere:
 		return fmt.Sprintf("the supervisor of %s is %s: start it there with mcctl start", other, f.Peer)
+	case a.hands.Rebuilds.GivenUp() && f.Mode != decide.Paired:
+		return "the rebuild was given up: mcctl rebuild, or restart the supervisor to let it decide anew"
 	case s.Held:
 		return fmt.Sprintf("%s was detached by an operator: mcctl attach", other)
 	case s.DiskFailed:

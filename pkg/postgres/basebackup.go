@@ -72,6 +72,9 @@ func (in *Instance) backup(ctx context.Context, source Source, opt BackupOptions
 	if err := relink(part, places, older); err != nil {
 		return err
 	}
+	if err := markStandby(part); err != nil { // it must not be taken for a crashed primary
+		return err
+	}
 	return renameDurably(part, in.Data+".new")
 }
 

@@ -33,7 +33,7 @@ func (in *Instance) BaseBackupInPlace(ctx context.Context, source Source, keepDi
 	if err := in.copyInPlace(ctx, source, opt, to); err != nil {
 		return errors.Join(fmt.Errorf("base backup in place: %w", err), in.RestoreKept(keepDir))
 	}
-	if err := in.finishKept(keepDir); err != nil {
+	if err := errors.Join(in.MarkStandby(), in.finishKept(keepDir)); err != nil {
 		return fmt.Errorf("base backup in place: %w", err)
 	}
 	return nil

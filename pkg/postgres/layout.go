@@ -126,6 +126,19 @@ func (in *Instance) goal(ctx context.Context, source Source, known Layout) (Layo
 	return goal, spaces, nil
 }
 
+// CanCopyBeside tells before a copy is begun whether it can be made beside the old
+// data (see Beside), and whether everything in it would find its place.
+func (in *Instance) CanCopyBeside(ctx context.Context, source Source, known Layout) error {
+	if err := in.strayLinks(); err != nil {
+		return err
+	}
+	goal, _, err := in.goal(ctx, source, known)
+	if err != nil {
+		return err
+	}
+	return in.Beside(goal)
+}
+
 // ownLayout is the data directory's, with what is missing there taken from known.
 func (in *Instance) ownLayout(known Layout) (Layout, error) {
 	own, err := in.Layout()
