@@ -62,6 +62,7 @@ Every command works on a management directory: -M DIR, or MCCONTROLDIR.`,
 	root.AddCommand(
 		newStart(env, runStart), newStop(env, runStop), newStatus(env, runStatus),
 		newSwitch(env, runSwitch), newDetach(env, runAsk), newAttach(env, runAsk),
+		newRebuild(env, runRebuild),
 		newEnableFailover(env, runFailover), newDisableFailover(env, runFailover),
 		newExplain(env, runExplain), newRules(env, runRules), newEvents(env, runEvents),
 		newArbiter(env), newLab(env), newProbe(env, runProbe), newVersion(env),

@@ -78,6 +78,7 @@ func defaultPair() Pair {
 		Policy: Policy{
 			Failover:                       true,
 			Rejoin:                         []Rejoin{Rewind, Rebuild},
+			RebuildCommand:                 []string{},
 			AttachMaxLag:                   16 << 20,
 			ManageSynchronizedStandbySlots: true,
 		},
