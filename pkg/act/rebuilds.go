@@ -47,6 +47,9 @@ func LoadRebuilds(path string) (r *Rebuilds, goesOn bool, err error) {
 		return r, false, r.End(errors.New("the supervisor ended; it decides anew"))
 	}
 	r.job.Note = "the supervisor was restarted and goes on"
+	if n := len(r.job.Steps); n > 0 { // the time in between is not known
+		r.began -= time.Duration(r.job.Steps[n-1].AtMS * float64(time.Millisecond))
+	}
 	return r, true, nil
 }
 
@@ -130,8 +133,10 @@ func (r *Rebuilds) Whole() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if took := wire.Now() - r.copied; r.job.Done > 0 && took > 0 {
-		r.rate = int64(float64(r.job.Done) / took.Seconds())
-		r.job.BytesPerSecond, r.job.Seconds = r.rate, 0
+		r.job.BytesPerSecond, r.job.Seconds = int64(float64(r.job.Done)/took.Seconds()), 0
+		if r.job.Request.MaxRate == "" { // one that was held back says nothing of the next
+			r.rate = r.job.BytesPerSecond
+		}
 	}
 }
 

@@ -166,7 +166,7 @@ func (v *rebuildView) begin(ctx context.Context) error {
 	}
 	v.say("%s: %s", answer.Job.ID, yes(answer.Begun, "begun", "was under way already"))
 	if v.o.NoWait {
-		return v.event("begun", answer.Job)
+		return v.event("begun", *answer.Job)
 	}
 	return v.follow(ctx, *answer.Job)
 }
@@ -196,6 +196,7 @@ func cancelRebuild(ctx context.Context, v *rebuildView) error {
 	if err := v.ask(ctx, wire.KindRebuildCancel, wire.JobRequest{ID: v.o.Job}, &job); err != nil {
 		return err
 	}
+	v.steps = len(job.Steps) // they are no news
 	err := v.follow(ctx, job)
 	if v.last.Phase == wire.RebuildGivenUp {
 		v.say("the old data is as it was; nothing is rebuilt until mcctl rebuild, or a restart of the supervisor")

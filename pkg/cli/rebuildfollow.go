@@ -63,14 +63,16 @@ func (v *rebuildView) event(kind string, about any) error {
 	if v.o.Output != formJSON {
 		return nil
 	}
-	line := map[string]any{"event": kind}
+	line := rebuildEvent{Event: kind}
 	switch about := about.(type) {
 	case wire.RebuildAnswer:
-		if line["plan"] = about.Plan; about.Job != nil {
-			line["job"] = about.Job
-		}
-	default:
-		line["job"] = about
+		line.Plan, line.Job = about.Plan, about.Job
+	case wire.RebuildJob:
+		line.Job = &about
+	case wire.JobStep:
+		line.ID, line.JobStep = v.last.ID, &about
+	case rebuildProgress:
+		line.ID, line.rebuildProgress = v.last.ID, &about
 	}
 	enc := json.NewEncoder(v.env.Stdout)
 	enc.SetEscapeHTML(false)
@@ -78,6 +80,25 @@ func (v *rebuildView) event(kind string, about any) error {
 		return fmt.Errorf("write result: %w", err)
 	}
 	return nil
+}
+
+// rebuildEvent is a line of -o json. Plan comes with "plan" and "running", Job with
+// "running", "begun", "status", "detached" and "end", a phase with "phase", and how
+// far the copy is with "progress".
+type rebuildEvent struct {
+	Event string            `json:"event"`
+	Plan  *wire.RebuildPlan `json:"plan,omitempty"`
+	Job   *wire.RebuildJob  `json:"job,omitempty"`
+	ID    string            `json:"id,omitempty"`
+	*wire.JobStep
+	*rebuildProgress
+}
+
+type rebuildProgress struct {
+	Done           int64 `json:"done_bytes"`
+	Total          int64 `json:"total_bytes"`
+	BytesPerSecond int64 `json:"bytes_per_second"`
+	Seconds        int64 `json:"seconds_left"`
 }
 
 func (v *rebuildView) show(kind string, answer wire.RebuildAnswer) error {
@@ -124,22 +145,23 @@ func (v *rebuildView) follow(ctx context.Context, job wire.RebuildJob) error {
 
 // tell prints what is new in the job.
 func (v *rebuildView) tell(job wire.RebuildJob) {
+	moved := job.Done != v.last.Done && job.Phase == wire.RebuildCopying
+	noted := job.Note != v.last.Note && job.Note != ""
+	v.last = job
 	for _, step := range job.Steps[min(v.steps, len(job.Steps)):] {
 		v.say("%8.1f s  %s", step.AtMS/1000, step.Phase)
-		_ = v.event("phase", job)
+		_ = v.event("phase", step)
 	}
-	if job.Note != v.last.Note && job.Note != "" {
+	if noted {
 		v.say("            %s", job.Note)
 	}
 	v.steps = len(job.Steps)
-	moved := job.Done != v.last.Done && job.Phase == wire.RebuildCopying
-	v.last = job
 	switch {
 	case v.bar && job.Phase == wire.RebuildCopying && !job.Final:
 		_, _ = fmt.Fprintf(v.env.Stdout, "\r\x1b[K%s", progressBar(job, 24))
 		v.drawn = true
 	case moved && v.o.Output == formJSON:
-		_ = v.event("progress", job)
+		_ = v.event("progress", rebuildProgress{job.Done, job.Total, job.BytesPerSecond, job.Seconds})
 	case moved && !v.bar && (time.Since(v.shown) > rebuildTellEvery || job.Done >= job.Total):
 		v.shown = time.Now()
 		v.say("            %s", progressText(job))
