@@ -58,6 +58,24 @@ func (h *Hands) rebuildAsked(ctx context.Context, job wire.RebuildJob) error {
 	return h.startRebuilt(ctx)
 }
 
+// foresee finds out whether there is a way at all before a standby that runs is
+// stopped for it: one that must wait for an operator goes on serving reads.
+func (h *Hands) foresee(ctx context.Context, at standing) error {
+	if at.last == 0 {
+		return nil
+	}
+	h.readFiles(&at)
+	history, err := h.history(ctx)
+	if err != nil {
+		return err
+	}
+	at.history = history
+	if _, err := at.choose(); err != nil {
+		return fmt.Errorf("rejoin: %w", err)
+	}
+	return nil
+}
+
 // comeBackBy asks the primary now and goes the way that follows.
 func (h *Hands) comeBackBy(ctx context.Context, at standing, q wire.RebuildRequest) error {
 	if err := h.stands(&at); err != nil {
@@ -83,7 +101,7 @@ func (h *Hands) comeBack(ctx context.Context, at standing, q wire.RebuildRequest
 // standing begins with what is known of a server that runs: how far it has received
 // and replayed. asked is the way that an operator wants, empty for none.
 func (h *Hands) standing(asked string) standing {
-	at := standing{asked: asked, other: h.other(), policy: h.Config.Pair.Policy.Rejoin, command: len(h.Config.Pair.Policy.RebuildCommand) > 0, dataDirect: h.Postgres.Data}
+	at := standing{asked: asked, other: h.other(), policy: h.Config.Pair.Policy.Rejoin, command: len(h.Config.Pair.Policy.RebuildCommand) > 0}
 	s := h.Board.Read()
 	if s.PID == 0 || s.LookAt == 0 || !s.Look.InRecovery {
 		return at
@@ -188,6 +206,9 @@ func (h *Hands) copyAnew(ctx context.Context, w way, at standing, q wire.Rebuild
 func (h *Hands) tryCopies(ctx context.Context, w way, at standing, q wire.RebuildRequest) error {
 	inPlace, err := h.inPlace(ctx, at, q)
 	if err != nil {
+		return err
+	}
+	if err := h.roomFor(ctx, inPlace); err != nil {
 		return err
 	}
 	note := ""
@@ -301,11 +322,32 @@ func (h *Hands) startRebuilt(ctx context.Context) error {
 		return err
 	}
 	h.Background("save own files", func(context.Context) error { h.SaveOwn(); return nil })
-	job, err := h.Rebuilds.Get("")
-	if err == nil && job.Request.KeepOld {
-		return nil
+	h.dropReplaced()
+	return nil
+}
+
+// dropReplaced deletes the data that a copy has replaced, unless the operator wanted
+// to keep it.
+func (h *Hands) dropReplaced() {
+	if job, err := h.Rebuilds.Get(""); err == nil && job.Request.KeepOld {
+		return
 	}
 	h.Background("delete the data that was replaced", func(context.Context) error { return h.Postgres.DropOld() })
+}
+
+// DropLeftOver waits until this standby streams and deletes what an earlier life has
+// put aside and did not come to delete. Without such data it does nothing.
+func (h *Hands) DropLeftOver(ctx context.Context) error {
+	if h.Postgres.KeptOld() == "" {
+		return nil
+	}
+	err := h.until(ctx, "this standby streams", time.Second, func(s board.Sight) bool {
+		return s.Look.InRecovery && s.Look.Receiver.Status == "streaming" && s.Doing == ""
+	})
+	if err != nil {
+		return err
+	}
+	h.dropReplaced()
 	return nil
 }
 

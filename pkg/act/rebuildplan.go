@@ -2,6 +2,7 @@ package act
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -62,10 +63,8 @@ func (h *Hands) holdings(ctx context.Context, sizes bool) (a wire.HoldingsAnswer
 func (h *Hands) planCopy(ctx context.Context, plan *wire.RebuildPlan, at standing, has wire.HoldingsAnswer, q wire.RebuildRequest) {
 	problem := func(err error) { plan.Problems = append(plan.Problems, err.Error()) }
 	plan.Bytes = has.Bytes
-	holdings := postgres.Holdings{Bytes: has.Bytes, WAL: has.WAL}
 	for _, t := range has.Tablespaces {
 		plan.Bytes += t.Bytes
-		holdings.Tablespaces = append(holdings.Tablespaces, postgres.Tablespace(t))
 	}
 	if plan.BytesPerSecond > 0 {
 		plan.Seconds = plan.Bytes / plan.BytesPerSecond
@@ -79,21 +78,47 @@ func (h *Hands) planCopy(ctx context.Context, plan *wire.RebuildPlan, at standin
 		return
 	}
 	plan.InPlace = inPlace
+	if plan.Rooms, err = h.rooms(ctx, has, inPlace); err != nil {
+		problem(err)
+	}
+	if err := tooLittle(plan.Rooms, inPlace); err != nil {
+		problem(err)
+	}
+}
+
+func (h *Hands) rooms(ctx context.Context, has wire.HoldingsAnswer, inPlace bool) (all []wire.Room, err error) {
 	known, _, err := postgres.SavedOwn(h.OwnDir())
 	if err != nil {
-		problem(err)
-		return
+		return nil, err
+	}
+	holdings := postgres.Holdings{Bytes: has.Bytes, WAL: has.WAL}
+	for _, t := range has.Tablespaces {
+		holdings.Tablespaces = append(holdings.Tablespaces, postgres.Tablespace(t))
 	}
 	rooms, err := h.Postgres.Rooms(ctx, h.copySource(), known, holdings, inPlace)
-	if err != nil {
-		problem(err)
-	}
 	for _, r := range rooms {
-		plan.Rooms = append(plan.Rooms, wire.Room(r))
+		all = append(all, wire.Room(r))
+	}
+	return all, err
+}
+
+// roomFor is the same check just before a copy, also for one that nobody asked for.
+func (h *Hands) roomFor(ctx context.Context, inPlace bool) error {
+	has, err := h.holdings(ctx, true)
+	if err != nil {
+		return err
+	}
+	rooms, err := h.rooms(ctx, has, inPlace)
+	return errors.Join(err, tooLittle(rooms, inPlace))
+}
+
+func tooLittle(rooms []wire.Room, inPlace bool) error {
+	for _, r := range rooms {
 		if r.Needs > r.Free {
-			problem(fmt.Errorf("the file system of %s has %d MB free, and the copy needs %d MB: make room%s", r.Path, r.Free>>20, r.Needs>>20, orInPlace(inPlace)))
+			return fmt.Errorf("the file system of %s has %d MB free, and the copy needs %d MB with the log that is written meanwhile: make room%s", r.Path, r.Free>>20, r.Needs>>20, orInPlace(inPlace))
 		}
 	}
+	return nil
 }
 
 func orInPlace(already bool) string {

@@ -229,6 +229,13 @@ func (r *Rebuilds) GivenUp() bool {
 	return r.asked
 }
 
+// Forget lets the supervisor decide by itself again.
+func (r *Rebuilds) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = r.asked && !r.job.Final
+}
+
 // Rate is that of the last whole copy, in bytes a second; 0 when there was none.
 func (r *Rebuilds) Rate() int64 {
 	r.mu.Lock()

@@ -19,6 +19,9 @@ import (
 // open by the newest record, and is on a newer timeline (S4).
 func (h *Hands) Rejoin(ctx context.Context) error {
 	at := h.standing("")
+	if err := h.foresee(ctx, at); err != nil {
+		return err
+	}
 	if err := h.stop(ctx, fastPatience); err != nil {
 		return err
 	}
@@ -33,7 +36,7 @@ func (h *Hands) Rejoin(ctx context.Context) error {
 	if err := h.follow(ctx); err != nil {
 		return err
 	}
-	h.Background("delete the data that was replaced", func(context.Context) error { return h.Postgres.DropOld() })
+	h.dropReplaced()
 	return nil
 }
 

@@ -21,16 +21,15 @@ type standing struct {
 	empty   bool  // there is no data at all
 	// last is the newest position known here and on which timeline it was written; of
 	// a standby that runs what it received, else what the control file says.
-	last       pair.LSN
-	lastOn     pair.Timeline
-	stranded   bool // the primary has removed the log that follows
-	asStandby  bool // it was last a standby, so its log ends without a shutdown checkpoint
-	clean      bool // it was a primary and shut down in good order
-	policy     []config.Rejoin
-	command    bool   // the site has its own way to copy
-	asked      string // wire.Way…; empty: nobody asked, the supervisor decides by policy
-	other      pair.Server
-	dataDirect string
+	last      pair.LSN
+	lastOn    pair.Timeline
+	stranded  bool // the primary has removed the log that follows
+	asStandby bool // it was last a standby, so its log ends without a shutdown checkpoint
+	clean     bool // it was a primary and shut down in good order
+	policy    []config.Rejoin
+	command   bool   // the site has its own way to copy
+	asked     string // wire.Way…; empty: nobody asked, the supervisor decides by policy
+	other     pair.Server
 }
 
 // way is a decision how to come back.

@@ -93,7 +93,11 @@ func (a *Agent) dropRebuild() {
 }
 
 // dropVainRebuild ends a rebuild that can never begin: this server has become primary.
+// What an operator gave up is forgotten when the server has come back another way.
 func (a *Agent) dropVainRebuild(s board.Sight) {
+	if s.Names(a.config.Me()) || s.Look.Receiver.Status == "streaming" {
+		a.hands.Rebuilds.Forget()
+	}
 	if s.Task != decide.TaskRebuild || !s.Names(a.config.Me()) || a.runner.doing() == decide.Rebuild {
 		return
 	}

@@ -27,7 +27,8 @@ type CopyCommand struct {
 	Line     func(string) // every line that it prints; may be nil
 }
 
-// CopyRequest is what a CopyCommand reads. Directories do not exist yet.
+// CopyRequest is what a CopyCommand reads. The data directory is made and empty, the others do
+// not exist yet.
 type CopyRequest struct {
 	Directory   string            `json:"directory"`                // to be filled with the data directory's content
 	WAL         string            `json:"wal,omitempty"`            // pg_wal shall be a link to this directory; absent: a plain directory

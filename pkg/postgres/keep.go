@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,7 +23,10 @@ const finished = ".finished"
 
 // keep saves this server's own files (see ownFiles) to dir before a program
 // writes the source's over them. Once dir exists it is complete.
-func (in *Instance) keep(dir string) error {
+func (in *Instance) keep(dir string) error { return in.keepUpTo(dir, math.MaxInt64) }
+
+// keepUpTo leaves out files of the top level that are larger than the limit in bytes.
+func (in *Instance) keepUpTo(dir string, limit int64) error {
 	part := dir + ".part"
 	if err := os.RemoveAll(part); err != nil {
 		return fmt.Errorf("keep own files: %w", err)
@@ -35,6 +39,9 @@ func (in *Instance) keep(dir string) error {
 		return fmt.Errorf("keep own files: %w", err)
 	}
 	for _, name := range names {
+		if info, err := os.Lstat(filepath.Join(in.Data, name)); err == nil && info.Size() > limit {
+			continue
+		}
 		if err := copyDurably(filepath.Join(in.Data, name), filepath.Join(part, name)); err != nil {
 			return fmt.Errorf("keep own files: %w", err)
 		}

@@ -8,6 +8,10 @@ import (
 	"path/filepath"
 )
 
+// ownFileMax is more than any configuration file has. What is larger was put into the
+// data directory by somebody for another purpose.
+const ownFileMax = 1 << 20
+
 // SaveOwn saves this server's own files and where its links lead to dir, for the
 // day when somebody empties the data directory: a copy of the source has neither.
 // It replaces what was saved before; an empty data directory saves nothing.
@@ -19,7 +23,7 @@ func (in *Instance) SaveOwn(dir string) error {
 	if err := os.RemoveAll(fresh); err != nil {
 		return fmt.Errorf("save own files: %w", err)
 	}
-	if err := in.keep(fresh); err != nil {
+	if err := in.keepUpTo(fresh, ownFileMax); err != nil {
 		return fmt.Errorf("save own files: %w", err)
 	}
 	if err := os.RemoveAll(old); err != nil {
