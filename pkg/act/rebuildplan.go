@@ -67,7 +67,7 @@ func (h *Hands) planCopy(ctx context.Context, plan *wire.RebuildPlan, at standin
 		plan.Bytes += t.Bytes
 	}
 	if plan.BytesPerSecond > 0 {
-		plan.Seconds = plan.Bytes / plan.BytesPerSecond
+		plan.Seconds = plan.Bytes/plan.BytesPerSecond + 1
 	}
 	if plan.Way == wire.WayCommand && !at.command {
 		problem(fmt.Errorf("policy.rebuild_command is not set in pair.toml"))

@@ -19,6 +19,7 @@ type Rebuilds struct {
 
 	mu     sync.Mutex
 	job    wire.RebuildJob
+	former wire.RebuildJob // the one before, for those who still follow it
 	began  time.Duration
 	copied time.Duration // when the present copy began
 	stop   context.CancelCauseFunc
@@ -60,8 +61,8 @@ func (r *Rebuilds) Begin(plan wire.RebuildPlan, q wire.RebuildRequest, automatic
 	if r.job.ID != "" && !r.job.Final {
 		return r.job, false, nil
 	}
-	r.began, r.asked = wire.Now(), false
-	r.job = wire.RebuildJob{ID: fmt.Sprintf("rebuild-%x", uint64(time.Now().UnixMilli())), Automatic: automatic, Request: q, Plan: plan, Total: plan.Bytes}
+	r.began, r.asked, r.former = wire.Now(), false, r.job
+	r.job = wire.RebuildJob{ID: fmt.Sprintf("rebuild-%x", uint64(time.Now().UnixMicro())), Automatic: automatic, Request: q, Plan: plan, Total: plan.Bytes}
 	r.enter(wire.RebuildWaiting)
 	return r.job, true, r.save()
 }
@@ -207,6 +208,9 @@ func (r *Rebuilds) GiveUp(id string) (wire.RebuildJob, error) {
 func (r *Rebuilds) Get(id string) (wire.RebuildJob, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if id != "" && id == r.former.ID {
+		return r.former, nil
+	}
 	if r.job.ID == "" || id != "" && id != r.job.ID {
 		return wire.RebuildJob{}, r.unknown(id)
 	}

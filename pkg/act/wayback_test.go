@@ -114,9 +114,14 @@ func TestARebuildIsGivenUpBeforeItsPointOfNoReturnOnly(t *testing.T) {
 	}
 	fails(t, r.Enter(wire.RebuildCopying), "given up")
 	ok(t, r.End(r.Commit(wire.RebuildSwapping)))
+	first, err := r.Get("")
+	ok(t, err)
 	_, _, err = r.Begin(wire.RebuildPlan{}, wire.RebuildRequest{}, false)
 	ok(t, err)
 	ok(t, r.Commit(wire.RebuildSwapping))
+	if job, err := r.Get(first.ID); err != nil || !job.Final {
+		t.Errorf("who followed the one before is told %+v, %v", job, err)
+	}
 	_, err = r.GiveUp("")
 	fails(t, err, "point of no return (swapping)")
 	ok(t, r.End(nil))
