@@ -2,9 +2,11 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
@@ -107,6 +109,8 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return "the record has not been read: start the arbiter, or the other server"
 	case f.Keeper != decide.KeeperReached:
 		return fmt.Sprintf("start the arbiter at %s: until then no role can change", a.config.Pair.Arbiter.Address)
+	case f.Record == decide.RecordTheirs && f.Data == decide.DataBroken && s.PID == 0 && !slices.Contains(a.config.Pair.Policy.Rejoin, config.Rebuild):
+		return "the data directory is empty or half made, and policy.rejoin does not allow a rebuild: mcctl rebuild"
 	case f.Failover == decide.FailoverOff:
 		return "automatic switch and detach are off: mcctl enable-failover"
 	case f.Peer != decide.PeerHere:

@@ -129,7 +129,7 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 		}
 		s.paired(one)
 		tries += end.Try
-		t.Logf("%-27s %-9s in place %-5v: done, copies begun %d, %s", c.what, c.phase, c.inPlace, end.Try, end.Note)
+		t.Logf("%-27s %-9s in place %-5v: done after %4.1f s, copies begun %d, %s", c.what, c.phase, c.inPlace, end.Steps[len(end.Steps)-1].AtMS/1000, end.Try, end.Note)
 	}
 	if n := s.psql(two, "select count(*) from filler"); n != "20000" {
 		t.Errorf("the standby has %s rows of 20000", n)
@@ -138,6 +138,41 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 	t.Logf("%d copies for 9 rebuilds", tries)
+	s.bySitesCommand()
+}
+
+// bySitesCommand rebuilds by a program of the site.
+func (s *stage) bySitesCommand() {
+	s.Helper()
+	mcdir := s.lab.Mcdir(two)
+	script := filepath.Join(mcdir, "copy")
+	text := fmt.Sprintf("#!/bin/sh\nenv > %s/env\nPGPASSFILE=%[1]s/pgpass exec %s/pg_basebackup -D \"$2\" -c fast -w -d 'host=127.0.0.1 port=%d user=mcctl_replication'\n",
+		mcdir, s.lab.BinDir(), s.lab.ClientPort(one))
+	conf, err := os.ReadFile(filepath.Join(mcdir, "pair.toml"))
+	if err == nil {
+		err = os.WriteFile(script, []byte(text), 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(mcdir, "pair.toml"), fmt.Appendf(conf, "\n[policy]\nrebuild_command = [%q, \"--stanza=x\"]\nrejoin = []\n", script), 0o600)
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.mcctl("stop", "-M", mcdir)
+	if out, err := exec.Command("find", s.lab.Data(two), "-mindepth", "1", "-delete").CombinedOutput(); err != nil {
+		s.Fatalf("empty the data directory: %v\n%s", err, out)
+	}
+	out, err := s.try("start", "--timeout", "3s", "-M", mcdir)
+	if err == nil || !strings.Contains(out, "policy.rejoin does not allow a rebuild: mcctl rebuild") {
+		s.Errorf("the start with an empty data directory: %v\n%s", err, out)
+	}
+	if out := s.mcctl("rebuild", "--yes", "-M", mcdir); !strings.Contains(out, "by policy.rebuild_command") || !strings.Contains(out, "why: the data directory is empty") {
+		s.Errorf("the rebuild says\n%s", out)
+	}
+	s.paired(one)
+	if env, err := os.ReadFile(filepath.Join(mcdir, "env")); err != nil || strings.Contains(string(env), "MCCTL") || strings.Contains(string(env), "PG_BIN") {
+		s.Errorf("the command's environment: %v\n%s", err, env)
+	}
 }
 
 // The rolling update's way: the standby is stopped, its directories are emptied but
