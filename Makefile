@@ -71,6 +71,11 @@ bench: build ## measure the gaps that clients see, beside bare PostgreSQL (RUNS=
 bench-peers: build ## the same beside other tools (installs them; root)
 	test/bench/peers
 
+.PHONY: bench-rebuild
+bench-rebuild: build ## measure mcctl rebuild beside pg_basebackup by hand
+	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
+	  $(GO) build -trimpath -o bin/bench-rebuild ./test/bench/rebuild; bin/bench-rebuild $(BENCH)
+
 .PHONY: storm
 storm: build ## kill processes of a real pair at random (STORM='-rounds 200 -seed 1 -arbiter none')
 	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \

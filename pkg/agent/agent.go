@@ -117,12 +117,19 @@ func assemble(opt Options) (*Agent, error) {
 	if err := a.remember(); err != nil {
 		return nil, err
 	}
+	rebuilds, goesOn, err := act.LoadRebuilds(c.Path("rebuild.json"))
+	if err != nil {
+		return nil, err
+	}
+	if goesOn {
+		a.board.Note(func(s *board.Sight) { s.Task = decide.TaskRebuild })
+	}
 	if err := a.connect(); err != nil {
 		return nil, err
 	}
 	a.group = newGroup()
 	a.hands = &act.Hands{
-		Config: c, Postgres: a.postgres, Keeper: a.keeper, Peer: a.link, Board: a.board, Copy: a.own, Jobs: a.jobs, Log: a.log,
+		Config: c, Postgres: a.postgres, Keeper: a.keeper, Peer: a.link, Board: a.board, Copy: a.own, Jobs: a.jobs, Rebuilds: rebuilds, Log: a.log,
 		Look: func() { a.local.Kick() }, Background: a.background, Aside: a.aside,
 		Tell: a.tell,
 	}
@@ -183,7 +190,7 @@ func (a *Agent) observers() {
 	t := a.config.Pair.Timings
 	a.local = observe.NewLocal(observe.Local{
 		Board: a.board, Instance: a.postgres, Peer: a.config.Other(), Gated: a.hands.Gated,
-		Unfinished: func() bool { return exists(a.hands.KeepDir()) },
+		Unfinished: func() bool { return exists(a.hands.KeepDir()) || a.postgres.Empty() },
 		Fits: func(s board.Sight) (bool, error) {
 			if !s.Record.Exists() || s.Doing != "" {
 				return true, nil // an action in the middle of its steps is not a mistake

@@ -33,6 +33,7 @@ func (a *Agent) loop(ctx context.Context) error {
 			return nil
 		}
 		a.dropVainSwitch(s, rule)
+		a.dropVainRebuild(s)
 		a.copyIsDue(s, rule)
 		a.commandsAreDue(s)
 		a.runner.consider(ctx, a.permitted(rule))
@@ -105,6 +106,9 @@ func (a *Agent) permitted(rule decide.Rule) decide.Rule {
 		if a.opt.KeepPostgresDown {
 			rule.Do = decide.Wait
 		}
+	}
+	if rule.Do == decide.Rejoin && a.hands.Rebuilds.GivenUp() {
+		rule.Do = decide.Wait // the operator gave it up: not again until he asks, or a restart
 	}
 	return rule
 }

@@ -20,7 +20,8 @@ func (a *Agent) fromOperator(kind string) request {
 	return map[string]request{
 		wire.KindStatus:  func(context.Context, json.RawMessage) (any, error) { return a.status(), nil },
 		wire.KindExplain: func(context.Context, json.RawMessage) (any, error) { return a.explain(), nil },
-		wire.KindPIDs:    func(context.Context, json.RawMessage) (any, error) { return a.pids(), nil },
+		wire.KindRebuild: a.rebuild, wire.KindRebuildJob: a.rebuildJob, wire.KindRebuildCancel: a.cancelRebuild,
+		wire.KindPIDs: func(context.Context, json.RawMessage) (any, error) { return a.pids(), nil },
 	}[kind]
 }
 

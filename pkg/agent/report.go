@@ -42,6 +42,10 @@ func (a *Agent) postgresWord(s board.Sight) string {
 		return wire.ReportResting
 	case s.Task == decide.TaskStop:
 		return wire.ReportLeaving
+	case s.Task == decide.TaskRebuild && !mine && board.Mode(s) != decide.Alone:
+		return wire.ReportLeaving // so that the primary goes alone before PostgreSQL stops
+	case s.Task == decide.TaskRebuild && !mine || s.Doing == decide.Rebuild:
+		return wire.ReportBusy
 	case !s.Known || s.Doing == decide.Rejoin || s.Doing == decide.Switch:
 		return wire.ReportBusy
 	case state == decide.PostgresHung || s.DiskFailed:

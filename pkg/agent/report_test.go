@@ -47,6 +47,10 @@ func TestPostgresWord(t *testing.T) {
 		{"the same, but it does not start any more", func(s *board.Sight) { s.PID, s.Control.State, s.StartsFailed = 0, postgres.ShutDown, 2 }, wire.ReportDown},
 		{"named primary, its data was a standby's", func(s *board.Sight) { s.PID, s.Control.State = 0, postgres.InArchiveRecovery }, wire.ReportBusy},
 		{"the old primary was shut down in order", func(s *board.Sight) { s.PID, s.Control.State, s.Record = 0, postgres.ShutDown, theirs }, wire.ReportDown},
+		{"a paired standby is to be rebuilt", func(s *board.Sight) { s.Task, s.Record, s.Look.InRecovery = decide.TaskRebuild, theirs, true }, wire.ReportLeaving},
+		{"the primary has gone alone for that", func(s *board.Sight) {
+			s.Task, s.Record, s.Look.InRecovery = decide.TaskRebuild, rec(2, 4, "server2", pair.Alone), true
+		}, wire.ReportBusy},
 		{"the standby is down", func(s *board.Sight) { s.PID, s.Control.State, s.Record = 0, postgres.ShutDownInRecovery, theirs }, wire.ReportDown},
 	} {
 		s := open

@@ -38,6 +38,8 @@ func (a *Agent) run(ctx context.Context) error {
 	}
 	g := a.group
 	g.start(ctx)
+	a.background("delete replaced data", a.hands.DropLeftOver)
+	a.background("save own files", func(context.Context) error { a.hands.SaveOwn(); return nil })
 	g.run("keeper", a.keeper.Run)
 	if err := a.awaitArbiter(ctx); err != nil {
 		g.stop(err)
@@ -66,7 +68,7 @@ func (a *Agent) prepare(ctx context.Context) error {
 	if err := a.hands.Recover(); err != nil && !errors.Is(err, postgres.ErrUnfinished) {
 		return err
 	}
-	major, err := a.postgres.Version(ctx)
+	major, err := a.version(ctx)
 	if err != nil {
 		return err
 	}

@@ -74,6 +74,7 @@ func (a *Agent) fromServer(kind string) request {
 		wire.KindResting:  a.peerRests,
 		wire.KindHolds:    a.holds,
 		wire.KindHistory:  a.history,
+		wire.KindHoldings: a.holdings,
 		wire.KindFailover: a.setFailover,
 
 		wire.KindPreDetach: a.preDetachHere,

@@ -2,10 +2,12 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
@@ -109,10 +111,14 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return "the record has not been read: start the arbiter, or the other server"
 	case f.Keeper != decide.KeeperReached:
 		return fmt.Sprintf("start the arbiter at %s: until then no role can change", a.config.Pair.Arbiter.Address)
+	case f.Record == decide.RecordTheirs && f.Data == decide.DataBroken && s.PID == 0 && !slices.Contains(a.config.Pair.Policy.Rejoin, config.Rebuild):
+		return "the data directory is empty or half made, and policy.rejoin does not allow a rebuild: mcctl rebuild"
 	case f.Failover == decide.FailoverOff:
 		return "automatic switch and detach are off: mcctl enable-failover"
 	case f.Peer != decide.PeerHere:
 		return fmt.Sprintf("the supervisor of %s is %s: start it there with mcctl start", other, f.Peer)
+	case a.hands.Rebuilds.GivenUp() && f.Mode != decide.Paired:
+		return "the rebuild was given up: mcctl rebuild, or restart the supervisor to let it decide anew"
 	case s.Held:
 		return fmt.Sprintf("%s was detached by an operator: mcctl attach", other)
 	case s.DiskFailed:

@@ -63,6 +63,8 @@ type Sight struct {
 	Port      Port
 	PortSince time.Duration
 	Diverged  bool
+	// Stranded: the primary has removed the log that this standby needs next.
+	Stranded bool
 
 	// The record.
 	Record    record.Record // newest known
@@ -132,7 +134,7 @@ func (s *Sight) Learn(r record.Record, confirmed bool) {
 	switch {
 	case !r.Exists():
 	case r.NewerThan(s.Record):
-		s.Record, s.Confirmed, s.Diverged = r, confirmed, false
+		s.Record, s.Confirmed, s.Diverged, s.Stranded = r, confirmed, false, false
 	case same && confirmed:
 		s.Record, s.Confirmed = r, true
 	}

@@ -204,6 +204,8 @@ func (l Limits) stream(s Sight) decide.Stream {
 		return decide.StreamNone
 	case s.Look.InRecovery && s.Diverged:
 		return decide.StreamDiverged
+	case s.Look.InRecovery && s.Stranded:
+		return decide.StreamStranded
 	case s.Look.InRecovery && s.Look.Receiver.Status == "streaming":
 		return decide.StreamClose
 	case s.Look.InRecovery || s.Look.Peer == nil || s.Look.Peer.State != "streaming":

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -186,29 +185,6 @@ func (s *stage) rewriteFile(path, text string) {
 	if err := durable.WriteFile(path, []byte(text), 0o600); err != nil {
 		s.Fatal(err)
 	}
-}
-
-// psql runs a statement as the superuser.
-func (s *stage) psql(on pair.Server, sql string) string {
-	s.Helper()
-	socket := s.psqlSocket(on)
-	out, err := exec.Command(filepath.Join(s.lab.BinDir(), "psql"), "-X", "-A", "-t", "-q", "-h", socket, "-p", fmt.Sprint(s.lab.ClientPort(on)),
-		"-U", "postgres", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c", sql).CombinedOutput()
-	if err != nil {
-		s.Fatalf("psql on %s: %s: %v\n%s", on, sql, err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-func (s *stage) psqlSocket(of pair.Server) string {
-	s.Helper()
-	for line := range strings.Lines(read(s, filepath.Join(s.lab.Mcdir(of), "server.toml"))) {
-		if value, is := strings.CutPrefix(line, "socket_directory = "); is {
-			return strings.Trim(strings.TrimSpace(value), `"`)
-		}
-	}
-	s.Fatal("server.toml names no socket_directory")
-	return ""
 }
 
 // told waits until the events of server1 say something.
