@@ -74,6 +74,8 @@ func (a *Agent) fromServer(kind string) request {
 		wire.KindHolds:    a.holds,
 		wire.KindHistory:  a.history,
 		wire.KindFailover: a.setFailover,
+		wire.KindInspect:  a.inspect,
+		wire.KindProgress: a.progress,
 	}[kind]
 }
 

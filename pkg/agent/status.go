@@ -16,7 +16,7 @@ func (a *Agent) status() wire.Status {
 	f := a.limits.Classify(s, wire.Now())
 	st := wire.Status{
 		Pair: a.config.Pair.Name, Local: a.config.Me(), Record: s.Record, Failover: f.Failover == decide.FailoverOn, Held: s.Held,
-		SyncWaiters: s.Look.SyncWaiters, WorstStallMS: float64(s.WorstWait/time.Microsecond) / 1e3,
+		SyncWaiters: s.Look.SyncWaiters, WorstStallMS: float64(s.WorstWait/time.Microsecond) / 1e3, StallMS: stallMS(s),
 		Arbiter: wire.ArbiterStatus{Kind: string(a.config.Pair.Arbiter.Kind), Address: a.config.Pair.Arbiter.Address, Reached: s.KeeperReached},
 	}
 	local, other := a.here(s, f), a.there(s, f)
@@ -31,6 +31,13 @@ func (a *Agent) status() wire.Status {
 		well(local) && well(other) && (f.Stream == decide.StreamClose)
 	st.Summary, st.NextStep = summary(st, f), a.nextStep(s, f)
 	return st
+}
+
+func stallMS(s board.Sight) float64 {
+	if s.Waiting == 0 {
+		return 0
+	}
+	return float64((wire.Now()-s.Waiting)/time.Microsecond) / 1e3
 }
 
 func well(s wire.ServerStatus) bool {

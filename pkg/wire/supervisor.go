@@ -22,6 +22,10 @@ const (
 	KindLearn = "learn"
 	// KindFailover carries enable-failover and disable-failover to the other server.
 	KindFailover = "failover"
+	// KindInspect asks a server to look at itself, as package check does; KindProgress
+	// how far it is with its log.
+	KindInspect  = "inspect"
+	KindProgress = "progress"
 )
 
 // Kinds that the command line sends to the supervisor on its own machine, over
@@ -37,6 +41,11 @@ const (
 	KindAttach  = "attach"
 	KindStop    = "stop"
 	KindPIDs    = "pids"
+	// KindCheck asks what mcctl check cannot see itself: what this supervisor knows,
+	// and what the other server sees of itself.
+	KindCheck = "check"
+	// KindPreview asks what a switch would meet; it is passed on to the primary.
+	KindPreview = "preview"
 )
 
 // What a report says of its server's PostgreSQL.
@@ -132,6 +141,8 @@ type Job struct {
 	To        string    `json:"to,omitempty"`
 	Term      uint64    `json:"term,omitempty"`
 	Steps     []JobStep `json:"steps,omitempty"`
+	// Warnings were found before it began; only the answer to the request has them.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // JobStep is a phase that was entered, in milliseconds since the job began.
@@ -181,6 +192,10 @@ type Status struct {
 	SyncWaiters int `json:"sync_waiters"`
 	// WorstStallMS is the longest that commits were seen to wait since the start.
 	WorstStallMS float64 `json:"worst_stall_ms"`
+	// StallMS is how long they wait now.
+	StallMS float64 `json:"stall_ms"`
+	// Replication is each server's own account, when it was asked for.
+	Replication []Replication `json:"replication,omitempty"`
 }
 
 // ServerStatus is one server as the answering supervisor sees it.

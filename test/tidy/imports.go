@@ -16,6 +16,7 @@ func layers() [][]string {
 		{"durable", "settings"},         // small files; the managed settings (pure)
 		{"config", "postgres", "wire"},  // the edges to the world
 		{"arbiter", "board", "witness"}, // over one wire; what was seen
+		{"check"},                       // what is wrong, and what would work
 		{"observe", "act"},              // look, change: they meet in the agent only
 		{"agent", "autostart"},          // the process
 		{"probe", "lab"},                // built around whole processes
