@@ -78,7 +78,7 @@ storm: build ## kill processes of a real pair at random (STORM='-rounds 200 -see
 
 .PHONY: docs
 docs: ## write the pages that are made from the code
-	$(GO) test -count=1 ./pkg/decide -run TestDocs -update
+	$(GO) test -count=1 ./pkg/decide ./pkg/check -run TestDocs -update
 
 .PHONY: clean
 clean: ## remove what was built

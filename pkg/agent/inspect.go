@@ -78,8 +78,11 @@ func (a *Agent) progress(ctx context.Context, _ json.RawMessage) (any, error) {
 }
 
 func (a *Agent) ownProgress(ctx context.Context) (p postgres.Progress, err error) {
-	if a.board.Read().PID == 0 {
+	switch s := a.board.Read(); {
+	case s.PID == 0:
 		return p, fmt.Errorf("PostgreSQL of %s does not run", a.config.Me())
+	case s.Hung: // known, and not to be waited for once more
+		return p, fmt.Errorf("PostgreSQL of %s does not answer", a.config.Me())
 	}
 	err = a.asked.with(ctx, func(ctx context.Context, s *postgres.Session) (err error) {
 		p, err = s.Progress(ctx)

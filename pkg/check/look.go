@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -200,9 +201,17 @@ func (l Looker) connections(ctx context.Context, s *Side) {
 	s.Connects = Reach{Error: text(err), SystemID: reached.SystemID, Lacks: reached.Lacks}
 }
 
+// text puts an error of several lines on one, without those that repeat: pgx tells
+// of each address and of each way of encryption.
 func text(err error) string {
 	if err == nil {
 		return ""
 	}
-	return strings.ReplaceAll(err.Error(), "\n", "; ")
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, " ")
 }

@@ -14,9 +14,9 @@ func supervisorChecks() []Check {
 	return []Check{
 		{
 			ID: "peer-reached", What: "this supervisor reaches the other one, with certificates accepted both ways", Severity: Error,
-			Why:    "servers that do not talk cannot hand over",
+			Why:    "servers that do not talk cannot hand over, and a standby without its supervisor does not take over",
 			Mend:   "on {other}: mcctl start; and see that {admin} can be reached from {me} (firewall)",
-			Blocks: blocks(Switch, Rewind, Rebuild), Needs: needs(Supervisor), Judge: peerReached,
+			Blocks: blocks(Failover, Switch, Rewind, Rebuild), Needs: needs(Supervisor), Judge: peerReached,
 		},
 		{
 			ID: "arbiter-reached", What: "the arbiter is reached", Severity: Error,
@@ -91,13 +91,13 @@ func pairChecks() []Check {
 		{
 			ID: "pair-toml", What: "pair.toml says the same on both servers", Severity: Error,
 			Why:    "servers with different timings or addresses judge each other by different rules",
-			Mend:   "make {mcdir}/pair.toml the same on both servers, and restart the supervisors: mcctl stop -e -M {mcdir} && mcctl start -M {mcdir}",
+			Mend:   "make {mcdir}/pair.toml the same on both servers, and restart the supervisors: mcctl stop --mc-only -M {mcdir} && mcctl start -M {mcdir}",
 			Blocks: blocks(Failover), Both: true, Once: true, Judge: samePair,
 		},
 		{
 			ID: "mcctl-version", What: "both servers run the same mcctl", Severity: Warning,
 			Why:  "meant for the moments of an update only",
-			Mend: "install the newer one on both servers, then: mcctl stop -e -M {mcdir} && mcctl start -M {mcdir}",
+			Mend: "install the newer one on both servers, then: mcctl stop --mc-only -M {mcdir} && mcctl start -M {mcdir}",
 			Both: true, Once: true, Judge: sameMcctl,
 		},
 		{

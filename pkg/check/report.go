@@ -171,6 +171,9 @@ func Markdown(table []Check) string {
 			in = append(in, string(a))
 		}
 		cells := []string{"`" + c.ID + "`", string(c.Severity), c.What, c.Why, "`" + c.Mend + "`", strings.Join(in, ", ")}
+		for i := range cells {
+			cells[i] = strings.ReplaceAll(cells[i], "|", `\|`) // as a table's cell needs it
+		}
 		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
 	}
 	return b.String()
