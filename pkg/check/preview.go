@@ -176,8 +176,10 @@ func (w Way) archive() Hurdle {
 	case !a.On:
 		return Hurdle{ID: "archiver", Value: "off", Threshold: threshold, State: Fine}
 	case a.Failing:
-		return Hurdle{"archiver", fmt.Sprintf("failing, %d wait", a.Ready), threshold, Caution,
-			fmt.Sprintf("archiving fails: the shutdown tries again for about %s, and the last log of %s is not archived", archiverPenalty, w.From)}
+		return Hurdle{
+			"archiver", fmt.Sprintf("failing, %d wait", a.Ready), threshold, Caution,
+			fmt.Sprintf("archiving fails: the shutdown tries again for about %s, and the last log of %s is not archived", archiverPenalty, w.From),
+		}
 	default:
 		return judged("archiver", a.Ready > backlogMax, Caution, fmt.Sprintf("%d wait", a.Ready), threshold,
 			fmt.Sprintf("%d segments are to be archived, and the shutdown does that first", a.Ready))

@@ -172,7 +172,8 @@ func TestInTheWay(t *testing.T) {
 	if _, known := s.DirtyBytes(within(t)); known {
 		t.Error("dirty buffers are known without pg_buffercache")
 	}
-	_, err = holder.Exec(within(t), "rollback; rollback prepared 'p1'")
+	_, err = holder.Exec(within(t), "rollback")
 	ok(t, err)
-	<-done
+	execute(t, in, "rollback prepared 'p1'")
+	ok(t, <-done)
 }
