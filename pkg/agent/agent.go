@@ -61,6 +61,8 @@ type Agent struct {
 	replay    replayHold
 	group     *group
 
+	inspecting sync.Mutex // held by the one inspection that runs
+
 	mu      sync.Mutex
 	rule    decide.Rule
 	facts   decide.Facts

@@ -14,7 +14,7 @@ import (
 const (
 	// inspectPatience bounds each connection of an inspection, and otherInspected the
 	// other server's whole: together they stay below what a command waits.
-	inspectPatience = 3 * time.Second
+	inspectPatience = 2 * time.Second
 	otherInspected  = 8 * time.Second
 	// progressPatience bounds what status waits for: it shall tell of a frozen server
 	// rather than hang on it.
@@ -31,6 +31,11 @@ func (a *Agent) inspect(ctx context.Context, body json.RawMessage) (any, error) 
 	if q.Clock {
 		return wire.InspectAnswer{Clock: time.Now()}, nil
 	}
+	// On a hung disk it never ends: one shall hang then, not one for each who asks.
+	if !a.inspecting.TryLock() {
+		return nil, fmt.Errorf("inspect: %w: another one is under way; try again in a moment", wire.ErrRefused)
+	}
+	defer a.inspecting.Unlock()
 	look := check.Looker{Config: a.config, Version: a.opt.Version, Root: "/", Now: time.Now, Patience: inspectPatience}
 	side := look.Look(ctx)
 	known := a.known()
@@ -74,6 +79,8 @@ func (a *Agent) check(ctx context.Context, _ json.RawMessage) (any, error) {
 
 // progress answers how far this server is with its log.
 func (a *Agent) progress(ctx context.Context, _ json.RawMessage) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, progressPatience)
+	defer cancel()
 	return a.ownProgress(ctx)
 }
 

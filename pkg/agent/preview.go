@@ -18,15 +18,17 @@ func (a *Agent) preview(ctx context.Context, _ json.RawMessage) (any, error) {
 }
 
 // foresee looks at everything that may be in the way of a switch. What cannot be
-// seen in time is told so, and blocks nothing by itself. Counting dirty buffers takes
-// a while, so it is done for who only wants to know.
-func (a *Agent) foresee(ctx context.Context, countDirty bool) check.Preview {
+// seen in time is told so, and blocks nothing by itself. For who only wants to know
+// (whole) the gap is estimated too, and dirty buffers are counted, which takes a while.
+func (a *Agent) foresee(ctx context.Context, whole bool) check.Preview {
 	w := check.Way{From: a.config.Me(), To: a.config.Other(), MaxLag: a.limits.AttachMaxLag}
 	if board.Postgres(a.board.Read()) == decide.PostgresOpen {
 		w.Primary, w.Standby, _, _ = a.bothProgress(ctx)
-		w.InTheWay = a.inTheWay(ctx, countDirty)
+		w.InTheWay = a.inTheWay(ctx, whole)
 	}
-	w.Last = a.lastSwitch(ctx)
+	if whole {
+		w.Last = a.lastSwitch(ctx)
+	}
 	w.Conditions = a.conditions(a.board.Read()) // last: the rest took a moment
 	return check.Foresee(w)
 }

@@ -139,6 +139,7 @@ func onFiles() []spoiled {
 	return []spoiled{
 		{id: "runs-as-root", on: one, bend: func(s *check.Scene) { s.Here.Euid = 0 }},
 		{id: "owner", on: one, conf: func(_ *stage, c *config.Config) { c.Server.HBAFile = "/etc/hosts" }},
+		{id: "data-directory", on: one, conf: func(s *stage, c *config.Config) { c.Server.DataDirectory = s.TempDir() }},
 		{id: "data-mode", on: one, spoil: func(s *stage) func() { return s.chmod(s.lab.Data(one), 0o755) }},
 		{id: "secret-mode", on: two, spoil: func(s *stage) func() { return s.chmod(s.conf[two].Server.TLS.Key, 0o640) }},
 		{id: "mcdir-mode", on: one, spoil: func(s *stage) func() { return s.chmod(s.conf[one].Path("run"), 0o770) }},

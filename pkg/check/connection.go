@@ -16,13 +16,13 @@ func connectionChecks() []Check {
 		{
 			ID: "replication-connection", What: "a replication connection to the other server works", Severity: Error,
 			Why:    "after a switch or failover this server must stream from there",
-			Mend:   "on {other}: let {user} of this host in for replication in pg_hba.conf and reload; here: see that {passfile} has its password; then: mcctl check -M {mcdir}",
+			Mend:   "on {other}: see that PostgreSQL runs, let {user} of this host in for replication in pg_hba.conf and reload; here: see that {passfile} has its password; then: mcctl check -M {mcdir}",
 			Blocks: blocks(Rewind, Rebuild), Needs: needs(Connection), Judge: replicates,
 		},
 		{
 			ID: "ordinary-connection", What: "an ordinary connection as the replication user works", Severity: Error,
 			Why:    "pg_rewind and the checks before a copy need one",
-			Mend:   "on {other}: let {user} of this host in to the database in pg_hba.conf and reload; here: see that {passfile} has its password; then: mcctl check -M {mcdir}",
+			Mend:   "on {other}: see that PostgreSQL runs, let {user} of this host in to the database in pg_hba.conf and reload; here: see that {passfile} has its password; then: mcctl check -M {mcdir}",
 			Blocks: blocks(Rewind, Rebuild), Needs: needs(Connection), Judge: connects,
 		},
 		{

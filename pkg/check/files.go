@@ -12,6 +12,12 @@ func itoa(n int) string { return strconv.Itoa(n) }
 func fileChecks() []Check {
 	return []Check{
 		{
+			ID: "data-directory", What: "the data directory is one of PostgreSQL's, and can be read", Severity: Error,
+			Why:    "there is nothing to start",
+			Mend:   "see that data_directory in {mcdir}/server.toml is right, and run this as its owner; if the data is gone, copy it from {there} with {bin}/pg_basebackup",
+			Blocks: blocks(Failover, Switch, Rewind), Judge: dataDirectory,
+		},
+		{
 			ID: "runs-as-root", What: "mcctl check runs as the owner of the data directory", Severity: Warning,
 			Why:   "PostgreSQL does not run as root, and root may do what the supervisor may not: such a check proves less",
 			Mend:  "runuser -u {owner} -- mcctl check -M {mcdir}",
@@ -51,6 +57,13 @@ func (s *Side) path(name string) (Path, bool) {
 		}
 	}
 	return Path{}, false
+}
+
+func dataDirectory(v View) []Trouble {
+	if v.Me.DataError == "" {
+		return nil
+	}
+	return one(v.Me.DataError)
 }
 
 func runsAsRoot(v View) []Trouble {

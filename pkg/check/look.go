@@ -39,6 +39,9 @@ func (l Looker) Look(ctx context.Context) *Side {
 		Server: c.Me(), Mcctl: l.Version, Euid: os.Geteuid(), Mcdir: c.Dir, Config: *c, Bin: c.Server.BinDirectory,
 		Missing: map[Area]string{Supervisor: "no supervisor was asked on " + string(c.Me())},
 	}
+	if _, err := os.Stat(filepath.Join(c.Server.DataDirectory, "PG_VERSION")); err != nil {
+		s.DataError = err.Error()
+	}
 	if err := l.files(s); err != nil {
 		s.Missing[Files] = err.Error()
 	}

@@ -123,8 +123,9 @@ func (w Way) replication() []Hurdle {
 		return append(hurdles, unseen("flush-lag", flush, "the stream to "+string(w.To)), unseen("replay-lag", replay, "the stream to "+string(w.To)))
 	}
 	return append(hurdles,
-		judged("flush-lag", sender.FlushBytes > w.MaxLag, Blocker, size(sender.FlushBytes), flush,
-			fmt.Sprintf("%s lacks %s of log: wait until it has caught up", w.To, size(sender.FlushBytes))),
+		// Whether it is close enough is the supervisor's condition; this is for people.
+		judged("flush-lag", sender.FlushBytes > w.MaxLag, Caution, size(sender.FlushBytes), flush,
+			fmt.Sprintf("%s has yet to receive %s of log; clients would wait for that", w.To, size(sender.FlushBytes))),
 		judged("replay-lag", sender.ReplayBytes > replayMax, Caution, size(sender.ReplayBytes), replay,
 			fmt.Sprintf("%s has %s of log to replay before it can open; clients would wait for that", w.To, size(sender.ReplayBytes))))
 }

@@ -22,11 +22,13 @@ type Side struct {
 	Paths       []Path            `json:"paths"`
 	Programs    map[string]string `json:"programs"` // name: version, or "" when it is missing
 	VersionFile int               `json:"version_file"`
-	Bin         string            `json:"bin"`
-	Control     postgres.Control  `json:"control"`
-	Overrides   []Override        `json:"overrides"`
-	Spaces      []Space           `json:"spaces"`
-	Units       []Unit            `json:"units"`
+	// DataError is why the data directory is none.
+	DataError string           `json:"data_error,omitempty"`
+	Bin       string           `json:"bin"`
+	Control   postgres.Control `json:"control"`
+	Overrides []Override       `json:"overrides"`
+	Spaces    []Space          `json:"spaces"`
+	Units     []Unit           `json:"units"`
 	// Certificate is empty when everything about it is right but perhaps its age.
 	Certificate string    `json:"certificate_error,omitempty"`
 	Expires     time.Time `json:"expires"` // the first of authority and certificate

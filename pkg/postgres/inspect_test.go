@@ -172,6 +172,10 @@ func TestInTheWay(t *testing.T) {
 	if _, known := s.DirtyBytes(within(t)); known {
 		t.Error("dirty buffers are known without pg_buffercache")
 	}
+	execute(t, in, "create extension pg_buffercache")
+	if dirty, known := s.DirtyBytes(within(t)); !known || dirty <= 0 || dirty > w.SharedBuffers {
+		t.Errorf("%d bytes are dirty, %t", dirty, known)
+	}
 	_, err = holder.Exec(within(t), "rollback")
 	ok(t, err)
 	execute(t, in, "rollback prepared 'p1'")

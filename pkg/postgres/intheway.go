@@ -44,9 +44,11 @@ type Blocked struct {
 	By []int `json:"by"`
 }
 
-// Queries are cut to one line's worth: the text of a statement can hold anything.
+// Queries are cut to one line's worth. pg_blocking_pids holds up the lock manager for
+// a moment, so it is asked for sessions that wait for a lock only.
 const inTheWaySQL = `with session as (
-  select a.*, extract(epoch from clock_timestamp() - xact_start)::float8 as age, pg_blocking_pids(pid) as blockers
+  select a.*, extract(epoch from clock_timestamp() - xact_start)::float8 as age,
+    case when wait_event_type = 'Lock' then pg_blocking_pids(pid) else '{}' end as blockers
   from pg_stat_activity a where backend_type = 'client backend' and pid <> pg_backend_pid() and application_name <> 'mcctl'),
 told as (select pid, xact_start, age, blockers, json_build_object('pid', pid, 'user', coalesce(usename, ''), 'database', coalesce(datname, ''),
   'application', application_name, 'state', coalesce(state, ''), 'age', age, 'query', left(regexp_replace(query, '\s+', ' ', 'g'), 80), 'by', blockers) as doc from session)
