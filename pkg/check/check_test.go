@@ -1,6 +1,7 @@
 package check_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -227,9 +228,14 @@ func TestChecks(t *testing.T) {
 	t.Parallel()
 	cases := slices.Concat(online(), onFiles())
 	s.clean(cases...)
+	calm := s.looks()
 	for i, c := range cases {
 		t.Run(c.id, func(t *testing.T) {
 			s := &stage{T: t, lab: s.lab, conf: s.conf}
+			if c.spoil == nil { // the servers are as they were
+				s.bent(calm, c)
+				return
+			}
 			mend := s.spoil(c)
 			mend()
 			if i+1 < len(cases) && cases[i+1].id == c.id {
@@ -239,6 +245,33 @@ func TestChecks(t *testing.T) {
 	}
 	s.clean(cases...)
 	s.withRestarts()
+}
+
+// bent tries a check on what was seen of a pair in order, changed as the case says.
+func (s *stage) bent(calm check.Scene, c spoiled) {
+	s.Helper()
+	scene := calm
+	scene.Here, scene.There = &check.Side{}, &check.Side{}
+	s.ok(json.Unmarshal(s.json(calm.Here), scene.Here))
+	s.ok(json.Unmarshal(s.json(calm.There), scene.There))
+	if c.conf != nil {
+		conf := *s.conf[one]
+		c.conf(s, &conf)
+		scene.Here = s.look(&conf)
+	}
+	if c.bend != nil {
+		c.bend(&scene)
+	}
+	if !s.found(check.Judge(scene, check.Table()), c.id, c.on) {
+		s.Errorf("%s is not found", c.id)
+	}
+}
+
+func (s *stage) json(v any) []byte {
+	s.Helper()
+	b, err := json.Marshal(v)
+	s.ok(err)
+	return b
 }
 
 // clean waits until none of the checks finds anything, and all could be judged.
@@ -251,7 +284,7 @@ func (s *stage) clean(cases ...spoiled) {
 		}
 	}()
 	s.eventually("all of it is clean", func() bool {
-		r := check.Judge(s.looks(nil), check.Table())
+		r := check.Judge(s.looks(), check.Table())
 		for _, c := range cases {
 			s.judged(r, c.id, c.on)
 			if s.found(r, c.id, c.on) {
@@ -266,16 +299,9 @@ func (s *stage) clean(cases ...spoiled) {
 // spoil makes one check fail, and sees that it does.
 func (s *stage) spoil(c spoiled) (mend func()) {
 	s.Helper()
-	mend = func() {}
-	if c.spoil != nil {
-		mend = c.spoil(s)
-	}
+	mend = c.spoil(s)
 	s.eventually(c.id+" is found", func() bool {
-		scene := s.looks(func(conf *config.Config) {
-			if c.conf != nil {
-				c.conf(s, conf)
-			}
-		})
+		scene := s.looks()
 		if c.bend != nil {
 			c.bend(&scene)
 		}

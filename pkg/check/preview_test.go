@@ -64,7 +64,9 @@ func (s *stage) previews() {
 	}
 	s.sql(one, "create table t(n int)", "insert into t values (1)")
 	holder := s.session("begin; update t set n = 2; select pg_sleep(600)")
-	s.eventually("the row is locked", func() bool { return s.preview().InTheWay.Open > 0 })
+	s.eventually("the row is locked", func() bool {
+		return s.sql(one, "select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == "1"
+	})
 	waiter := s.session("begin; update t set n = 3; select pg_sleep(600)")
 	s.becomes("blocked-sessions", check.Caution, func() {
 		blocked := s.preview().InTheWay.Blocked

@@ -76,17 +76,17 @@ func (s *stage) withRestarts() {
 	f.CommentOut("synchronous_standby_names")
 	s.ok(os.WriteFile(conf, f.Bytes(), 0o600))
 	s.restart(one)
+	s.clean(restarted()...)
 	for _, c := range restarted() {
 		s.Run(c.id, func(t *testing.T) {
 			s := &stage{T: t, lab: s.lab, conf: s.conf}
-			s.clean(c)
 			s.spoil(c)()
 			s.clean(c)
 		})
 	}
 	// A server that is down is not looked at, and its files are.
 	s.program("pg_ctl", "-D", s.lab.Data(one), "-w", "-m", "fast", "stop")
-	r := check.Judge(s.looks(nil), check.Table())
+	r := check.Judge(s.looks(), check.Table())
 	for _, n := range r.NotLooked {
 		if n.Server == one && slices.Contains(n.IDs, "wal-level") && !slices.Contains(n.IDs, "data-mode") {
 			return

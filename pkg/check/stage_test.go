@@ -138,17 +138,13 @@ func (s *stage) set(on pair.Server, line string) (back func()) {
 	return func() { undo(); s.sql(on, "select pg_reload_conf()") }
 }
 
-// looks sees both servers from this process, as of the configuration given.
-func (s *stage) looks(change func(c *config.Config)) check.Scene {
+// looks sees both servers from this process.
+func (s *stage) looks() check.Scene {
 	s.Helper()
 	scene := check.Scene{Pair: lab.PairName, Now: time.Now()}
-	one, two := *s.conf[lab.Server1], *s.conf[lab.Server2]
-	if change != nil {
-		change(&one)
-	}
 	seen := make(chan *check.Side)
-	go func() { seen <- s.look(&two) }()
-	scene.Here = s.look(&one)
+	go func() { seen <- s.look(s.conf[lab.Server2]) }()
+	scene.Here = s.look(s.conf[lab.Server1])
 	scene.There = <-seen
 	return scene
 }
