@@ -37,6 +37,18 @@ func supervisorChecks() []Check {
 			Blocks: blocks(Failover), Needs: needs(Supervisor), Judge: failoverEnabled,
 		},
 		{
+			ID: "postgres-runs", What: "PostgreSQL is open on the primary and a standby on the other server", Severity: Error,
+			Why:    "a server that is down or hangs can neither serve nor take over",
+			Mend:   "mcctl explain -M {mcdir} tells what the supervisor does about it; and see the log of PostgreSQL",
+			Blocks: blocks(Failover, Switch), Needs: needs(Supervisor), Judge: postgresRuns,
+		},
+		{
+			ID: "streaming", What: "the standby streams and is close", Severity: Error,
+			Why:    "it cannot be attached, and commits that wait for it stall",
+			Mend:   "mcctl status -M {mcdir} shows how far it is; and see the log of PostgreSQL on the standby",
+			Blocks: blocks(Switch), Needs: needs(Supervisor), Judge: streaming,
+		},
+		{
 			ID: "disk", What: "this server's disk answers", Severity: Error,
 			Why:    "a server with a failing disk cannot take over",
 			Mend:   "dmesg | tail; df -h {data}",
@@ -76,6 +88,20 @@ func failoverEnabled(v View) []Trouble {
 		return nil
 	}
 	return one("automatic failover is disabled on " + string(v.Me.Server))
+}
+
+func postgresRuns(v View) []Trouble {
+	if is := v.Me.Supervisor.Postgres; is != "open" && is != "standby" {
+		return one("PostgreSQL is " + is)
+	}
+	return nil
+}
+
+func streaming(v View) []Trouble {
+	if is := v.Me.Supervisor.Stream; is != "close" {
+		return one("replication is " + is + ", not close")
+	}
+	return nil
 }
 
 func diskAnswers(v View) []Trouble {

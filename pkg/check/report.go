@@ -112,7 +112,11 @@ func (c Check) blind(v View) string {
 			if side == nil || side == v.Other && !c.Both {
 				continue
 			}
-			if why := side.Missing[area]; why != "" {
+			why := side.Missing[area]
+			if why != "" && side == v.Other {
+				why = "on " + string(side.Server) + ": " + why
+			}
+			if why != "" {
 				return why
 			}
 		}

@@ -30,8 +30,17 @@ func supervised() []spoiled {
 			s.mcctl("stop", "--mc-only", "-M", s.lab.Mcdir(two))
 			return func() { s.mcctl("start", "-M", s.lab.Mcdir(two)) }
 		}},
+		{id: "postgres-runs", on: two, spoil: stopped},
+		{id: "streaming", on: one, spoil: stopped},
 		{id: "disk", on: one, bend: func(s *check.Scene) { s.Here.Supervisor.DiskError = "no answer for 5s" }},
 	}
+}
+
+// stopped is a standby whose PostgreSQL went down and does not come up again.
+func stopped(s *stage) func() {
+	back := s.edit(s.conf[two].Server.ConfigFile, func(old string) string { return old + "nonsense.\n" })
+	s.program("pg_ctl", "-D", s.lab.Data(two), "-w", "-m", "fast", "stop")
+	return back
 }
 
 // TestSupervised asks the command, as an operator does.
