@@ -60,9 +60,12 @@ type Agent struct {
 	journal   *journal
 	commands  *commands
 	warm      *warm
+	asked     *warm // for who only wants to know, so that the pair's own questions never wait for those
 	replay    replayHold
 	telling   telling
 	group     *group
+
+	inspecting sync.Mutex // held by the one inspection that runs
 
 	mu      sync.Mutex
 	rule    decide.Rule
@@ -107,7 +110,7 @@ func assemble(opt Options) (*Agent, error) {
 		Data: s.DataDirectory, Bin: s.BinDirectory, ConfigFile: s.ConfigFile, LogFile: s.LogFile, Socket: s.Postgres.SocketDirectory,
 		Port: s.Postgres.Port, User: s.Postgres.User, Database: s.Postgres.Database, Passfile: s.Postgres.Passfile,
 	}
-	a.warm = &warm{postgres: a.postgres}
+	a.warm, a.asked = &warm{postgres: a.postgres}, &warm{postgres: a.postgres}
 	a.replay.warm = a.warm
 	a.store = act.NewStore(c.Path)
 	var err error

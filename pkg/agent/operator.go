@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"mcctl/pkg/board"
@@ -18,7 +19,8 @@ import (
 // fromOperator serves what concerns this server alone.
 func (a *Agent) fromOperator(kind string) request {
 	return map[string]request{
-		wire.KindStatus:  func(context.Context, json.RawMessage) (any, error) { return a.status(), nil },
+		wire.KindStatus:  a.tellStatus,
+		wire.KindCheck:   a.check,
 		wire.KindExplain: func(context.Context, json.RawMessage) (any, error) { return a.explain(), nil },
 		wire.KindRebuild: a.rebuild, wire.KindRebuildJob: a.rebuildJob, wire.KindRebuildCancel: a.cancelRebuild,
 		wire.KindPIDs: func(context.Context, json.RawMessage) (any, error) { return a.pids(), nil },
@@ -33,6 +35,8 @@ func (a *Agent) passedOn(kind string) request {
 		return a.stop
 	case wire.KindSwitch:
 		return a.doSwitch
+	case wire.KindPreview:
+		return a.onPrimary(kind, a.preview)
 	case wire.KindJob:
 		return a.whereKnown(kind, func(id string) (wire.Job, error) { return a.jobs.Get(id) })
 	case wire.KindCancel:
@@ -99,46 +103,19 @@ func (a *Agent) doSwitch(ctx context.Context, body json.RawMessage) (any, error)
 	return a.onPrimary(wire.KindSwitch, a.beginSwitch)(ctx, body)
 }
 
-func (a *Agent) beginSwitch(context.Context, json.RawMessage) (any, error) {
+func (a *Agent) beginSwitch(ctx context.Context, _ json.RawMessage) (any, error) {
+	p := a.foresee(ctx, false)
+	if !p.Possible() {
+		return nil, fmt.Errorf("switch: %w: %s", wire.ErrRefused, strings.Join(p.Blockers(), "\n"))
+	}
 	s := a.board.Read()
-	if problems := a.switchProblems(s); len(problems) > 0 {
-		return nil, fmt.Errorf("switch: %w: %w", wire.ErrRefused, errors.Join(problems...))
-	}
-	if s.Task != decide.NoTask {
-		return nil, fmt.Errorf("switch: %w: a %s is under way", wire.ErrRefused, s.Task)
-	}
 	job, err := a.jobs.Begin("switch", a.config.Me(), a.config.Other(), s.Record)
 	if err != nil {
 		return nil, err
 	}
 	a.board.Note(func(s *board.Sight) { s.Task = decide.TaskSwitch })
+	job.Warnings = p.Warnings()
 	return job, nil
-}
-
-// switchProblems lists everything that is in the way of a switch, each with its
-// value and what was wanted.
-func (a *Agent) switchProblems(s board.Sight) (problems []error) {
-	f := a.limits.Classify(s, wire.Now())
-	say := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if f.Mode != decide.Paired {
-		say("the record is %s, and only a paired one may pass to %s: wait until it is attached (mcctl status)", f.Mode, a.config.Other())
-	}
-	if f.Peer != decide.PeerHere {
-		say("the supervisor of %s is %s, not here", a.config.Other(), f.Peer)
-	}
-	if f.PeerPG != decide.PeerPGStandby {
-		say("PostgreSQL of %s is %s, not standby", a.config.Other(), f.PeerPG)
-	}
-	if f.Stream != decide.StreamClose {
-		say("replication to %s is %s, not close", a.config.Other(), f.Stream)
-	}
-	if f.Keeper != decide.KeeperReached {
-		say("the arbiter is %s", f.Keeper)
-	}
-	if f.Postgres != decide.PostgresOpen {
-		say("PostgreSQL of %s is %s, not open", a.config.Me(), f.Postgres)
-	}
-	return problems
 }
 
 // force is T8: the operator decides that this server reigns, whatever may be lost.

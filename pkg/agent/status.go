@@ -19,7 +19,7 @@ func (a *Agent) status() wire.Status {
 	f := a.limits.Classify(s, wire.Now())
 	st := wire.Status{
 		Pair: a.config.Pair.Name, Local: a.config.Me(), Record: s.Record, Failover: f.Failover == decide.FailoverOn, Held: s.Held,
-		SyncWaiters: s.Look.SyncWaiters, WorstStallMS: float64(s.WorstWait/time.Microsecond) / 1e3,
+		SyncWaiters: s.Look.SyncWaiters, WorstStallMS: float64(s.WorstWait/time.Microsecond) / 1e3, StallMS: stallMS(s),
 		Arbiter: wire.ArbiterStatus{Kind: string(a.config.Pair.Arbiter.Kind), Address: a.config.Pair.Arbiter.Address, Reached: s.KeeperReached},
 	}
 	local, other := a.here(s, f), a.there(s, f)
@@ -35,6 +35,13 @@ func (a *Agent) status() wire.Status {
 	st.Summary, st.NextStep, st.Warnings = summary(st, f), a.nextStep(s, f), strings.FieldsFunc(s.ConfigTrouble, func(c rune) bool { return c == '\n' })
 	st.Switched = f.Mode == decide.Alone && a.commands.switched(s.Record)
 	return st
+}
+
+func stallMS(s board.Sight) float64 {
+	if s.Waiting == 0 {
+		return 0
+	}
+	return float64((wire.Now()-s.Waiting)/time.Microsecond) / 1e3
 }
 
 func well(s wire.ServerStatus) bool {

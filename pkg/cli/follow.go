@@ -67,6 +67,9 @@ func (f *follower) begin(ctx context.Context) error {
 	if err == nil {
 		_, _ = fmt.Fprintf(f.out, "%s: switching from %s to %s\n", f.job.ID, f.before.Record.Primary, f.job.To)
 	}
+	for _, warning := range f.job.Warnings {
+		_, _ = fmt.Fprintf(f.out, "warning: %s\n", warning)
+	}
 	return nil
 }
 

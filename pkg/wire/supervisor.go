@@ -24,6 +24,10 @@ const (
 	KindFailover = "failover"
 	// KindPreDetach asks for the other server's pre_detach command; answered at its end.
 	KindPreDetach = "pre-detach"
+	// KindInspect asks a server to look at itself, as package check does; KindProgress
+	// how far it is with its log.
+	KindInspect  = "inspect"
+	KindProgress = "progress"
 )
 
 // Kinds that the command line sends to the supervisor on its own machine, over
@@ -39,6 +43,11 @@ const (
 	KindAttach  = "attach"
 	KindStop    = "stop"
 	KindPIDs    = "pids"
+	// KindCheck asks what mcctl check cannot see itself: what this supervisor knows,
+	// and what the other server sees of itself.
+	KindCheck = "check"
+	// KindPreview asks what a switch would meet; it is passed on to the primary.
+	KindPreview = "preview"
 )
 
 // What a report says of its server's PostgreSQL.
@@ -144,6 +153,8 @@ type Job struct {
 	To        string    `json:"to,omitempty"`
 	Term      uint64    `json:"term,omitempty"`
 	Steps     []JobStep `json:"steps,omitempty"`
+	// Warnings were found before it began; only the answer to the request has them.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // JobStep is a phase that was entered, in milliseconds since the job began.
@@ -199,6 +210,10 @@ type Status struct {
 	WorstStallMS float64 `json:"worst_stall_ms"`
 	// Switched: roles have changed, and no standby was attached in this term yet.
 	Switched bool `json:"switched"`
+	// StallMS is how long they wait now.
+	StallMS float64 `json:"stall_ms"`
+	// Replication is each server's own account, when it was asked for.
+	Replication []Replication `json:"replication,omitempty"`
 }
 
 // ServerStatus is one server as the answering supervisor sees it.

@@ -17,6 +17,7 @@ func layers() [][]string {
 		{"conffiles"},                   // PostgreSQL's configuration files on disk
 		{"config", "postgres", "wire"},  // the edges to the world
 		{"arbiter", "board", "witness"}, // over one wire; what was seen
+		{"check"},                       // what is wrong, and what would work
 		{"observe", "act"},              // look, change: they meet in the agent only
 		{"agent", "autostart"},          // the process
 		{"probe", "lab"},                // built around whole processes
