@@ -28,7 +28,7 @@ const rewatch = 10
 // file systems that tell nothing.
 func (a *Agent) watchConfiguration(ctx context.Context) error {
 	c := observe.Configuration{
-		Board: a.board, Instance: a.postgres, Files: a.files, Tell: a.tell,
+		Board: a.board, Instance: a.postgres, Files: a.files, Tell: a.tell, Busy: a.acting,
 		Wanted: func(s board.Sight) (settings.Wanted, bool) {
 			return a.hands.Wanted(s), s.Record.Exists()
 		},
@@ -104,6 +104,10 @@ func (a *Agent) watchFiles(w *fsnotify.Watcher) {
 		}
 	}
 }
+
+// acting tells whether an action is under way, sooner than the board, which the loop
+// updates at its next turn only.
+func (a *Agent) acting() bool { return a.runner.doing() != "" }
 
 // tell puts a line into the events.
 func (a *Agent) tell(text string) {
