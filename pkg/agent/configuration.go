@@ -13,6 +13,7 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/observe"
 	"mcctl/pkg/settings"
+	"mcctl/pkg/wire"
 )
 
 // configurationEvery is how often the configuration is looked at when the kernel
@@ -40,8 +41,6 @@ func (a *Agent) watchConfiguration(ctx context.Context) error {
 	} else {
 		defer func() { _ = watcher.Close() }()
 	}
-	tick := time.NewTicker(configurationEvery)
-	defer tick.Stop()
 	for turn := 0; ; turn++ {
 		c.Check(ctx)
 		if err == nil && turn%rewatch == 0 {
@@ -54,7 +53,7 @@ func (a *Agent) watchConfiguration(ctx context.Context) error {
 			a.files.Forget()
 			a.local.Kick() // which compares the managed lines
 		case <-watcher.Errors: // too many events at once: the poll sees the rest
-		case <-tick.C:
+		case <-time.After(wire.ToTick(configurationEvery)):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
