@@ -129,6 +129,9 @@ func (h *Hands) stands(at *standing) error {
 
 func (h *Hands) readFiles(at *standing) {
 	at.empty = h.Postgres.Empty()
+	if known, _, err := postgres.SavedOwn(h.OwnDir()); at.empty && err == nil {
+		at.unmounted = h.Postgres.Unmounted(known)
+	}
 	if at.empty || at.broken {
 		return
 	}
