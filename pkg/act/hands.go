@@ -41,6 +41,8 @@ type Hands struct {
 	Background func(name string, work func(context.Context) error)
 	// Aside runs a step beside the others; its outcome comes over the channel.
 	Aside func(step func() error) <-chan error
+	// Tell puts a line into the events; it may be nil.
+	Tell func(text string)
 	// Major is PostgreSQL's major version.
 	Major int
 }

@@ -54,6 +54,7 @@ type Agent struct {
 	own       *arbiter.Copy
 	jobs      *act.Jobs
 	hands     *act.Hands
+	files     *observe.Files
 	runner    *runner
 	journal   *journal
 	warm      *warm
@@ -120,6 +121,7 @@ func assemble(opt Options) (*Agent, error) {
 	a.hands = &act.Hands{
 		Config: c, Postgres: a.postgres, Keeper: a.keeper, Peer: a.link, Board: a.board, Copy: a.own, Jobs: a.jobs, Log: a.log,
 		Look: func() { a.local.Kick() }, Background: a.background, Aside: a.aside,
+		Tell: a.tell,
 	}
 	a.observers()
 	a.runner = newRunner(a.hands.Do, a.board, a.local.Kick, a.opDone)
@@ -177,7 +179,6 @@ func (a *Agent) connect() error {
 
 func (a *Agent) observers() {
 	t := a.config.Pair.Timings
-	files := observe.NewFiles(a.config.Server.ConfigFile, a.config.Server.DataDirectory)
 	a.local = observe.NewLocal(observe.Local{
 		Board: a.board, Instance: a.postgres, Peer: a.config.Other(), Gated: a.hands.Gated,
 		Unfinished: func() bool { return exists(a.hands.KeepDir()) },
@@ -185,7 +186,7 @@ func (a *Agent) observers() {
 			if !s.Record.Exists() || s.Doing != "" {
 				return true, nil // an action in the middle of its steps is not a mistake
 			}
-			return files.Hold(a.hands.Wanted(s))
+			return a.files.Hold(a.hands.Wanted(s))
 		},
 		LookEvery: t.PollInterval.Duration, KnockEvery: t.ProbeInterval.Duration, Timeout: t.ProbeTimeout.Duration,
 	})

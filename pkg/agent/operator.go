@@ -183,6 +183,9 @@ func (a *Agent) detach(ctx context.Context, _ json.RawMessage) (any, error) {
 	if err := a.await(ctx, func(s board.Sight) bool { return board.Mode(s) == decide.Alone && s.Doing == "" }); err != nil {
 		return nil, fmt.Errorf("detach %s: %w; see mcctl explain", a.config.Other(), err)
 	}
+	if err := a.released(ctx); err != nil {
+		return nil, err
+	}
 	return wire.Done{Note: fmt.Sprintf("%s is detached and stays so until mcctl attach", a.config.Other())}, nil
 }
 

@@ -14,9 +14,11 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/conffiles"
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/durable"
+	"mcctl/pkg/observe"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
@@ -50,6 +52,7 @@ func (a *Agent) run(ctx context.Context) error {
 	g.run("look", a.local.LookAround)
 	g.run("knock", a.local.KnockAround)
 	g.run("port", a.neighbour.TryPort)
+	g.run("configuration", a.watchConfiguration)
 	g.run("divergence", a.watchDivergence)
 	g.run("disk", a.watchDisk)
 	g.run("copy", a.keepCopy)
@@ -69,6 +72,7 @@ func (a *Agent) prepare(ctx context.Context) error {
 		return err
 	}
 	a.hands.Major = major
+	a.files = observe.NewFiles(conffiles.NewWatched(a.hands.Roots()))
 	return nil
 }
 

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"mcctl/pkg/board"
@@ -29,7 +30,7 @@ func (a *Agent) status() wire.Status {
 	}
 	st.Healthy = f.Mode == decide.Paired && f.Peer == decide.PeerHere && f.Failover == decide.FailoverOn && f.Keeper == decide.KeeperReached &&
 		well(local) && well(other) && (f.Stream == decide.StreamClose)
-	st.Summary, st.NextStep = summary(st, f), a.nextStep(s, f)
+	st.Summary, st.NextStep, st.Warnings = summary(st, f), a.nextStep(s, f), strings.FieldsFunc(s.ConfigTrouble, func(c rune) bool { return c == '\n' })
 	return st
 }
 

@@ -43,6 +43,10 @@ type Sight struct {
 	StartsFailed int
 	// SettingsWrong: the managed lines differ from what role and mode want.
 	SettingsWrong bool
+	// SettingsStale: they are right in the files, but the server goes by other values.
+	SettingsStale bool
+	// ConfigTrouble is what is wrong with PostgreSQL's configuration, a line each.
+	ConfigTrouble string
 	DiskFailed    bool
 	DiskError     string
 	// Waiting is since when clients have waited for the standby without progress.

@@ -31,7 +31,7 @@ func (l Limits) Classify(s Sight, now time.Duration) decide.Facts {
 	}
 	f.PeerPG = l.peerPG(s, f.Peer)
 	f.Keeper = l.keeper(s, f.Peer, now)
-	if s.SettingsWrong {
+	if s.SettingsWrong || s.SettingsStale {
 		f.Settings = decide.SettingsWrong
 	}
 	if s.DiskFailed {

@@ -27,6 +27,12 @@ func writeStatus(w io.Writer, st wire.Status) error {
 	line("commits", commitsLine(st))
 	t.row()
 	writeServers(t, st)
+	if len(st.Warnings) > 0 {
+		t.row()
+	}
+	for _, warning := range st.Warnings {
+		line("warning", warning)
+	}
 	if st.NextStep != "" {
 		t.row()
 		line("next step", st.NextStep)

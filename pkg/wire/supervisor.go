@@ -170,8 +170,10 @@ type Status struct {
 	Healthy bool          `json:"healthy"` // paired, both servers well, failover enabled, arbiter reached
 	// Summary is one word as Mirroring Controller says it: switchable, switching,
 	// not-switchable, failover-disabled or unknown.
-	Summary  string         `json:"summary"`
-	NextStep string         `json:"next_step,omitempty"`
+	Summary  string `json:"summary"`
+	NextStep string `json:"next_step,omitempty"`
+	// Warnings are about PostgreSQL's configuration files on the answering server.
+	Warnings []string       `json:"warnings,omitempty"`
 	Failover bool           `json:"failover"`
 	Held     bool           `json:"attach_held"`
 	Servers  []ServerStatus `json:"servers"`

@@ -14,6 +14,7 @@ func layers() [][]string {
 		{"record"},                      // the safety core
 		{"decide", "pgconf"},            // pure: facts to actions, bytes to bytes
 		{"durable", "settings"},         // small files; the managed settings (pure)
+		{"conffiles"},                   // PostgreSQL's configuration files on disk
 		{"config", "postgres", "wire"},  // the edges to the world
 		{"arbiter", "board", "witness"}, // over one wire; what was seen
 		{"observe", "act"},              // look, change: they meet in the agent only
