@@ -113,7 +113,7 @@ func (h *Hands) comeBack(ctx context.Context, history wire.HistoryAnswer, broken
 }
 
 func (h *Hands) may(way config.Rejoin) bool {
-	return slices.Contains(h.Config.Pair.Policy.Rejoin, way)
+	return slices.Contains(h.Config.Policy().Rejoin, way)
 }
 
 func (h *Hands) rewind(ctx context.Context) error {

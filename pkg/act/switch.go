@@ -88,7 +88,7 @@ func (h *Hands) checkpointTwice(ctx context.Context) error {
 // hold everything.
 func (h *Hands) close(ctx context.Context) error {
 	if pid, running := h.Postgres.Postmaster(); running {
-		bounded, cancel := context.WithTimeout(ctx, h.Config.Pair.Timings.ShutdownTimeout.Duration)
+		bounded, cancel := context.WithTimeout(ctx, h.Config.Timings().ShutdownTimeout.Duration)
 		defer cancel()
 		if err := h.Postgres.Stop(bounded, pid, postgres.Fast); err != nil {
 			// Half stopped it serves nobody: end it, and the table decides what follows.

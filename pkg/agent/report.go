@@ -64,7 +64,7 @@ func (a *Agent) witnessReport() wire.WitnessReport {
 	if a.postgresWord(s) == wire.ReportDown {
 		word = "down"
 	}
-	return wire.WitnessReport{Postgres: word, Copy: s.Copy, TimeoutMS: a.config.Pair.Timings.HeartbeatTimeout.Milliseconds()}
+	return wire.WitnessReport{Postgres: word, Copy: s.Copy, TimeoutMS: a.config.Timings().HeartbeatTimeout.Milliseconds()}
 }
 
 // signature is what makes a report worth sending before its time.

@@ -74,6 +74,7 @@ func (a *Agent) fromServer(kind string) request {
 		wire.KindHolds:    a.holds,
 		wire.KindHistory:  a.history,
 		wire.KindFailover: a.setFailover,
+		wire.KindPairFile: a.pairFile,
 	}[kind]
 }
 

@@ -22,6 +22,8 @@ const (
 	KindLearn = "learn"
 	// KindFailover carries enable-failover and disable-failover to the other server.
 	KindFailover = "failover"
+	// KindPairFile asks for the text of pair.toml, to compare it.
+	KindPairFile = "pair-file"
 )
 
 // Kinds that the command line sends to the supervisor on its own machine, over
@@ -96,6 +98,11 @@ type HistoryAnswer struct {
 type Fork struct {
 	Timeline pair.Timeline `json:"timeline"`
 	LSN      pair.LSN      `json:"lsn"`
+}
+
+// PairFileAnswer is the text of a server's pair.toml.
+type PairFileAnswer struct {
+	Text string `json:"text"`
 }
 
 // FailoverRequest turns automatic switch and detach on or off, on both servers
