@@ -52,15 +52,25 @@ func Origins(dir string) ([]Value, error) {
 
 // PairValues lists the keys of a pair.toml whose text is at hand, as Origins does.
 func PairValues(text string) ([]Value, error) {
-	p := defaultPair()
-	at := parse(PairFile, text)
+	p, err := ReadPair(text)
+	if err != nil {
+		return nil, err
+	}
+	at, raw := parse(PairFile, text), defaultPair()
+	at.fill(&raw) // for the lines
+	return at.values(PairFile, *p, p.Timings.Profile), nil
+}
+
+// ReadPair reads and checks a pair.toml whose text is at hand.
+func ReadPair(text string) (*Pair, error) {
+	p, at := defaultPair(), parse(PairFile, text)
 	p.Timings = at.profile()
 	at.fill(&p)
 	p.check(at)
 	if err := at.err(); err != nil {
 		return nil, err
 	}
-	return at.values(PairFile, p, p.Timings.Profile), nil
+	return &p, nil
 }
 
 // IsArbiter tells whether the management directory is an arbiter's.

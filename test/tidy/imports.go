@@ -19,7 +19,7 @@ func layers() [][]string {
 		{"arbiter", "board", "witness"}, // over one wire; what was seen
 		{"observe", "act"},              // look, change: they meet in the agent only
 		{"agent", "autostart"},          // the process
-		{"probe", "lab"},                // built around whole processes
+		{"probe", "lab", "setup"},       // built around whole processes
 		{"cli"},
 		{"cmd"},
 	}
