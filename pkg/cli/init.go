@@ -132,6 +132,13 @@ func runInit(ctx context.Context, env *Env, o *initOptions) error {
 	if err != nil {
 		return explainInit(o, err)
 	}
+	if finished && kind == setup.First && o.Restart {
+		waiting, err := s.Restart(ctx)
+		if err == nil && len(waiting) == 0 {
+			a.say("nothing waits for a restart of PostgreSQL")
+		}
+		return explainInit(o, err)
+	}
 	if finished {
 		a.say(o.Mcdir + " is complete already; nothing was changed")
 		return nil
@@ -181,7 +188,7 @@ func (a *asker) make(ctx context.Context, s *setup.Setup, kind string, token set
 			return err
 		}
 		if len(waiting) > 0 {
-			a.say(fmt.Sprintf("NOT YET: restart PostgreSQL when it suits you; %s waits for that, and the second server for it", strings.Join(waiting, ", ")))
+			a.say(fmt.Sprintf("NOT YET: restart PostgreSQL when it suits you (mcctl init --restart -M %s does it); until then %s will not change, and the second server cannot join", dir, strings.Join(waiting, ", ")))
 		}
 		a.say(fmt.Sprintf("the first server is ready; next:\n  mcctl init --serve-token --arbiter -M %[1]s   if there is to be an arbiter, which joins first\n  mcctl start -M %[1]s\n  mcctl init --serve-token -M %[1]s             and join the second server", dir))
 	}

@@ -58,6 +58,12 @@ func (s *Setup) edits(ctx context.Context) (e edits, err error) {
 	if e.tree, err = conffiles.Read(conffiles.Roots(root, p.DataDirectory, major)); err != nil {
 		return e, err
 	}
+	// The supervisor's own sessions have another value.
+	commit := postgres.Described{Value: "on"}
+	if said, ok := e.tree.Get("synchronous_commit"); ok {
+		commit.Value = said.Value
+	}
+	have["synchronous_commit"] = commit
 	e.changes = p.changes(have)
 	for _, c := range e.changes {
 		e.tree.Set(c.name, c.value)
@@ -75,7 +81,7 @@ func (s *Setup) edits(ctx context.Context) (e edits, err error) {
 func described() []string {
 	return []string{
 		"listen_addresses", "wal_level", "max_wal_senders", "max_replication_slots", "hot_standby", "wal_log_hints",
-		"data_checksums", "full_page_writes", "fsync", "synchronous_commit",
+		"data_checksums", "full_page_writes", "fsync",
 	}
 }
 
@@ -188,6 +194,20 @@ func (s *Setup) proveRead(ctx context.Context) error {
 		err = fmt.Errorf("PostgreSQL does not read its pg_hba.conf until line %s is mended", bad[0])
 	}
 	return err
+}
+
+// Restart is for a first server that is complete but for a restart of PostgreSQL that
+// nobody had agreed to. It tells what still waits for one.
+func (s *Setup) Restart(ctx context.Context) (waiting []string, err error) {
+	release, err := s.claim()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := s.ensureRunning(ctx); err != nil {
+		return nil, err
+	}
+	return s.restart(ctx)
 }
 
 // restart restarts PostgreSQL if an edit waits for that and somebody agrees; else it

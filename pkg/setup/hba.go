@@ -43,14 +43,16 @@ const hbaComment = "# mcctl: the servers of the pair copy from each other and fo
 // first rule that fits decides, and a site's own may refuse everybody from abroad.
 func withHBA(text []byte, lines []string) []byte {
 	have := map[string]bool{}
-	at, seen := len(text), 0
+	at, seen, paragraph := len(text), 0, 0
 	for l := range strings.Lines(string(text)) {
 		fields := strings.Fields(l)
 		if len(fields) > 0 && !strings.HasPrefix(fields[0], "#") {
-			at = min(at, seen)
+			at = min(at, paragraph) // above what is said about the rule
 			have[strings.Join(fields, " ")] = true
 		}
-		seen += len(l)
+		if seen += len(l); len(fields) == 0 {
+			paragraph = seen
+		}
 	}
 	var block bytes.Buffer
 	for _, line := range lines {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -109,7 +110,7 @@ func (s *Setup) mayBeCopied(ctx context.Context) error {
 	}
 	waiting, err := s.waiting(ctx)
 	if err == nil && len(waiting) > 0 {
-		err = fmt.Errorf("serve a token: PostgreSQL has to be restarted first: %v waits for that", waiting)
+		err = fmt.Errorf("serve a token: PostgreSQL has to be restarted first (mcctl init --restart), for %s", strings.Join(waiting, ", "))
 	}
 	return err
 }
