@@ -63,11 +63,13 @@ func (a *Agent) watchOwnFiles(ctx context.Context) error {
 		defer func() { _ = watcher.Close() }()
 	}
 	r := &reloader{agent: a}
-	// In the loop, since a link may come to lead to another directory.
-	for {
+	for first := true; ; first = false {
 		files := a.ownFiles()
-		if err == nil {
+		if err == nil { // again and again, since a link may come to lead elsewhere
 			a.watchOwnDirectories(watcher, files)
+		}
+		if first {
+			r.reload() // what was changed before the watch began
 		}
 		select {
 		case e := <-watcher.Events:

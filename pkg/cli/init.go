@@ -202,6 +202,8 @@ func explainInit(o *initOptions, err error) error {
 		return nil
 	case errors.Is(err, setup.ErrNotEmpty):
 		return failed(exitRefused, fmt.Errorf("init: %w", err), "nothing was changed")
+	case errors.Is(err, setup.ErrAnswers), errors.Is(err, setup.ErrNoAuthority):
+		return failed(exitUsage, fmt.Errorf("init: %w", err), "nothing was changed")
 	case errors.Is(err, setup.ErrDeclined):
 		return failed(exitRefused, fmt.Errorf("init: %w", err), "agree with --yes; a restart is agreed to by --restart")
 	}

@@ -99,6 +99,9 @@ func (s *Setup) study(ctx context.Context, p Plan) (Plan, error) {
 	return p, nil
 }
 
+// ErrAnswers tells that a plan contradicts itself. Nothing was changed.
+var ErrAnswers = errors.New("these answers do not make a pair")
+
 // What consent is asked for.
 const (
 	ForEdit    = "edit"
@@ -115,7 +118,7 @@ func (p Plan) checkAnswers(dir string) error {
 		}
 	}
 	if _, err := config.Check(dir, q.pairTOML(), q.serverTOML(port)); err != nil {
-		return fmt.Errorf("these answers do not make a pair:\n%w", err)
+		return fmt.Errorf("%w:\n%w", ErrAnswers, err)
 	}
 	return nil
 }
@@ -172,7 +175,14 @@ func (s *Setup) ensureRunning(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, running := in.Postmaster(); !running {
+	pid, running := in.Postmaster()
+	if running && s.state.Restarting && !in.Accepts(pid) { // in the middle of stopping
+		if err := in.Stop(ctx, pid, postgres.Fast); err != nil {
+			return err
+		}
+		running = false
+	}
+	if !running {
 		if !p.New && !s.state.Restarting {
 			return fmt.Errorf("no PostgreSQL is running in %s; start it, then run mcctl init again", p.DataDirectory)
 		}

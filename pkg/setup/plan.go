@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"mcctl/pkg/config"
+	"mcctl/pkg/wire"
 )
 
 // Plan is what has to be known. Which fields are needed depends on the kind.
@@ -103,6 +104,9 @@ func (p Plan) pairTOML() string {
 	endpoint := func(name, admin, replication, client string) {
 		if client == "" {
 			client = replication
+		}
+		if !wire.ValidName(name) {
+			name = strconv.Quote(name) // which package config will refuse, by a better message
 		}
 		fmt.Fprintf(&b, "\n[servers.%s]\nadmin = %q\nreplication = %q\nclient = %q\n", name, admin, replication, client)
 	}

@@ -91,12 +91,14 @@ func (h *hosts) takeDown() {
 	}
 }
 
-// own puts this test's addresses and directories in the place of the page's.
+// own puts this test's addresses and directories in the place of the page's, and says
+// which PostgreSQL is under test.
 func (h *hosts) own(host, text string) string {
 	for _, a := range addresses() {
 		text = strings.ReplaceAll(text, a, fmt.Sprintf("127.0.0.1:%d", h.ports[a]))
 	}
 	return strings.NewReplacer(
+		"--pair orders", fmt.Sprintf("--pair orders --bin-directory %s --socket-directory %s", os.Getenv("PG_BIN"), h.dir),
 		"/var/lib/postgresql/orders", h.path(host, "mc"),
 		"/var/lib/postgresql/15/main", h.path(host, "data"),
 		"/var/lib/mcctl/arbiter", h.path(host, "mc"),
@@ -156,8 +158,9 @@ func (h *hosts) token(host, text string) (token string, served <-chan error) {
 	return token, ended
 }
 
-// cut runs a block that is one command and kills it with SIGKILL when it has printed
-// its n-th line. It tells at which line, or that the command came to its end first.
+// cut runs a block that is one command and kills it with SIGKILL when it has said its
+// n-th line; a diff before its first step does not count. It tells at which line, or
+// that the command came to its end first.
 func (h *hosts) cut(host, stdin, text string, n int) (at string, ended bool) {
 	h.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -170,7 +173,10 @@ func (h *hosts) cut(host, stdin, text string, n int) (at string, ended bool) {
 	h.ok(err)
 	h.ok(cmd.Start())
 	lines := bufio.NewScanner(out)
-	for i := 1; lines.Scan(); i++ {
+	for i := 0; lines.Scan(); {
+		if i > 0 || strings.HasPrefix(lines.Text(), "making") || strings.HasPrefix(lines.Text(), "going on") {
+			i++
+		}
 		if i == n {
 			at = lines.Text()
 			h.ok(cmd.Process.Kill())

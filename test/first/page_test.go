@@ -106,6 +106,7 @@ func TestOverARunningPrimary(t *testing.T) {
 	p := h.writers()
 	h.follow("new", func(b block) { p.Mark(b.host + " " + b.how) })
 	h.mustBePair()
+	h.compare()
 	h.switchOver()
 	h.judge(p)
 }
@@ -139,4 +140,27 @@ func (h *hosts) switchOver() {
 	h.Helper()
 	h.must("server1", "", "mcctl switch -M /var/lib/postgresql/orders")
 	h.eventually("server1", "mcctl status --check -M /var/lib/postgresql/orders")
+}
+
+// config diff sees what differs between the servers, and config check all problems.
+func (h *hosts) compare() {
+	h.Helper()
+	pair := h.path("server2", "mc", "pair.toml")
+	text, err := os.ReadFile(pair)
+	h.ok(err)
+	h.ok(os.WriteFile(pair, append(text, "commit_stall_max = \"4s\"\n"...), 0o600))
+	out, err := h.run("server1", "", "mcctl config diff -M /var/lib/postgresql/orders")
+	if err == nil || !strings.Contains(out, `timings.commit_stall_max`) || !strings.Contains(out, `"4s" (pair.toml:`) {
+		h.Errorf("the difference is not shown: %v\n%s", err, out)
+	}
+	h.eventually("server2", `mcctl events -M /var/lib/postgresql/orders | grep 'timings.commit_stall_max: "2s" -> "4s" (in force)'`)
+	h.ok(os.WriteFile(pair, append(text, "x = 1\nprobe_timeout = 1\n"...), 0o600))
+	out, err = h.run("server2", "", "mcctl config check -M /var/lib/postgresql/orders")
+	if err == nil || !strings.Contains(out, "timings.x: is not a known key") || !strings.Contains(out, "timings.probe_timeout: must be") {
+		h.Errorf("not all problems are told: %v\n%s", err, out)
+	}
+	h.eventually("server2", `mcctl events -M /var/lib/postgresql/orders | grep 'timings.x: is not a known key'`)
+	h.ok(os.WriteFile(pair, text, 0o600))
+	h.must("server2", "", "mcctl config show -M /var/lib/postgresql/orders | grep -E '^timings.commit_stall_max +\"2s\" +profile default$'")
+	h.eventually("server1", "mcctl config diff -M /var/lib/postgresql/orders")
 }
