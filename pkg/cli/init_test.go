@@ -64,7 +64,8 @@ func TestInitRefuses(t *testing.T) {
 	}{
 		{[]string{"init"}, exitUsage, "mcctl: no management directory was named\n"},
 		{
-			[]string{"init", "-M", fresh, "--pair", "p"}, exitUsage,
+			[]string{"init", "-M", fresh, "--pair", "p"},
+			exitUsage,
 			"mcctl: init: these flags are missing: --name, --admin, --replication, --other-name, --other-admin, --other-replication, --arbiter-address, --data-directory\n",
 		},
 		{initFlags(full, data), exitRefused, "mcctl: init: use " + full + ": it is not empty and not an unfinished work of mcctl init; name an empty or a new directory\n"},

@@ -35,7 +35,7 @@ func (in *Instance) Create(ctx context.Context, opt CreateOptions) error {
 		return fmt.Errorf("create cluster: %w", err)
 	}
 	err := in.run(ctx, "", nil, "initdb", "-D", part, "-U", in.User, "-k", "-E", "UTF8", "--locale="+opt.Locale,
-		"--auth-local=peer", "--auth-host=scram-sha-256", "--no-instructions")
+		"--auth-local=peer", "--auth-host=scram-sha-256")
 	if err != nil {
 		return fmt.Errorf("create cluster: %w", err)
 	}

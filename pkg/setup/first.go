@@ -188,7 +188,7 @@ func (s *Setup) ensureRunning(ctx context.Context) error {
 		}
 		return s.start(ctx)
 	}
-	return nil
+	return in.WaitReady(ctx) // an earlier call may have just started it
 }
 
 func (s *Setup) start(ctx context.Context) error {
