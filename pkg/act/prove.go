@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"mcctl/pkg/pgconf"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/settings"
 )
@@ -46,7 +45,7 @@ func (h *Hands) proveSettings(ctx context.Context, w settings.Wanted) error {
 			return err
 		}
 		if err := pause(ctx, 2*time.Millisecond); err != nil {
-			return fmt.Errorf("reload: %s is still %s by %s: %w", wrong[0].Name, pgconf.Quote(wrong[0].Value), wrong[0].Place(), err)
+			return fmt.Errorf("reload: %s is still as %s says: %w", wrong[0].Name, wrong[0].Place(), err)
 		}
 	}
 }

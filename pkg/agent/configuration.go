@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -18,12 +19,16 @@ import (
 // tells of no change.
 const configurationEvery = time.Second
 
+// rewatch is after how many looks the list of what the kernel watches is made anew,
+// even though it told of nothing.
+const rewatch = 10
+
 // watchConfiguration looks whether PostgreSQL goes by its configuration files, at once
 // when the kernel tells that one was changed and once a second anyway: there are
 // file systems that tell nothing.
 func (a *Agent) watchConfiguration(ctx context.Context) error {
 	c := observe.Configuration{
-		Board: a.board, Instance: a.postgres, Files: a.files, Tell: a.tell,
+		Board: a.board, Instance: a.postgres, Files: a.files, Tell: a.tell, Busy: a.acting,
 		Wanted: func(s board.Sight) (settings.Wanted, bool) {
 			return a.hands.Wanted(s), s.Record.Exists()
 		},
@@ -37,14 +42,15 @@ func (a *Agent) watchConfiguration(ctx context.Context) error {
 	}
 	tick := time.NewTicker(configurationEvery)
 	defer tick.Stop()
-	for {
+	for turn := 0; ; turn++ {
 		c.Check(ctx)
-		if err == nil {
+		if err == nil && turn%rewatch == 0 {
 			a.watchFiles(watcher)
 		}
 		select {
 		case <-watcher.Events:
 			settle(ctx, watcher)
+			turn = -1 // what was replaced is watched anew
 			a.files.Forget()
 			a.local.Kick() // which compares the managed lines
 		case <-watcher.Errors: // too many events at once: the poll sees the rest
@@ -84,7 +90,9 @@ func (a *Agent) watchFiles(w *fsnotify.Watcher) {
 		data = a.config.Server.DataDirectory
 	}
 	for _, path := range a.files.Places() {
-		if dir := filepath.Dir(path); dir != a.config.Server.DataDirectory && dir != data {
+		info, err := os.Stat(path)
+		included := err == nil && info.IsDir() // by include_dir
+		if dir := filepath.Dir(path); !included && dir != a.config.Server.DataDirectory && dir != data {
 			path = dir
 		}
 		if watched[path] {
@@ -96,6 +104,10 @@ func (a *Agent) watchFiles(w *fsnotify.Watcher) {
 		}
 	}
 }
+
+// acting tells whether an action is under way, sooner than the board, which the loop
+// updates at its next turn only.
+func (a *Agent) acting() bool { return a.runner.doing() != "" }
 
 // tell puts a line into the events.
 func (a *Agent) tell(text string) {

@@ -106,8 +106,10 @@ func (j *judge) checkEdits(t *testing.T, grown, value string) {
 // missing, themselves, or too deep.
 func grow(r *rand.Rand) map[string]string {
 	pick := func(of ...string) string { return of[r.IntN(len(of))] }
-	names := []string{"postgresql.conf", "a.conf", "conf.d/10.conf", "conf.d/9.conf", "conf.d/Z.conf", "conf.d/é.conf", "conf.d/.hidden.conf",
-		"conf.d/x.conf~", "conf.d/deep/b.conf", "conf.d/deep/c.conf", "more/q.conf", "postgresql.auto.conf"}
+	names := []string{
+		"postgresql.conf", "a.conf", "conf.d/10.conf", "conf.d/9.conf", "conf.d/Z.conf", "conf.d/é.conf", "conf.d/.hidden.conf",
+		"conf.d/x.conf~", "conf.d/deep/b.conf", "conf.d/deep/c.conf", "more/q.conf", "postgresql.auto.conf",
+	}
 	files := map[string]string{}
 	for i, name := range names {
 		if i > 0 && r.IntN(4) == 0 {

@@ -1,7 +1,6 @@
 package conffiles
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -81,11 +80,10 @@ type stamp struct {
 }
 
 func stampOf(path string) stamp {
-	info, err := os.Stat(path)
-	if err != nil {
+	var st syscall.Stat_t // several times a second, so without os.Stat's garbage
+	if err := syscall.Stat(path, &st); err != nil {
 		return stamp{}
 	}
-	st := info.Sys().(*syscall.Stat_t)
 	return stamp{dev: st.Dev, ino: st.Ino, size: st.Size, mod: st.Mtim, change: st.Ctim}
 }
 

@@ -13,19 +13,21 @@ import (
 )
 
 // configured is a server whose configuration is watched, and what was told.
-func configured(t *testing.T) (c *Configuration, conf string, told func() string) {
+func configured(t *testing.T, lines ...string) (c *Configuration, conf string, told func() string) {
 	t.Helper()
 	notRoot(t)
 	in := newServer(t)
+	conf = filepath.Join(in.Data, "postgresql.conf")
+	add(t, conf, "\n"+strings.Join(lines, "\n")+"\n")
 	pid := start(t, in)
 	var text []string
 	c = &Configuration{
-		Board: board.NewBoard(), Instance: in, Files: NewFiles(conffiles.NewWatched(conffiles.Roots(filepath.Join(in.Data, "postgresql.conf"), in.Data, 15))),
+		Board: board.NewBoard(), Instance: in, Files: NewFiles(conffiles.NewWatched(conffiles.Roots(conf, in.Data, 15))),
 		Wanted: func(board.Sight) (settings.Wanted, bool) { return paired, true },
+		Busy:   func() bool { return false },
 		Tell:   func(line string) { text = append(text, line) },
 	}
 	c.Board.Set(func(s *board.Sight) { s.PID, s.LookAt = pid, 1 })
-	conf = filepath.Join(in.Data, "postgresql.conf")
 	return c, conf, func() string { return strings.Join(text, "\n") }
 }
 
@@ -69,19 +71,46 @@ func TestAReloadThatNobodyAskedForCounts(t *testing.T) {
 		c.Check(context.Background())
 		return c.Board.Read().SettingsStale
 	})
-	c.Board.Set(func(s *board.Sight) { s.Doing = "attach" })
+	c.Busy = func() bool { return true }
 	seen := c.checked
 	c.Files.Forget()
 	c.Check(context.Background())
 	if c.checked != seen {
 		t.Error("the server is asked in the middle of an action")
 	}
-	c.Board.Set(func(s *board.Sight) { s.Doing = "" })
+	c.Busy = func() bool { return false }
 	ok(t, c.Instance.Reload(c.Board.Read().PID))
 	eventually(t, "the reload is seen", func() bool {
 		c.Check(context.Background())
 		return !c.Board.Read().SettingsStale
 	})
+}
+
+func TestWhatWaitsForARestartIsTold(t *testing.T) {
+	const line = "max_files_per_process = 999"
+	c, conf, _ := configured(t, line)
+	base, err := os.ReadFile(conf)
+	ok(t, err)
+	sees := func(want string) {
+		t.Helper()
+		ok(t, c.Instance.Reload(c.Board.Read().PID))
+		eventually(t, "it sees that "+want, func() bool {
+			c.Files.Forget()
+			c.Check(context.Background())
+			got := c.Board.Read().ConfigTrouble
+			return strings.HasSuffix(got, want) && strings.Count(got, "\n") == 0
+		})
+	}
+	add(t, conf, "\nmax_locks_per_transaction = 65\n")
+	sees(": max_locks_per_transaction waits for a restart of PostgreSQL, or is invalid")
+	add(t, conf, "\nwork_mem = 'x'\n")
+	eventually(t, "both are told", func() bool {
+		c.Files.Forget()
+		c.Check(context.Background())
+		return strings.Contains(c.Board.Read().ConfigTrouble, "PostgreSQL ignores "+conf+":")
+	})
+	write(t, conf, strings.Replace(string(base), line, "", 1))
+	sees(`parameter "max_files_per_process" cannot be changed without restarting the server, but its line was taken away`)
 }
 
 func TestALineInAFileThatIsNotOursIsTold(t *testing.T) {

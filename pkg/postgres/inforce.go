@@ -58,7 +58,7 @@ from pg_settings where name = any($1) or pending_restart order by name`, names)
 
 // FileFault is a line of the configuration files that the server cannot apply.
 type FileFault struct {
-	File string
+	File string // empty for a line that was taken away, which waits for a restart
 	Line int
 	Name string // empty for a line that cannot be read
 	Text string // in the server's words
@@ -68,6 +68,9 @@ type FileFault struct {
 
 // String is file:line: text.
 func (f FileFault) String() string {
+	if f.File == "" {
+		return f.Text + ", but its line was taken away"
+	}
 	if f.Restart {
 		return fmt.Sprintf("%s:%d: %s waits for a restart of PostgreSQL, or is invalid", f.File, f.Line, f.Name)
 	}
@@ -98,6 +101,7 @@ where f.error is not null or f.applied order by f.seqno`)
 		if err := rows.Scan(&f.File, &f.Line, &f.Name, &f.Text, &f.Restart); err != nil {
 			return false, nil, fmt.Errorf("ask how the configuration files read: %w", err)
 		}
+		f.Restart = f.Restart || f.File == ""
 		if f.Text == "" {
 			applied = true
 		} else {

@@ -37,14 +37,15 @@ func TestConfigurationApartFromTheDataAsOnDebian(t *testing.T) {
 
 	s.mcctl("detach", "-M", s.lab.Mcdir(one))
 	s.flowing()
-	if got := s.etc(one); got[s.confD(one)] != strings.Replace(before[one][s.confD(one)], names, "#"+names, 1) || got[s.main(one)] != before[one][s.main(one)] {
-		t.Errorf("detached: %q\nwas %q", got, before[one])
+	was, now := before[one], s.etc(one)
+	if now[s.confD(one)] != strings.Replace(was[s.confD(one)], names, "#"+names, 1) || unmanaged(now[s.main(one)]) != unmanaged(was[s.main(one)]) {
+		t.Errorf("detached:\n%s", changes(was, now))
 	}
 	s.mcctl("attach", "-M", s.lab.Mcdir(one))
 	s.paired(one)
 	for server, was := range before {
 		if now := s.etc(server); !maps.Equal(now, was) {
-			t.Errorf("detach and attach changed files of %s: %q\nwere %q", server, now, was)
+			t.Errorf("detach and attach changed files of %s:\n%s", server, changes(was, now))
 		}
 	}
 
@@ -56,7 +57,7 @@ func TestConfigurationApartFromTheDataAsOnDebian(t *testing.T) {
 	for server, was := range before {
 		for path, text := range s.etc(server) {
 			if unmanaged(text) != unmanaged(was[path]) || path == s.confD(server) && text != was[path] {
-				t.Errorf("two switches changed %s: %q\nwas %q", path, text, was[path])
+				t.Errorf("two switches changed %s:\n%s", path, pgconf.Diff(path, []byte(was[path]), []byte(text)))
 			}
 		}
 	}
@@ -161,6 +162,14 @@ func (s *stage) etc(of pair.Server) map[string]string {
 		}
 	}
 	return files
+}
+
+// changes shows what is different in files.
+func changes(was, now map[string]string) (diff string) {
+	for path := range now {
+		diff += pgconf.Diff(path, []byte(was[path]), []byte(now[path]))
+	}
+	return diff
 }
 
 func read(s *stage, path string) string {
