@@ -102,7 +102,7 @@ func planFlags(cmd *cobra.Command, p *setup.Plan) {
 	f.StringVar(&p.HBAFile, "hba-file", "", "the same for pg_hba.conf")
 	f.StringVar(&p.IdentFile, "ident-file", "", "the same for pg_ident.conf")
 	f.StringVar(&p.CA, "ca", "", "`directory` of a certificate authority to use (default: a new one; a token's)")
-	f.StringVar(&p.Listen, "listen", "", "`host:port` that an arbiter listens on (default: the port in pair.toml)")
+	f.StringVar(&p.Listen, "listen", "", "`host:port` that an arbiter listens on (default: the port in pair.toml), or --serve-token (default: --admin)")
 }
 
 func newMcdirName(env *Env, dir string) (string, error) {
@@ -126,7 +126,7 @@ func runInit(ctx context.Context, env *Env, o *initOptions) error {
 	a := &asker{env: env, in: bufio.NewReader(env.Stdin), o: o}
 	s := &setup.Setup{Dir: o.Mcdir, Now: time.Now, Say: a.say, Agree: a.agree, Progress: a.progress()}
 	if o.Serve {
-		return explainInit(o, s.Serve(ctx, setup.ServeOptions{Arbiter: o.Arbiter, Life: o.Life, Token: a.showToken}))
+		return explainInit(o, s.Serve(ctx, setup.ServeOptions{Arbiter: o.Arbiter, Life: o.Life, Listen: o.Plan.Listen, Token: a.showToken}))
 	}
 	kind, _, finished, err := s.Load()
 	if err != nil {
@@ -190,7 +190,7 @@ func (a *asker) make(ctx context.Context, s *setup.Setup, kind string, token set
 		if len(waiting) > 0 {
 			a.say(fmt.Sprintf("NOT YET: restart PostgreSQL when it suits you (mcctl init --restart -M %s does it); until then %s will not change, and the second server cannot join", dir, strings.Join(waiting, ", ")))
 		}
-		a.say(fmt.Sprintf("the first server is ready; next:\n  mcctl init --serve-token --arbiter -M %[1]s   if there is to be an arbiter, which joins first\n  mcctl start -M %[1]s\n  mcctl init --serve-token -M %[1]s             and join the second server", dir))
+		a.say(fmt.Sprintf("the first server is ready; next:\n  mcctl init --serve-token --arbiter -M %[1]s   and join the arbiter, if there is to be one\n  mcctl init --serve-token -M %[1]s             and join the second server\n  mcctl start -M %[1]s                          and start the others", dir))
 	}
 	return nil
 }

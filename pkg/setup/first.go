@@ -197,7 +197,12 @@ func (s *Setup) start(ctx context.Context) error {
 	if _, err := in.Start(postgres.StartOptions{}); err != nil {
 		return err
 	}
-	return in.WaitReady(ctx)
+	err := in.WaitReady(ctx)
+	if _, running := in.Postmaster(); err != nil && running && ctx.Err() == nil {
+		// An earlier call was cut off right after its start, and that one came first.
+		return in.WaitReady(ctx)
+	}
+	return err
 }
 
 // ensureRole gives the role the password of the passfile, which was written first: so

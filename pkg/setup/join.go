@@ -185,6 +185,12 @@ func (p Plan) configureCopy(data string, major int) error {
 	if said, ok := t.Get("cluster_name"); ok && said.Value == p.Other {
 		t.Set("cluster_name", p.Name)
 	}
+	// A copy of the first server's file may name that one's places.
+	for name, place := range map[string]string{"data_directory": p.DataDirectory, "hba_file": p.HBAFile, "ident_file": p.IdentFile} {
+		if said, ok := t.Get(name); ok && place != "" && said.Value != place {
+			t.Set(name, place)
+		}
+	}
 	addresses := "localhost"
 	if said, ok := t.Get("listen_addresses"); ok {
 		addresses = said.Value

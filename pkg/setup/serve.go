@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -28,6 +29,9 @@ const arbiterName = "arbiter"
 type ServeOptions struct {
 	Arbiter bool          // an arbiter, else the second server
 	Life    time.Duration // how long the token may be used
+	// Listen is where to wait; empty: the supervisor's address or, while that one runs,
+	// any port beside it.
+	Listen string
 	// Token gets the token once the server listens.
 	Token func(Token)
 }
@@ -50,6 +54,10 @@ func (s *Setup) Serve(ctx context.Context, opt ServeOptions) error {
 	if err != nil {
 		return err
 	}
+	// What the operator has edited since counts.
+	p, server := &s.state.Plan, c.Server
+	p.DataDirectory, p.Bin, p.Socket, p.User, p.Database = server.DataDirectory, server.BinDirectory, server.Postgres.SocketDirectory, server.Postgres.User, server.Postgres.Database
+	p.Replication = c.Endpoint(c.Me()).Replication
 	h := &host{setup: s, config: c, name: arbiterName, who: wire.Identity{Name: arbiterName}}
 	if !opt.Arbiter {
 		h.name = string(c.Other())
@@ -62,7 +70,8 @@ func (s *Setup) Serve(ctx context.Context, opt ServeOptions) error {
 	if err != nil {
 		return err
 	}
-	ln, err := listen(ctx, c.Endpoint(c.Me()).Admin)
+	admin := c.Endpoint(c.Me()).Admin
+	ln, err := listen(ctx, opt.Listen, admin)
 	if err != nil {
 		return err
 	}
@@ -72,20 +81,21 @@ func (s *Setup) Serve(ctx context.Context, opt ServeOptions) error {
 		return fmt.Errorf("serve a token: %w", err)
 	}
 	defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
-	admin, _ := split(c.Endpoint(c.Me()).Admin)
+	reach, _ := split(admin)
 	_, port := split(ln.Addr().String())
-	token := Token{Address: net.JoinHostPort(admin, fmt.Sprint(port)), CA: fingerprint[:], Secret: rand.Text(), Name: h.name, Ends: ends}
+	token := Token{Address: net.JoinHostPort(reach, fmt.Sprint(port)), CA: fingerprint[:], Secret: rand.Text(), Name: h.name, Ends: ends}
 	h.secret = sha256.Sum256([]byte(token.Secret))
 	opt.Token(token)
 	return h.wait(ctx, ln, identity)
 }
 
-// listen takes the supervisor's address or, where that one runs, another port of it.
-func listen(ctx context.Context, address string) (*net.TCPListener, error) {
+// listen takes the wanted address, else the supervisor's or, where that one runs,
+// another port of it.
+func listen(ctx context.Context, wanted, admin string) (*net.TCPListener, error) {
 	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		host, _ := split(address)
+	ln, err := lc.Listen(ctx, "tcp", cmp.Or(wanted, admin))
+	if errors.Is(err, syscall.EADDRINUSE) && wanted == "" {
+		host, _ := split(admin)
 		ln, err = lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
 	}
 	if err != nil {
