@@ -57,7 +57,7 @@ func (h *Hands) standbySettings() settings.Wanted {
 
 // managesSlots: synchronized_standby_slots exists since PostgreSQL 17.
 func (h *Hands) managesSlots() bool {
-	return h.Major >= 17 && h.Config.Pair.Policy.ManageSynchronizedStandbySlots
+	return h.Major >= 17 && h.Config.Policy().ManageSynchronizedStandbySlots
 }
 
 // Roots are the files where PostgreSQL begins to read its configuration.

@@ -58,6 +58,7 @@ func (a *Agent) run(ctx context.Context) error {
 	g.run("copy", a.keepCopy)
 	g.run("signals", a.signals)
 	a.runCommands()
+	g.run("reload", a.watchOwnFiles)
 	g.run("loop", a.loop)
 	a.log.Info("supervisor started", "server", a.config.Me(), "version", a.opt.Version, "record", a.board.Read().Record.String())
 	return g.wait()
@@ -127,6 +128,7 @@ func (a *Agent) signals(ctx context.Context) error {
 type notifier struct {
 	socket string
 	ready  bool
+	told   chan struct{} // closed once systemd knows of readiness
 	every  time.Duration
 	last   time.Duration
 }
@@ -136,7 +138,7 @@ func newNotifier() *notifier {
 	if err != nil {
 		every = 0
 	}
-	n := &notifier{socket: os.Getenv("NOTIFY_SOCKET"), every: every / 3}
+	n := &notifier{socket: os.Getenv("NOTIFY_SOCKET"), every: every / 3, told: make(chan struct{})}
 	_ = os.Unsetenv("NOTIFY_SOCKET")
 	return n
 }
@@ -148,6 +150,9 @@ func (n *notifier) turn(ready bool) {
 	if ready && !n.ready {
 		n.ready = true
 		n.say(daemon.SdNotifyReady)
+		if n.told != nil {
+			close(n.told)
+		}
 	}
 	if now := wire.Now(); n.every > 0 && now-n.last >= n.every {
 		n.last = now

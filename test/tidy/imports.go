@@ -20,7 +20,7 @@ func layers() [][]string {
 		{"check"},                       // what is wrong, and what would work
 		{"observe", "act"},              // look, change: they meet in the agent only
 		{"agent", "autostart"},          // the process
-		{"probe", "lab"},                // built around whole processes
+		{"probe", "lab", "setup"},       // built around whole processes
 		{"cli"},
 		{"cmd"},
 	}
