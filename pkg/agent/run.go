@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ func (a *Agent) awaitArbiter(ctx context.Context) error {
 		select {
 		case <-a.board.Woken():
 		case <-limit:
-			return fmt.Errorf("start supervisor: the arbiter at %s does not answer: start it, or start this server with --async-connect-arbiter", a.config.Pair.Arbiter.Address)
+			return fmt.Errorf("start supervisor: the arbiter at %s is not reached: %s; or start this server without it, with --async-connect-arbiter", a.config.Pair.Arbiter.Address, cmp.Or(a.keeper.Problem(), "it does not answer"))
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -35,10 +35,14 @@ type Sight struct {
 	Look    postgres.Look
 	LookAt  time.Duration // last successful look at this postmaster
 	Hung    bool          // fresh connections run into their deadline
-	Gated   bool
-	Control postgres.Control // read while no postmaster runs
-	Marked  bool             // standby.signal is there
-	Broken  bool             // a rewind or a copy was begun and not finished
+	// LookError is why the last look failed; LookRefused: PostgreSQL does not let the
+	// supervisor in, and waiting will not change that.
+	LookError   string
+	LookRefused bool
+	Gated       bool
+	Control     postgres.Control // read while no postmaster runs
+	Marked      bool             // standby.signal is there
+	Broken      bool             // a rewind or a copy was begun and not finished
 	// StartsFailed counts starts in a row after which PostgreSQL did not come up.
 	StartsFailed int
 	// SettingsWrong: the managed lines differ from what role and mode want.

@@ -110,13 +110,22 @@ func startDaemon(ctx context.Context, env *Env, o *startOptions, c *config.Confi
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
 	defer cancel()
+	ctx, vain := context.WithCancelCause(ctx)
+	defer vain(nil)
+	refusal := ""
 	err = d.until(ctx, from, func(ctx context.Context) (bool, string) {
 		st, err := control{o.Mcdir}.status(ctx)
 		if err != nil {
 			return false, ""
 		}
+		if refusal = refusalOf(st); refusal != "" && !o.NoWait {
+			vain(errRefusedLogin)
+		}
 		return o.NoWait || isUp(st, o.McOnly), waitingFor(st)
 	}, func(waiting string) { _, _ = fmt.Fprintln(env.Stdout, waiting) })
+	if errors.Is(err, errRefusedLogin) {
+		return failed(exitFailed, fmt.Errorf("start: %s", refusal), "the supervisor goes on trying; after a change of server.toml: mcctl stop -M %s, then start it again", o.Mcdir)
+	}
 	if errors.Is(err, errTimeout) {
 		return failed(exitGoingOn, fmt.Errorf("start: PostgreSQL is not up after %s; the start goes on", o.Timeout), "follow it: mcctl status --watch -M %s; why: mcctl explain -M %s", o.Mcdir, o.Mcdir)
 	}
@@ -129,6 +138,20 @@ func startDaemon(ctx context.Context, env *Env, o *startOptions, c *config.Confi
 
 // errTimeout is the cause of a context that ended by --timeout.
 var errTimeout = errors.New("timed out")
+
+// errRefusedLogin is the cause of a context that ended because waiting is in vain.
+var errRefusedLogin = errors.New("PostgreSQL does not let the supervisor in")
+
+// refusalOf is why PostgreSQL does not let the local supervisor in; empty when it
+// does, or may in a moment.
+func refusalOf(st wire.Status) string {
+	for _, s := range st.Servers {
+		if s.Server == st.Local && s.Refused {
+			return s.Problem
+		}
+	}
+	return ""
+}
 
 // isUp: PostgreSQL serves in its role. With --mc-only a server that was down may
 // stay so.
@@ -147,6 +170,9 @@ func waitingFor(st wire.Status) string {
 	for _, s := range st.Servers {
 		if s.Server != st.Local || s.Rule == 0 {
 			continue
+		}
+		if s.Problem != "" {
+			return fmt.Sprintf("%s: %s", s.Server, s.Problem)
 		}
 		if s.Doing != "" {
 			return fmt.Sprintf("%s: %s (rule %d: %s)", s.Server, s.Doing, s.Rule, s.Why)

@@ -76,7 +76,7 @@ func (l *Local) noteUp(pid int) {
 	gated := l.Gated(pid)
 	l.Board.Note(func(s *board.Sight) {
 		s.Known, s.PID, s.SeenPID, s.LookAt, s.Hung, s.Gated = true, pid, wire.Now(), 0, false, gated
-		s.Look, s.Waiting, s.Diverged = postgres.Look{}, 0, false
+		s.Look, s.Waiting, s.Diverged, s.LookError, s.LookRefused = postgres.Look{}, 0, false, "", false
 	})
 	l.Kick()
 }
@@ -92,7 +92,7 @@ func (l *Local) noteDown() {
 	}
 	l.Board.Note(func(s *board.Sight) {
 		s.Known, s.PID, s.LookAt, s.Hung, s.Gated, s.Broken = true, 0, 0, false, false, broken
-		s.Look, s.Waiting, s.Diverged = postgres.Look{}, 0, false
+		s.Look, s.Waiting, s.Diverged, s.LookError, s.LookRefused = postgres.Look{}, 0, false, "", false
 		s.Control, s.Marked = control, marked
 	})
 }
@@ -150,12 +150,14 @@ func (l *Local) look(ctx context.Context, session **postgres.Session, pid int) b
 	if *session == nil {
 		fresh, err := l.Instance.Connect(ctx)
 		if err != nil {
+			l.noteFailed(pid, err)
 			return false
 		}
 		*session = fresh
 	}
 	seen, err := (*session).Look(ctx, string(l.Peer))
 	if err != nil {
+		l.noteFailed(pid, err)
 		return false
 	}
 	l.Board.Note(func(s *board.Sight) {
@@ -167,12 +169,28 @@ func (l *Local) look(ctx context.Context, session **postgres.Session, pid int) b
 		if s.Waiting > 0 {
 			s.WorstWait = max(s.WorstWait, now-s.Waiting)
 		}
-		s.Look, s.LookAt = seen, now
+		s.Look, s.LookAt, s.LookError, s.LookRefused = seen, now, "", false
 		if !seen.InRecovery || seen.Receiver.Status == "streaming" {
 			s.Diverged = false
 		}
 	})
 	return true
+}
+
+// noteFailed keeps why PostgreSQL could not be looked at. The same again is no news.
+func (l *Local) noteFailed(pid int, err error) {
+	text, refusal := err.Error(), postgres.Refusal(err)
+	if refusal != "" {
+		text = "PostgreSQL does not let the supervisor in: " + refusal + "; mend [postgres] in server.toml, or pg_hba.conf and pg_ident.conf"
+	}
+	if s := l.Board.Read(); s.PID != pid || s.LookError == text {
+		return
+	}
+	l.Board.Note(func(s *board.Sight) {
+		if s.PID == pid {
+			s.LookError, s.LookRefused = text, refusal != ""
+		}
+	})
 }
 
 // waitingSince is the commit stall's own clock: it runs while commits wait and

@@ -198,7 +198,11 @@ type ServerStatus struct {
 	Rule       int           `json:"rule,omitempty"`
 	Why        string        `json:"why,omitempty"`
 	Doing      string        `json:"doing,omitempty"`
-	Version    string        `json:"version,omitempty"`
+	// Problem is what goes wrong on the answering server now; Refused: its PostgreSQL
+	// does not let the supervisor in, which waiting does not change.
+	Problem string `json:"problem,omitempty"`
+	Refused bool   `json:"refused,omitempty"`
+	Version string `json:"version,omitempty"`
 }
 
 // ArbiterStatus is the record's keeper as the answering supervisor sees it.
