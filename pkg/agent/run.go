@@ -70,12 +70,12 @@ func (a *Agent) prepare(ctx context.Context) error {
 		return err
 	}
 	a.hands.Major = major
-	return nil
+	return a.sameCluster()
 }
 
 func (a *Agent) listen() (admin, control net.Listener, err error) {
 	if admin, err = wire.ListenTLS(a.config.Endpoint(a.config.Me()).Admin, a.tls.Server); err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("take this supervisor's own address, servers.%s.admin in pair.toml: %w", a.config.Me(), err)
 	}
 	if control, err = wire.ListenUnix(a.config.Path("run", "control.sock"), 0o600); err != nil {
 		_ = admin.Close()

@@ -58,10 +58,7 @@ func (a *Agent) here(s board.Sight, f decide.Facts) wire.ServerStatus {
 	if me.Role == pair.Standby && s.ReportAt > 0 {
 		me.LagBytes = me.LSN.Behind(s.Report.Insert)
 	}
-	a.mu.Lock()
-	rule := a.rule
-	a.mu.Unlock()
-	me.Problem, me.Refused = a.problem(s, rule), s.LookRefused
+	me.Problem, me.Lasting = a.problem(s)
 	return me
 }
 
@@ -107,10 +104,7 @@ func summary(st wire.Status, f decide.Facts) string {
 // nextStep is the one thing an operator should look at first.
 func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	other := a.config.Other()
-	a.mu.Lock()
-	rule := a.rule
-	a.mu.Unlock()
-	problem := a.problem(s, rule)
+	problem, _ := a.problem(s)
 	switch {
 	case problem != "":
 		return problem

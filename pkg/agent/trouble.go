@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"strings"
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
@@ -9,16 +10,38 @@ import (
 )
 
 // problem is what goes wrong on this server now: PostgreSQL does not let the
-// supervisor in, or the decided action failed and is being tried again. Nobody
-// should have to look for that in a log.
-func (a *Agent) problem(s board.Sight, rule decide.Rule) string {
-	if s.PID != 0 && s.LookAt == 0 && s.LookError != "" {
-		return s.LookError
+// supervisor in, the standby does not stream, or the decided action failed and is
+// being tried again. Nobody should have to look for that in a log. Lasting: waiting
+// will not end it.
+func (a *Agent) problem(s board.Sight) (text string, lasting bool) {
+	a.mu.Lock()
+	rule := a.rule
+	a.mu.Unlock()
+	err := a.runner.failure(rule.Do)
+	switch t, stream := s.LookTrouble, s.StreamTrouble; {
+	case s.PID != 0 && s.LookAt == 0 && t.PID == s.PID:
+		return t.Text, t.Lasting
+	case err != nil:
+		return fmt.Sprintf("%s fails: %s", rule.Do, oneLine(err)), false
+	case board.Postgres(s) == decide.PostgresStandby && s.Look.Receiver.Status != "streaming" && stream.PID == s.PID:
+		return stream.Text, stream.Lasting
 	}
-	if err := a.runner.failure(rule.Do); err != nil {
-		return fmt.Sprintf("%s fails: %v", rule.Do, err)
+	return "", false
+}
+
+// oneLine takes out of an error that quotes a log, or a program, the lines that say
+// what is wrong, without the times and numbers before them.
+func oneLine(err error) string {
+	head, quoted, _ := strings.Cut(err.Error(), "\n")
+	for line := range strings.Lines(quoted) {
+		for _, level := range []string{"PANIC:", "FATAL:", "ERROR:", "HINT:", "error:"} {
+			if i := strings.Index(line, level); i >= 0 {
+				head += " " + strings.Join(strings.Fields(line[i:]), " ")
+				break
+			}
+		}
 	}
-	return ""
+	return head
 }
 
 // linkTrouble is why the other supervisor is not reached, and what to do about it.

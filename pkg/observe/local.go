@@ -76,7 +76,7 @@ func (l *Local) noteUp(pid int) {
 	gated := l.Gated(pid)
 	l.Board.Note(func(s *board.Sight) {
 		s.Known, s.PID, s.SeenPID, s.LookAt, s.Hung, s.Gated = true, pid, wire.Now(), 0, false, gated
-		s.Look, s.Waiting, s.Diverged, s.LookError, s.LookRefused = postgres.Look{}, 0, false, "", false
+		s.Look, s.Waiting, s.Diverged = postgres.Look{}, 0, false
 	})
 	l.Kick()
 }
@@ -92,7 +92,7 @@ func (l *Local) noteDown() {
 	}
 	l.Board.Note(func(s *board.Sight) {
 		s.Known, s.PID, s.LookAt, s.Hung, s.Gated, s.Broken = true, 0, 0, false, false, broken
-		s.Look, s.Waiting, s.Diverged, s.LookError, s.LookRefused = postgres.Look{}, 0, false, "", false
+		s.Look, s.Waiting, s.Diverged = postgres.Look{}, 0, false
 		s.Control, s.Marked = control, marked
 	})
 }
@@ -150,14 +150,14 @@ func (l *Local) look(ctx context.Context, session **postgres.Session, pid int) b
 	if *session == nil {
 		fresh, err := l.Instance.Connect(ctx)
 		if err != nil {
-			l.noteFailed(pid, err)
+			l.noteTrouble(pid, err)
 			return false
 		}
 		*session = fresh
 	}
 	seen, err := (*session).Look(ctx, string(l.Peer))
 	if err != nil {
-		l.noteFailed(pid, err)
+		l.noteTrouble(pid, err)
 		return false
 	}
 	l.Board.Note(func(s *board.Sight) {
@@ -169,7 +169,7 @@ func (l *Local) look(ctx context.Context, session **postgres.Session, pid int) b
 		if s.Waiting > 0 {
 			s.WorstWait = max(s.WorstWait, now-s.Waiting)
 		}
-		s.Look, s.LookAt, s.LookError, s.LookRefused = seen, now, "", false
+		s.Look, s.LookAt = seen, now
 		if !seen.InRecovery || seen.Receiver.Status == "streaming" {
 			s.Diverged = false
 		}
@@ -177,20 +177,16 @@ func (l *Local) look(ctx context.Context, session **postgres.Session, pid int) b
 	return true
 }
 
-// noteFailed keeps why PostgreSQL could not be looked at. The same again is no news.
-func (l *Local) noteFailed(pid int, err error) {
-	text, refusal := err.Error(), postgres.Refusal(err)
-	if refusal != "" {
-		text = "PostgreSQL does not let the supervisor in: " + refusal + "; mend [postgres] in server.toml, or pg_hba.conf and pg_ident.conf"
+// noteTrouble keeps why PostgreSQL could not be looked at. The same again is no news.
+func (l *Local) noteTrouble(pid int, err error) {
+	t := board.Trouble{PID: pid, Text: err.Error()}
+	if refusal := postgres.Refusal(err); refusal != "" {
+		t.Text = "PostgreSQL does not let the supervisor in: " + refusal + "; mend [postgres] in server.toml, or pg_hba.conf and pg_ident.conf"
+		t.Lasting = true
 	}
-	if s := l.Board.Read(); s.PID != pid || s.LookError == text {
-		return
+	if l.Board.Read().LookTrouble != t {
+		l.Board.Note(func(s *board.Sight) { s.LookTrouble = t })
 	}
-	l.Board.Note(func(s *board.Sight) {
-		if s.PID == pid {
-			s.LookError, s.LookRefused = text, refusal != ""
-		}
-	})
 }
 
 // waitingSince is the commit stall's own clock: it runs while commits wait and

@@ -198,10 +198,10 @@ type ServerStatus struct {
 	Rule       int           `json:"rule,omitempty"`
 	Why        string        `json:"why,omitempty"`
 	Doing      string        `json:"doing,omitempty"`
-	// Problem is what goes wrong on the answering server now; Refused: its PostgreSQL
-	// does not let the supervisor in, which waiting does not change.
+	// Problem is what goes wrong on the answering server now. Lasting: PostgreSQL
+	// itself refuses, which waiting does not change.
 	Problem string `json:"problem,omitempty"`
-	Refused bool   `json:"refused,omitempty"`
+	Lasting bool   `json:"lasting,omitempty"`
 	Version string `json:"version,omitempty"`
 }
 
