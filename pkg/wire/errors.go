@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"mcctl/pkg/record"
@@ -99,5 +100,5 @@ func plain(err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused: no process listens there; start it"
 	}
-	return err.Error()
+	return strings.TrimPrefix(err.Error(), errHandshake.Error()+": ")
 }

@@ -77,19 +77,24 @@ func down(ts *testscript.TestScript, dir string) {
 // listen opens a port and speaks something that is not mcctl's there, until the
 // page ends; ADDRESS is where:
 //
-//	listen http|ssh|silence|tls [DIR/NAME]
+//	listen http|ssh|silence [ADDRESS]
+//	listen tls DIR/NAME
 //
 // With tls, DIR/NAME.crt and .key prove who it is.
 func listen(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: listen http|ssh|silence|tls [DIR/NAME]")
+		ts.Fatalf("usage: listen http|ssh|silence [ADDRESS], or listen tls DIR/NAME")
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	address := "127.0.0.1:0"
+	if args[0] != "tls" && len(args) > 1 {
+		address = args[1]
+	}
+	ln, err := net.Listen("tcp", address)
 	ts.Check(err)
 	ts.Defer(func() { _ = ln.Close() })
 	ts.Setenv("ADDRESS", ln.Addr().String())
 	if args[0] == "tls" {
-		pair, err := tls.LoadX509KeyPair(args[1]+".crt", args[1]+".key")
+		pair, err := tls.LoadX509KeyPair(ts.MkAbs(args[1])+".crt", ts.MkAbs(args[1])+".key")
 		ts.Check(err)
 		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{pair}})
 	}
