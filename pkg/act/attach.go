@@ -20,7 +20,7 @@ const attachLimit = 3 * time.Second
 func (h *Hands) Attach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, attachLimit, fmt.Errorf("the standby did not get ready within %s", attachLimit))
 	defer cancel()
-	if err := h.writeSettings(h.primarySettings(true)); err != nil { // 2
+	if err := h.applySettings(ctx, h.primarySettings(true)); err != nil { // 2
 		return err
 	}
 	if err := h.proveNames(ctx); err != nil { // 3
