@@ -71,7 +71,7 @@ func down(ts *testscript.TestScript, dir string) {
 	if err := lab.Down(ctx, dir, true); err != nil {
 		ts.Logf("take the lab in %s down: %v", dir, err)
 	}
-	_ = os.Remove(dir)
+	_ = os.RemoveAll(dir) // what the page has added
 }
 
 // listen opens a port and speaks something that is not mcctl's there, until the
