@@ -149,3 +149,27 @@ func reversion(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("VERSION", version)
 	ts.Setenv("OTHERVERSION", other)
 }
+
+// pgstop is somebody who stops the PostgreSQL of a server with pg_ctl. It returns when
+// another postmaster is ready in its place:
+//
+//	pgstop 2
+func pgstop(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: pgstop 1|2")
+	}
+	data := ts.Getenv("D" + args[0])
+	pidFile := filepath.Join(data, "postmaster.pid")
+	before, _, _ := strings.Cut(ts.ReadFile(pidFile), "\n")
+	if _, complaint, status := run(ts, []string{filepath.Join(ts.Getenv("PG_BIN"), "pg_ctl"), "stop", "-W", "-m", "fast", "-D", data}); status != 0 {
+		ts.Fatalf("pg_ctl stop: %s", complaint)
+	}
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(20 * time.Millisecond) {
+		text, err := os.ReadFile(pidFile)
+		now, rest, _ := strings.Cut(string(text), "\n")
+		if err == nil && now != before && strings.Contains(rest, "ready") {
+			return
+		}
+	}
+	ts.Fatalf("PostgreSQL of server%s was not started again within %s", args[0], patience)
+}

@@ -23,11 +23,11 @@ func TestPages(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", Setup: setup, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"example":  example,
-			"lab":      labCommand,
-			"exits":    exits,
-			"until":    until,
-			"sql":      sql,
+			"example": example,
+			"lab":     labCommand,
+			"exits":   exits,
+			"until":   until,
+			"sql":     sql, "pgstop": pgstop,
 			"edit":     edit,
 			"remember": remember, "unchanged": unchanged,
 			"listen":       listen,
@@ -40,7 +40,6 @@ func TestPages(t *testing.T) {
 
 // page is what a running page owns beside its work directory.
 type page struct {
-	ts     *testscript.TestScript
 	before map[string]string // what was remembered, by path
 	paths  []string
 }
