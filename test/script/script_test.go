@@ -5,11 +5,24 @@
 package script
 
 import (
+	"flag"
 	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
+
+// atOnce is how many pages run side by side. They mostly wait, so it may be more than
+// there are processors.
+const atOnce = "5"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 func TestPages(t *testing.T) {
 	if os.Geteuid() == 0 {
