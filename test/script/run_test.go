@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long anything may take; far above what it takes.
-const patience = 40 * time.Second
+const patience = 90 * time.Second
 
 // exits runs a program that must end with this very status:
 //
