@@ -171,6 +171,9 @@ func (a *Agent) connect() error {
 	if a.tls, err = wire.LoadTLS(paths.CA, paths.Certificate, paths.Key); err != nil {
 		return err
 	}
+	if me := (wire.Identity{Pair: c.Pair.Name, Name: string(c.Me())}); a.tls.Own != me {
+		return fmt.Errorf("load certificate %s: it is of %s, but this server is %s: check tls.certificate in server.toml", paths.Certificate, a.tls.Own, me)
+	}
 	a.link = wire.NewLink(wire.LinkConfig{
 		Addr: c.Endpoint(c.Other()).Admin, TLS: a.tls.Client(string(c.Other())),
 		Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,

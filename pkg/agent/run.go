@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,12 +76,12 @@ func (a *Agent) prepare(ctx context.Context) error {
 	}
 	a.hands.Major = major
 	a.files = observe.NewFiles(conffiles.NewWatched(a.hands.Roots()))
-	return nil
+	return a.sameCluster()
 }
 
 func (a *Agent) listen() (admin, control net.Listener, err error) {
 	if admin, err = wire.ListenTLS(a.config.Endpoint(a.config.Me()).Admin, a.tls.Server); err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("take this supervisor's own address, servers.%s.admin in pair.toml: %w", a.config.Me(), err)
 	}
 	if control, err = wire.ListenUnix(a.config.Path("run", "control.sock"), 0o600); err != nil {
 		_ = admin.Close()
@@ -101,7 +102,7 @@ func (a *Agent) awaitArbiter(ctx context.Context) error {
 		select {
 		case <-a.board.Woken():
 		case <-limit:
-			return fmt.Errorf("start supervisor: the arbiter at %s does not answer: start it, or start this server with --async-connect-arbiter", a.config.Pair.Arbiter.Address)
+			return fmt.Errorf("start supervisor: the arbiter at %s is not reached: %s; or start this server without it, with --async-connect-arbiter", a.config.Pair.Arbiter.Address, cmp.Or(a.keeper.Problem(), "it does not answer"))
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -239,6 +239,10 @@ type ServerStatus struct {
 	Why        string        `json:"why,omitempty"`
 	Doing      string        `json:"doing,omitempty"`
 	Version    string        `json:"version,omitempty"`
+	// Problem is what goes wrong on the answering server now. Lasting: PostgreSQL
+	// itself refuses, which waiting does not change.
+	Problem string `json:"problem,omitempty"`
+	Lasting bool   `json:"lasting,omitempty"`
 	// Stream is a standby's own word: the state of its walreceiver, or "".
 	Stream string `json:"stream,omitempty"`
 	// DiskError is what the I/O probe met, or "".
