@@ -12,6 +12,7 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/durable"
+	"mcctl/pkg/majors"
 	"mcctl/pkg/pgconf"
 	"mcctl/pkg/settings"
 )
@@ -46,9 +47,9 @@ func (h *Hands) standbySettings() settings.Wanted {
 	return w
 }
 
-// managesSlots: synchronized_standby_slots exists since PostgreSQL 17.
+// managesSlots tells whether synchronized_standby_slots is there and ours to manage.
 func (h *Hands) managesSlots() bool {
-	return h.Major >= 17 && h.Config.Pair.Policy.ManageSynchronizedStandbySlots
+	return majors.Of(h.Major).SyncSlots && h.Config.Pair.Policy.ManageSynchronizedStandbySlots
 }
 
 // writeSettings edits the files, touching no other byte, and has a running

@@ -33,7 +33,7 @@ func unmanaged(conf string) string {
 	var kept []string
 	for line := range strings.Lines(conf) {
 		name := strings.TrimLeft(line, "#")
-		if !strings.HasPrefix(name, "synchronous_standby_names") && !strings.HasPrefix(name, "primary_") {
+		if !strings.HasPrefix(name, "synchronous_standby_names") && !strings.HasPrefix(name, "synchronized_standby_slots") && !strings.HasPrefix(name, "primary_") {
 			kept = append(kept, line)
 		}
 	}
