@@ -20,6 +20,11 @@ const attachLimit = 3 * time.Second
 func (h *Hands) Attach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, attachLimit, fmt.Errorf("the standby did not get ready within %s", attachLimit))
 	defer cancel()
+	// 1: what streams may still have stopped taking anything. Seen while nothing waits
+	// for it, that costs no client a moment.
+	if err := h.standbyHolds(ctx); err != nil {
+		return err
+	}
 	if err := h.writeSettings(h.primarySettings(true)); err != nil { // 2
 		return err
 	}
@@ -78,8 +83,8 @@ func (h *Hands) canaryWaits(ctx context.Context) (bool, error) {
 	return canary.InForce(), nil
 }
 
-// standbyHolds notes the newest position written here, after the names came into
-// force, and waits until the standby has it on its disk.
+// standbyHolds notes the newest position written here, and waits until the standby has
+// it on its disk. What it is worth depends on the names being in force by then.
 func (h *Hands) standbyHolds(ctx context.Context) error {
 	session, err := h.Postgres.Connect(ctx)
 	if err != nil {

@@ -44,7 +44,9 @@ func outside() map[string][]string {
 }
 
 // pureRooms hold no state of the world: they may not even be able to reach it.
-func pureRooms() []string { return []string{"pair", "majors", "record", "decide", "pgconf", "settings"} }
+func pureRooms() []string {
+	return []string{"pair", "majors", "record", "decide", "pgconf", "settings"}
+}
 
 // worldly are the standard packages through which the world is reached. "time" is
 // not among them: durations are values, and clocks have a rule of their own.
