@@ -75,14 +75,24 @@ bench: build ## measure the gaps that clients see, beside bare PostgreSQL (RUNS=
 bench-peers: build ## the same beside other tools (installs them; root)
 	test/bench/peers
 
+.PHONY: bench-rebuild
+bench-rebuild: build ## measure mcctl rebuild beside pg_basebackup by hand
+	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
+	  $(GO) build -trimpath -o bin/bench-rebuild ./test/bench/rebuild; bin/bench-rebuild $(BENCH)
+
 .PHONY: storm
 storm: build ## kill processes of a real pair at random (STORM='-rounds 200 -seed 1 -arbiter none')
 	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
 	  $(GO) build -trimpath -o bin/storm ./test/storm; bin/storm $(STORM)
 
+.PHONY: model
+model: ## check the protocol's model within wide bounds (TRAIL='no pledge': tell that variant's shortest run)
+	@test/setup >/dev/null
+	TRAIL='$(TRAIL)' MODEL=wide $(GO) test -count=1 -v -timeout 2h ./test/model
+
 .PHONY: docs
 docs: ## write the pages that are made from the code
-	$(GO) test -count=1 ./pkg/decide -run TestDocs -update
+	$(GO) test -count=1 ./pkg/decide ./pkg/check -run 'TestDocs|TestTheOrderThatMatters' -update
 
 .PHONY: clean
 clean: ## remove what was built

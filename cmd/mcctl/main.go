@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"mcctl/pkg/cli"
@@ -24,5 +25,5 @@ func main() {
 		Terminal: err == nil && info.Mode()&os.ModeCharDevice != 0,
 		Getenv:   os.Getenv, Euid: os.Geteuid, Executable: os.Executable, Version: version,
 	}
-	os.Exit(cli.Main(ctx, env, os.Args[1:]))
+	os.Exit(cli.MainAs(ctx, env, filepath.Base(os.Args[0]), os.Args[1:]))
 }

@@ -25,7 +25,7 @@ func (h *Hands) Attach(ctx context.Context) error {
 	if err := h.standbyHolds(ctx); err != nil {
 		return err
 	}
-	if err := h.writeSettings(h.primarySettings(true)); err != nil { // 2
+	if err := h.applySettings(ctx, h.primarySettings(true)); err != nil { // 2
 		return err
 	}
 	if err := h.proveNames(ctx); err != nil { // 3

@@ -19,5 +19,5 @@ func (h *Hands) Detach(ctx context.Context) error {
 		return err
 	}
 	h.Peer.Kick()
-	return h.writeSettings(h.primarySettings(false))
+	return h.applySettings(ctx, h.primarySettings(false))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/conffiles"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/durable"
 	"mcctl/pkg/settings"
@@ -19,8 +20,21 @@ import (
 func (h *Hands) gateLink() string { return h.Config.Path("run", "pg_hba.conf") }
 func (h *Hands) gateText() string { return h.Config.Path("run", "gate_hba.conf") }
 
+// siteHBA is the file that PostgreSQL itself would use: what its configuration says,
+// else what server.toml does. A relative path there depends on where PostgreSQL was
+// started (make_absolute_path), so server.toml must say it.
+func (h *Hands) siteHBA() string {
+	t, err := conffiles.Read(h.Roots())
+	if err == nil {
+		if said, ok := t.Get("hba_file"); ok && filepath.IsAbs(said.Value) {
+			return said.Value
+		}
+	}
+	return h.Config.Server.HBAFile
+}
+
 func (h *Hands) closeGate() error {
-	site, err := os.ReadFile(h.Config.Server.HBAFile)
+	site, err := os.ReadFile(h.siteHBA())
 	if err != nil {
 		return fmt.Errorf("read client authentication: %w", err)
 	}
@@ -54,7 +68,7 @@ func (h *Hands) OpenGate(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := durable.Symlink(h.Config.Server.HBAFile, h.gateLink()); err != nil {
+	if err := durable.Symlink(h.siteHBA(), h.gateLink()); err != nil {
 		return err
 	}
 	if err := h.Postgres.Reload(s.PID); err != nil {

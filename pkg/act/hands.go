@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"mcctl/pkg/arbiter"
@@ -34,6 +35,7 @@ type Hands struct {
 	Board    *board.Board
 	Copy     *arbiter.Copy
 	Jobs     *Jobs
+	Rebuilds *Rebuilds
 	Log      *slog.Logger
 	// Look asks the local watcher for a look now.
 	Look func()
@@ -41,8 +43,12 @@ type Hands struct {
 	Background func(name string, work func(context.Context) error)
 	// Aside runs a step beside the others; its outcome comes over the channel.
 	Aside func(step func() error) <-chan error
+	// Tell puts a line into the events; it may be nil.
+	Tell func(text string)
 	// Major is PostgreSQL's major version.
 	Major int
+
+	saving sync.Mutex // of this server's own files
 }
 
 // Do performs one action. It returns when the action is done, has failed or ctx
@@ -64,6 +70,7 @@ func (h *Hands) Do(ctx context.Context, action decide.Action) error {
 		decide.Switch:       h.Switch,
 		decide.Promote:      h.Promote,
 		decide.Rejoin:       h.Rejoin,
+		decide.Rebuild:      h.Rebuild,
 		decide.PutRight:     h.PutRight,
 	}[action]
 	if !known {

@@ -178,9 +178,11 @@ func newHands(t *testing.T, r record.Record) (*Hands, *otherSide) {
 	ok(t, own.Save(r))
 	jobs, err := LoadJobs(NewStore(c.Path))
 	ok(t, err)
+	rebuilds, _, err := LoadRebuilds(c.Path("rebuild.json"))
+	ok(t, err)
 	other := &otherSide{}
 	h := &Hands{
-		Config: c, Peer: other, Board: board.NewBoard(), Copy: own, Jobs: jobs, Log: slog.New(slog.DiscardHandler), Major: 15,
+		Config: c, Peer: other, Board: board.NewBoard(), Copy: own, Jobs: jobs, Rebuilds: rebuilds, Log: slog.New(slog.DiscardHandler), Major: 15,
 		Keeper:   arbiter.NewLocal(own, "server1", func() (record.Record, bool) { return record.Record{}, false }),
 		Postgres: newServer(t, dir, c),
 	}

@@ -1,17 +1,14 @@
 package act
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"slices"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/conffiles"
 	"mcctl/pkg/decide"
-	"mcctl/pkg/durable"
 	"mcctl/pkg/majors"
 	"mcctl/pkg/pgconf"
 	"mcctl/pkg/settings"
@@ -19,14 +16,26 @@ import (
 
 // PutRight makes the managed settings fit again. Before it releases commits, the own
 // copy says alone as well.
-func (h *Hands) PutRight(context.Context) error {
+func (h *Hands) PutRight(ctx context.Context) error {
 	s := h.Board.Read()
 	if s.Names(h.me()) && board.Mode(s) == decide.Alone {
 		if err := h.save(s.Record); err != nil {
 			return err
 		}
 	}
-	return h.writeSettings(h.Wanted(s))
+	w := h.Wanted(s)
+	if t, err := conffiles.Read(h.Roots()); err == nil {
+		for _, f := range w.Faults(t) {
+			if !f.Override { // those are told whenever they are met
+				h.tell("putting right: %s", f)
+			}
+		}
+	}
+	if err := h.applySettings(ctx, w); err != nil {
+		return err
+	}
+	h.Board.Note(func(s *board.Sight) { s.SettingsStale = false })
+	return nil
 }
 
 // Wanted is what the managed settings must be under the record as it is known.
@@ -52,25 +61,20 @@ func (h *Hands) managesSlots() bool {
 	return majors.Of(h.Major).SyncSlots && h.Config.Pair.Policy.ManageSynchronizedStandbySlots
 }
 
+// Roots are the files where PostgreSQL begins to read its configuration.
+func (h *Hands) Roots() pgconf.Roots {
+	return conffiles.Roots(h.Config.Server.ConfigFile, h.Config.Server.DataDirectory, h.Major)
+}
+
 // writeSettings edits the files, touching no other byte, and has a running
 // postmaster read them. The reload is asynchronous; who must know that it is in
-// force proves it (proveNames).
+// force proves it (proveSettings, proveNames).
 func (h *Hands) writeSettings(w settings.Wanted) error {
-	confPath, autoPath := h.Config.Server.ConfigFile, filepath.Join(h.Config.Server.DataDirectory, "postgresql.auto.conf")
-	conf, err := os.ReadFile(confPath)
+	err := h.editSettings(w)
+	if errors.Is(err, conffiles.ErrChanged) { // an editor was saving: its text is there now
+		err = h.editSettings(w)
+	}
 	if err != nil {
-		return fmt.Errorf("read configuration: %w", err)
-	}
-	auto, err := os.ReadFile(autoPath)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read configuration: %w", err)
-	}
-	f := settings.Files{Conf: pgconf.Parse(conf), Auto: pgconf.Parse(auto)}
-	w.Write(f)
-	if err := writeChanged(confPath, conf, f.Conf.Bytes()); err != nil {
-		return err
-	}
-	if err := writeChanged(autoPath, auto, f.Auto.Bytes()); err != nil {
 		return err
 	}
 	if pid, running := h.Postgres.Postmaster(); running {
@@ -79,9 +83,25 @@ func (h *Hands) writeSettings(w settings.Wanted) error {
 	return nil
 }
 
-func writeChanged(path string, old, next []byte) error {
-	if bytes.Equal(old, next) {
-		return nil
+func (h *Hands) editSettings(w settings.Wanted) error {
+	t, err := conffiles.Read(h.Roots())
+	if err != nil {
+		return err
 	}
-	return durable.WriteFile(path, next, 0o600)
+	overrides := slices.DeleteFunc(w.Faults(t), func(f settings.Fault) bool { return !f.Override })
+	w.Write(t)
+	if err := conffiles.Write(t); err != nil {
+		return err
+	}
+	for _, f := range overrides {
+		h.tell("%s; commented out", f)
+	}
+	return nil
+}
+
+// tell puts a line into the events.
+func (h *Hands) tell(format string, args ...any) {
+	if h.Tell != nil {
+		h.Tell(fmt.Sprintf(format, args...))
+	}
 }

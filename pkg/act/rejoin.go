@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strconv"
 	"time"
 
 	"mcctl/pkg/board"
-	"mcctl/pkg/config"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
@@ -20,34 +18,39 @@ import (
 // copy. Nothing is rewound or replaced unless the new primary was reached now, is
 // open by the newest record, and is on a newer timeline (S4).
 func (h *Hands) Rejoin(ctx context.Context) error {
+	at := h.standing("")
+	if err := h.foresee(ctx, at); err != nil {
+		return err
+	}
 	if err := h.stop(ctx, fastPatience); err != nil {
 		return err
 	}
-	err := h.Recover()
-	broken := errors.Is(err, postgres.ErrUnfinished)
-	if err != nil && !broken {
+	if err := h.comeBackBy(ctx, at, wire.RebuildRequest{}); err != nil {
 		return err
 	}
-	history, err := h.history(ctx)
-	if err != nil {
+	job, err := h.Rebuilds.Get("")
+	if err == nil && job.Automatic && !job.Final { // a copy was made
+		err = h.startRebuilt(ctx)
+		return errors.Join(err, h.Rebuilds.End(err))
+	}
+	if err := h.follow(ctx); err != nil {
 		return err
 	}
-	if err := h.comeBack(ctx, history, broken); err != nil {
-		return err
-	}
+	h.dropReplaced()
+	return nil
+}
+
+// follow starts PostgreSQL as a standby and returns when it streams.
+func (h *Hands) follow(ctx context.Context) error {
 	h.progress("starting")
 	if err := h.StartStandby(ctx); err != nil {
 		return err
 	}
 	bounded, cancel := context.WithTimeout(ctx, streamPatience)
 	defer cancel()
-	if err := h.until(bounded, "the new standby streams", 10*time.Millisecond, func(s board.Sight) bool {
+	return h.until(bounded, "the new standby streams", 10*time.Millisecond, func(s board.Sight) bool {
 		return s.Look.Receiver.Status == "streaming"
-	}); err != nil {
-		return err
-	}
-	h.Background("delete the data that was replaced", func(context.Context) error { return h.Postgres.DropOld() })
-	return nil
+	})
 }
 
 // streamPatience is how long a server that came back may take until it streams.
@@ -81,73 +84,12 @@ func (h *Hands) history(ctx context.Context) (wire.HistoryAnswer, error) {
 	return a, nil
 }
 
-func (h *Hands) comeBack(ctx context.Context, history wire.HistoryAnswer, broken bool) error {
-	if broken {
-		return h.rebuild(ctx, "the data directory is half rewound")
-	}
-	control, err := h.Postgres.Control()
-	if err != nil {
-		return err
-	}
-	if control.SystemID != history.SystemID {
-		return fmt.Errorf("rejoin: the data directory is of cluster %d, %s is of %d: they were never copies of each other; check data_directory", control.SystemID, h.other(), history.SystemID)
-	}
-	// The shutdown checkpoint was the last record: whoever has its first byte has it all.
-	if control.State.CleanPrimary() && board.Contains(history, control.Timeline, control.Checkpoint+1) {
-		h.progress("following straight: nothing here is missing there")
-		return nil
-	}
-	if history.Timeline <= control.Timeline {
-		return fmt.Errorf("rejoin: this server is on timeline %d, %s only on %d, and their histories part: which data is right is for an operator to say; to give up what is here, move %s away and copy the server anew",
-			control.Timeline, h.other(), history.Timeline, h.Postgres.Data)
-	}
-	if !h.may(config.Rewind) {
-		return h.rebuild(ctx, "policy.rejoin does not allow rewind")
-	}
-	err = h.rewind(ctx)
-	if err == nil || ctx.Err() != nil || errors.Is(err, postgres.ErrSourceNotReady) {
-		return err
-	}
-	h.Log.Warn("rewind failed", "error", err)
-	return h.rebuild(ctx, "rewind failed")
-}
-
-func (h *Hands) may(way config.Rejoin) bool {
-	return slices.Contains(h.Config.Pair.Policy.Rejoin, way)
-}
-
 func (h *Hands) rewind(ctx context.Context) error {
 	h.progress("rewinding")
 	return h.Postgres.Rewind(ctx, h.copySource(), postgres.RewindOptions{
 		KeepDir:  h.KeepDir(),
 		Progress: func(line string) { h.progress("rewinding: %s", line) },
 	})
-}
-
-// rebuild copies the primary anew beside the old data, which stays until the copy
-// streams.
-func (h *Hands) rebuild(ctx context.Context, why string) error {
-	if !h.may(config.Rebuild) {
-		return fmt.Errorf("rejoin: %s, and policy.rejoin does not allow a rebuild; allow it or copy the server by hand", why)
-	}
-	h.Log.Info("rebuilding", "because", why)
-	h.progress("copying: %s", why)
-	err := h.Postgres.BaseBackup(ctx, h.copySource(), postgres.BackupOptions{
-		Progress: func(done, total int64) { h.progress("copying %d of %d MB", done>>20, total>>20) },
-	})
-	if err != nil {
-		return err
-	}
-	if _, err := h.history(ctx); err != nil { // S4 again: the copy took its time
-		return err
-	}
-	if err := h.Postgres.DropOld(); err != nil { // of a rebuild whose copy never streamed
-		return err
-	}
-	if err := h.Postgres.Swap(); err != nil {
-		return err
-	}
-	return h.Postgres.DropKept(h.KeepDir())
 }
 
 // copySource is the other server as this one copies from it. Under the standby's own

@@ -43,9 +43,12 @@ func snapshot(t *testing.T, dir string) map[string]string {
 // in the data directory has changed.
 func comesBack(t *testing.T, h *Hands, history wire.HistoryAnswer, broken bool) (untouched bool, err error) {
 	t.Helper()
-	data := filepath.Dir(h.Config.Server.DataDirectory)
+	data := h.Config.Server.DataDirectory
 	before := snapshot(t, data)
-	err = h.comeBack(within(t), history, broken)
+	at := h.standing("")
+	at.broken, at.history = broken, history
+	h.readFiles(&at)
+	err = h.comeBack(within(t), at, wire.RebuildRequest{})
 	return maps.Equal(before, snapshot(t, data)), err
 }
 
@@ -160,7 +163,7 @@ func TestNothingIsTouchedWhenTheNewPrimaryIsNotReached(t *testing.T) {
 	h.Config.Pair.Policy.Rejoin = everyWay
 	c := control(t, h)
 	untouched, err := comesBack(t, h, forked(c, c.Checkpoint), false)
-	fails(t, err, "base backup")
+	fails(t, err, "connect to source")
 	if !untouched {
 		t.Error("the data has changed")
 	}

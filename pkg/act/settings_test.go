@@ -90,14 +90,17 @@ func TestAReadOnlyDirectoryIsToldAndNothingChanges(t *testing.T) {
 	ok(t, h.writeSettings(h.primarySettings(true)))
 }
 
-// The second file may refuse when the first is written already: the next try ends it.
-func TestHalfWrittenSettingsAreCompletedByTheNextTry(t *testing.T) {
+// When one of the files may not be written none is: the next try writes both.
+func TestSettingsAreWrittenAllOrNone(t *testing.T) {
 	h, conf, auto := withSite(t)
 	h.Board.Set(func(s *board.Sight) { s.Record.Mode = pair.Paired })
 	data := h.Config.Server.DataDirectory
 	ok(t, os.Chmod(data, 0o500))
 	t.Cleanup(func() { _ = os.Chmod(data, 0o700) })
 	fails(t, h.PutRight(context.Background()), "write "+auto, "permission denied")
+	if content(t, conf) != siteConf {
+		t.Error("the first file was written although the second cannot be")
+	}
 	ok(t, os.Chmod(data, 0o700))
 	ok(t, h.PutRight(context.Background()))
 	if content(t, auto) == siteAuto || content(t, conf) == siteConf {

@@ -47,6 +47,7 @@ func (h *Hands) Stop(ctx context.Context) error {
 		h.Log.Warn("the other server was not told of the stop", "error", err)
 	}
 	h.progress("stopping PostgreSQL")
+	defer h.SaveOwn()
 	return h.stop(ctx, h.Config.Pair.Timings.ShutdownTimeout.Duration)
 }
 

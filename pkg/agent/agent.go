@@ -55,12 +55,17 @@ type Agent struct {
 	own       *arbiter.Copy
 	jobs      *act.Jobs
 	hands     *act.Hands
+	files     *observe.Files
 	runner    *runner
 	journal   *journal
+	commands  *commands
 	warm      *warm
+	asked     *warm // for who only wants to know, so that the pair's own questions never wait for those
 	replay    replayHold
 	telling   telling
 	group     *group
+
+	inspecting sync.Mutex // held by the one inspection that runs
 
 	mu      sync.Mutex
 	rule    decide.Rule
@@ -105,7 +110,7 @@ func assemble(opt Options) (*Agent, error) {
 		Data: s.DataDirectory, Bin: s.BinDirectory, ConfigFile: s.ConfigFile, LogFile: s.LogFile, Socket: s.Postgres.SocketDirectory,
 		Port: s.Postgres.Port, User: s.Postgres.User, Database: s.Postgres.Database, Passfile: s.Postgres.Passfile,
 	}
-	a.warm = &warm{postgres: a.postgres}
+	a.warm, a.asked = &warm{postgres: a.postgres}, &warm{postgres: a.postgres}
 	a.replay.warm = a.warm
 	a.store = act.NewStore(c.Path)
 	var err error
@@ -115,18 +120,26 @@ func assemble(opt Options) (*Agent, error) {
 	if err := a.remember(); err != nil {
 		return nil, err
 	}
+	rebuilds, goesOn, err := act.LoadRebuilds(c.Path("rebuild.json"))
+	if err != nil {
+		return nil, err
+	}
+	if goesOn {
+		a.board.Note(func(s *board.Sight) { s.Task = decide.TaskRebuild })
+	}
 	if err := a.connect(); err != nil {
 		return nil, err
 	}
 	a.group = newGroup()
 	a.hands = &act.Hands{
-		Config: c, Postgres: a.postgres, Keeper: a.keeper, Peer: a.link, Board: a.board, Copy: a.own, Jobs: a.jobs, Log: a.log,
+		Config: c, Postgres: a.postgres, Keeper: a.keeper, Peer: a.link, Board: a.board, Copy: a.own, Jobs: a.jobs, Rebuilds: rebuilds, Log: a.log,
 		Look: func() { a.local.Kick() }, Background: a.background, Aside: a.aside,
+		Tell: a.tell,
 	}
 	a.observers()
 	a.runner = newRunner(a.hands.Do, a.board, a.local.Kick, a.opDone)
 	a.journal = openJournal(c.Path("log", "events.jsonl"), a.log)
-	return a, nil
+	return a, a.openCommands()
 }
 
 // remember loads what an earlier life has left.
@@ -178,15 +191,15 @@ func (a *Agent) connect() error {
 
 func (a *Agent) observers() {
 	t := a.config.Pair.Timings
-	files := observe.NewFiles(a.config.Server.ConfigFile, a.config.Server.DataDirectory)
 	a.local = observe.NewLocal(observe.Local{
 		Board: a.board, Instance: a.postgres, Peer: a.config.Other(), Gated: a.hands.Gated,
-		Unfinished: func() bool { return exists(a.hands.KeepDir()) },
+		Unfinished: func() bool { return exists(a.hands.KeepDir()) || a.postgres.Empty() },
 		Fits: func(s board.Sight) (bool, error) {
-			if !s.Record.Exists() || s.Doing != "" {
+			if !s.Record.Exists() || a.acting() {
 				return true, nil // an action in the middle of its steps is not a mistake
 			}
-			return files.Hold(a.hands.Wanted(s))
+			fits, err := a.files.Hold(a.hands.Wanted(s))
+			return fits || a.acting(), err // it may have begun meanwhile
 		},
 		LookEvery: t.PollInterval.Duration, KnockEvery: t.ProbeInterval.Duration, Timeout: t.ProbeTimeout.Duration,
 	})

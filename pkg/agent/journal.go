@@ -28,6 +28,7 @@ type Event struct {
 type journal struct {
 	log   *slog.Logger
 	ended chan struct{}
+	tell  func(Event) // told of every event; must not block
 
 	mu     sync.Mutex // a late action may end while the supervisor does
 	lines  chan Event
@@ -35,7 +36,7 @@ type journal struct {
 }
 
 func openJournal(path string, log *slog.Logger) *journal {
-	j := &journal{log: log, lines: make(chan Event, 1024), ended: make(chan struct{})}
+	j := &journal{log: log, lines: make(chan Event, 1024), ended: make(chan struct{}), tell: func(Event) {}}
 	go j.write(path)
 	return j
 }
@@ -71,6 +72,7 @@ func (j *journal) close() {
 func (j *journal) add(e Event) {
 	e.Time = time.Now()
 	j.log.Info(e.Text)
+	j.tell(e)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {

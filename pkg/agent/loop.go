@@ -33,7 +33,9 @@ func (a *Agent) loop(ctx context.Context) error {
 			return nil
 		}
 		a.dropVainSwitch(s, rule)
+		a.dropVainRebuild(s)
 		a.copyIsDue(s, rule)
+		a.commandsAreDue(s)
 		a.runner.consider(ctx, a.permitted(rule))
 		a.tellNews()
 		systemd.turn(facts.Postgres == decide.PostgresOpen || facts.Postgres == decide.PostgresStandby)
@@ -105,6 +107,9 @@ func (a *Agent) permitted(rule decide.Rule) decide.Rule {
 			rule.Do = decide.Wait
 		}
 	}
+	if rule.Do == decide.Rejoin && a.hands.Rebuilds.GivenUp() {
+		rule.Do = decide.Wait // the operator gave it up: not again until he asks, or a restart
+	}
 	return rule
 }
 
@@ -121,6 +126,7 @@ func (a *Agent) note(rule decide.Rule, facts decide.Facts) {
 	a.mu.Unlock()
 	if changed {
 		a.journal.decided(rule, facts)
+		a.detachDecided(rule)
 	}
 }
 

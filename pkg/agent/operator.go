@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/hook"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
@@ -17,9 +19,11 @@ import (
 // fromOperator serves what concerns this server alone.
 func (a *Agent) fromOperator(kind string) request {
 	return map[string]request{
-		wire.KindStatus:  func(context.Context, json.RawMessage) (any, error) { return a.status(), nil },
+		wire.KindStatus:  a.tellStatus,
+		wire.KindCheck:   a.check,
 		wire.KindExplain: func(context.Context, json.RawMessage) (any, error) { return a.explain(), nil },
-		wire.KindPIDs:    func(context.Context, json.RawMessage) (any, error) { return a.pids(), nil },
+		wire.KindRebuild: a.rebuild, wire.KindRebuildJob: a.rebuildJob, wire.KindRebuildCancel: a.cancelRebuild,
+		wire.KindPIDs: func(context.Context, json.RawMessage) (any, error) { return a.pids(), nil },
 	}[kind]
 }
 
@@ -31,6 +35,8 @@ func (a *Agent) passedOn(kind string) request {
 		return a.stop
 	case wire.KindSwitch:
 		return a.doSwitch
+	case wire.KindPreview:
+		return a.onPrimary(kind, a.preview)
 	case wire.KindJob:
 		return a.whereKnown(kind, func(id string) (wire.Job, error) { return a.jobs.Get(id) })
 	case wire.KindCancel:
@@ -92,68 +98,38 @@ func (a *Agent) doSwitch(ctx context.Context, body json.RawMessage) (any, error)
 		return nil, fmt.Errorf("read request: %w", err)
 	}
 	if q.Force {
-		return a.force(ctx)
+		return a.force(ctx, q.NoFencing)
 	}
 	return a.onPrimary(wire.KindSwitch, a.beginSwitch)(ctx, body)
 }
 
-func (a *Agent) beginSwitch(context.Context, json.RawMessage) (any, error) {
+func (a *Agent) beginSwitch(ctx context.Context, _ json.RawMessage) (any, error) {
+	p := a.foresee(ctx, false)
+	if !p.Possible() {
+		return nil, fmt.Errorf("switch: %w: %s", wire.ErrRefused, strings.Join(p.Blockers(), "\n"))
+	}
 	s := a.board.Read()
-	if problems := a.switchProblems(s); len(problems) > 0 {
-		return nil, fmt.Errorf("switch: %w: %w", wire.ErrRefused, errors.Join(problems...))
-	}
-	if s.Task != decide.NoTask {
-		return nil, fmt.Errorf("switch: %w: a %s is under way", wire.ErrRefused, s.Task)
-	}
 	job, err := a.jobs.Begin("switch", a.config.Me(), a.config.Other(), s.Record)
 	if err != nil {
 		return nil, err
 	}
 	a.board.Note(func(s *board.Sight) { s.Task = decide.TaskSwitch })
+	job.Warnings = p.Warnings()
 	return job, nil
 }
 
-// switchProblems lists everything that is in the way of a switch, each with its
-// value and what was wanted.
-func (a *Agent) switchProblems(s board.Sight) (problems []error) {
-	f := a.limits.Classify(s, wire.Now())
-	say := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if f.Mode != decide.Paired {
-		say("the record is %s, and only a paired one may pass to %s: wait until it is attached (mcctl status)", f.Mode, a.config.Other())
-	}
-	if f.Peer != decide.PeerHere {
-		say("the supervisor of %s is %s, not here", a.config.Other(), f.Peer)
-	}
-	if f.PeerPG != decide.PeerPGStandby {
-		say("PostgreSQL of %s is %s, not standby", a.config.Other(), f.PeerPG)
-	}
-	if f.Stream != decide.StreamClose {
-		say("replication to %s is %s, not close", a.config.Other(), f.Stream)
-	}
-	if f.Keeper != decide.KeeperReached {
-		say("the arbiter is %s", f.Keeper)
-	}
-	if f.Postgres != decide.PostgresOpen {
-		say("PostgreSQL of %s is %s, not open", a.config.Me(), f.Postgres)
-	}
-	return problems
-}
-
 // force is T8: the operator decides that this server reigns, whatever may be lost.
-func (a *Agent) force(ctx context.Context) (any, error) {
-	s := a.board.Read()
-	f := a.limits.Classify(s, wire.Now())
-	reason := ""
-	switch {
-	case s.Names(a.config.Me()):
-		reason = fmt.Sprintf("%s is primary already", a.config.Me())
-	case f.Peer == decide.PeerHere && f.PeerPG == decide.PeerPGOpen:
-		reason = fmt.Sprintf("%s is open and reached: use mcctl switch without --force", a.config.Other())
-	case f.Postgres != decide.PostgresStandby:
-		reason = fmt.Sprintf("PostgreSQL of %s is %s, not standby: start it first", a.config.Me(), f.Postgres)
+// Fencing takes its time: what was in the way before may not be what is now.
+func (a *Agent) force(ctx context.Context, noFencing bool) (any, error) {
+	if err := a.mayForce(a.board.Read()); err != nil {
+		return nil, err
 	}
-	if reason != "" {
-		return nil, fmt.Errorf("force: %w: %s", wire.ErrRefused, reason)
+	if err := a.fence(ctx, hook.OpSwitch, noFencing); err != nil {
+		return nil, fmt.Errorf("force: %w", err)
+	}
+	s := a.board.Read()
+	if err := a.mayForce(s); err != nil {
+		return nil, err
 	}
 	r, err := a.keeper.Change(ctx, record.Change{Transition: record.Force, By: a.config.Me(), To: a.config.Me(), From: s.Record.Revision})
 	if err != nil {
@@ -164,10 +140,31 @@ func (a *Agent) force(ctx context.Context) (any, error) {
 	return job, errors.Join(err, a.saveCopy())
 }
 
+func (a *Agent) mayForce(s board.Sight) error {
+	f := a.limits.Classify(s, wire.Now())
+	reason := ""
+	switch {
+	case s.Names(a.config.Me()):
+		reason = fmt.Sprintf("%s is primary already", a.config.Me())
+	case f.Peer == decide.PeerHere && f.PeerPG == decide.PeerPGOpen:
+		reason = fmt.Sprintf("%s is open and reached: use mcctl switch without --force", a.config.Other())
+	case f.Postgres != decide.PostgresStandby:
+		reason = fmt.Sprintf("PostgreSQL of %s is %s, not standby: start it first", a.config.Me(), f.Postgres)
+	default:
+		return nil
+	}
+	return fmt.Errorf("force: %w: %s", wire.ErrRefused, reason)
+}
+
 // operatorPatience bounds how long detach and attach wait for their outcome.
 const operatorPatience = 30 * time.Second
 
-func (a *Agent) detach(ctx context.Context, _ json.RawMessage) (any, error) {
+// detach goes on when whoever asked has gone, as the command says when its time is over.
+func (a *Agent) detach(_ context.Context, body json.RawMessage) (any, error) {
+	ctx := a.group.ctx
+	if err := a.prepareDetach(ctx, body); err != nil {
+		return nil, err
+	}
 	if task := a.board.Read().Task; task != decide.NoTask {
 		return nil, fmt.Errorf("detach: %w: a %s is under way", wire.ErrRefused, task)
 	}
@@ -182,6 +179,9 @@ func (a *Agent) detach(ctx context.Context, _ json.RawMessage) (any, error) {
 	})
 	if err := a.await(ctx, func(s board.Sight) bool { return board.Mode(s) == decide.Alone && s.Doing == "" }); err != nil {
 		return nil, fmt.Errorf("detach %s: %w; see mcctl explain", a.config.Other(), err)
+	}
+	if err := a.released(ctx); err != nil {
+		return nil, err
 	}
 	return wire.Done{Note: fmt.Sprintf("%s is detached and stays so until mcctl attach", a.config.Other())}, nil
 }
@@ -218,15 +218,15 @@ func (a *Agent) stop(ctx context.Context, body json.RawMessage) (any, error) {
 	}
 	var answer wire.StopAnswer
 	if q.Both {
-		if err := a.link.Call(ctx, wire.KindStop, wire.StopRequest{KeepPostgres: q.KeepPostgres}, nil); err != nil {
-			answer.Notes = append(answer.Notes, fmt.Sprintf("%s was not stopped: %v", a.config.Other(), err))
-		}
+		a.stopOther(ctx, q, &answer)
 	}
 	if q.KeepPostgres {
 		time.AfterFunc(lingering, func() { a.group.stop(errDone) })
 		return answer, nil
 	}
-	a.board.Note(func(s *board.Sight) { s.Task = decide.TaskStop })
+	if err := a.stopInOrder(ctx); err != nil {
+		return nil, err
+	}
 	select {
 	case <-a.stopped:
 		return answer, nil

@@ -20,7 +20,7 @@ func (a *Agent) report() wire.Report {
 		Timeline: s.Look.Timeline, CheckpointTimeline: s.Look.CheckpointTimeline,
 		Insert: s.Look.Insert, Received: s.Look.Received, Replayed: s.Look.Replayed,
 		Stream: s.Look.Receiver.Status, Failover: !s.FailoverOff,
-		Rule: rule.ID, Why: rule.Why, Doing: doingText(s), Version: a.opt.Version,
+		Rule: rule.ID, Why: rule.Why, Doing: doingText(s), Version: a.opt.Version, DiskError: s.DiskError,
 	}
 	return r
 }
@@ -42,10 +42,18 @@ func (a *Agent) postgresWord(s board.Sight) string {
 		return wire.ReportResting
 	case s.Task == decide.TaskStop:
 		return wire.ReportLeaving
+	case s.Task == decide.TaskRebuild && !mine && board.Mode(s) != decide.Alone:
+		return wire.ReportLeaving // so that the primary goes alone before PostgreSQL stops
+	case s.Task == decide.TaskRebuild && !mine || s.Doing == decide.Rebuild:
+		return wire.ReportBusy
 	case !s.Known || s.Doing == decide.Rejoin || s.Doing == decide.Switch:
 		return wire.ReportBusy
 	case state == decide.PostgresHung || s.DiskFailed:
 		return wire.ReportDown
+	case state == decide.PostgresStarting && wire.Now()-s.Started < a.limits.HeartbeatTimeout:
+		// A supervisor that has just started has not looked yet at a PostgreSQL that runs
+		// already. Were it called down, the primary would detach a standby that is well.
+		return wire.ReportBusy
 	case state == decide.PostgresStandby:
 		return wire.ReportStandby
 	case state == decide.PostgresOpen && mine:

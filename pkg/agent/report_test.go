@@ -2,6 +2,7 @@ package agent
 
 import (
 	"testing"
+	"time"
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/config"
@@ -12,7 +13,7 @@ import (
 )
 
 func TestPostgresWord(t *testing.T) {
-	a := &Agent{config: &config.Config{}}
+	a := &Agent{config: &config.Config{}, limits: board.Limits{HeartbeatTimeout: time.Minute}}
 	a.config.Server.Name = "server1"
 	open := board.Sight{Known: true, PID: 7, LookAt: 1, Record: rec(1, 2, "server1", pair.Paired)}
 	theirs := rec(2, 3, "server2", pair.Paired)
@@ -40,11 +41,16 @@ func TestPostgresWord(t *testing.T) {
 		{"open, and no record is known", func(s *board.Sight) { s.Record = rec(0, 0, "", pair.Alone) }, wire.ReportDown},
 		{"the primary starts", func(s *board.Sight) { s.LookAt = 0 }, wire.ReportBusy},
 		{"the standby starts", func(s *board.Sight) { s.LookAt, s.Record = 0, theirs }, wire.ReportDown},
+		{"the standby's supervisor has just started", func(s *board.Sight) { s.LookAt, s.Record, s.Started = 0, theirs, wire.Now() }, wire.ReportBusy},
 		{"the primary crashed", func(s *board.Sight) { s.PID, s.Control.State = 0, postgres.InProduction }, wire.ReportDown},
 		{"the primary was shut down in order", func(s *board.Sight) { s.PID, s.Control.State = 0, postgres.ShutDown }, wire.ReportBusy},
 		{"the same, but it does not start any more", func(s *board.Sight) { s.PID, s.Control.State, s.StartsFailed = 0, postgres.ShutDown, 2 }, wire.ReportDown},
 		{"named primary, its data was a standby's", func(s *board.Sight) { s.PID, s.Control.State = 0, postgres.InArchiveRecovery }, wire.ReportBusy},
 		{"the old primary was shut down in order", func(s *board.Sight) { s.PID, s.Control.State, s.Record = 0, postgres.ShutDown, theirs }, wire.ReportDown},
+		{"a paired standby is to be rebuilt", func(s *board.Sight) { s.Task, s.Record, s.Look.InRecovery = decide.TaskRebuild, theirs, true }, wire.ReportLeaving},
+		{"the primary has gone alone for that", func(s *board.Sight) {
+			s.Task, s.Record, s.Look.InRecovery = decide.TaskRebuild, rec(2, 4, "server2", pair.Alone), true
+		}, wire.ReportBusy},
 		{"the standby is down", func(s *board.Sight) { s.PID, s.Control.State, s.Record = 0, postgres.ShutDownInRecovery, theirs }, wire.ReportDown},
 	} {
 		s := open

@@ -13,10 +13,10 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
-	"mcctl/pkg/board"
+	"mcctl/pkg/conffiles"
 	"mcctl/pkg/config"
-	"mcctl/pkg/decide"
 	"mcctl/pkg/durable"
+	"mcctl/pkg/observe"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
@@ -38,6 +38,8 @@ func (a *Agent) run(ctx context.Context) error {
 	}
 	g := a.group
 	g.start(ctx)
+	a.background("delete replaced data", a.hands.DropLeftOver)
+	a.background("save own files", func(context.Context) error { a.hands.SaveOwn(); return nil })
 	g.run("keeper", a.keeper.Run)
 	if err := a.awaitArbiter(ctx); err != nil {
 		g.stop(err)
@@ -50,10 +52,12 @@ func (a *Agent) run(ctx context.Context) error {
 	g.run("look", a.local.LookAround)
 	g.run("knock", a.local.KnockAround)
 	g.run("port", a.neighbour.TryPort)
+	g.run("configuration", a.watchConfiguration)
 	g.run("divergence", a.watchDivergence)
 	g.run("disk", a.watchDisk)
 	g.run("copy", a.keepCopy)
 	g.run("signals", a.signals)
+	a.runCommands()
 	g.run("loop", a.loop)
 	a.log.Info("supervisor started", "server", a.config.Me(), "version", a.opt.Version, "record", a.board.Read().Record.String())
 	return g.wait()
@@ -64,11 +68,12 @@ func (a *Agent) prepare(ctx context.Context) error {
 	if err := a.hands.Recover(); err != nil && !errors.Is(err, postgres.ErrUnfinished) {
 		return err
 	}
-	major, err := a.postgres.Version(ctx)
+	major, err := a.version(ctx)
 	if err != nil {
 		return err
 	}
 	a.hands.Major = major
+	a.files = observe.NewFiles(conffiles.NewWatched(a.hands.Roots()))
 	return nil
 }
 
@@ -110,7 +115,7 @@ func (a *Agent) signals(ctx context.Context) error {
 	for {
 		select {
 		case <-caught:
-			a.board.Note(func(s *board.Sight) { s.Task = decide.TaskStop })
+			a.background("stop", a.stopInOrder)
 		case <-ctx.Done():
 			return ctx.Err()
 		}

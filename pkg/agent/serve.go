@@ -70,11 +70,15 @@ func (a *Agent) fromServer(kind string) request {
 		wire.KindResumeReplay: func(ctx context.Context, _ json.RawMessage) (any, error) {
 			return nil, a.replay.resume(ctx)
 		},
-		wire.KindRelease:  a.release,
-		wire.KindResting:  a.peerRests,
-		wire.KindHolds:    a.holds,
-		wire.KindHistory:  a.history,
-		wire.KindFailover: a.setFailover,
+		wire.KindRelease:   a.release,
+		wire.KindResting:   a.peerRests,
+		wire.KindHolds:     a.holds,
+		wire.KindHistory:   a.history,
+		wire.KindHoldings:  a.holdings,
+		wire.KindFailover:  a.setFailover,
+		wire.KindInspect:   a.inspect,
+		wire.KindProgress:  a.progress,
+		wire.KindPreDetach: a.preDetachHere,
 	}[kind]
 }
 

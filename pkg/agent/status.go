@@ -2,9 +2,12 @@ package agent
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
@@ -16,7 +19,7 @@ func (a *Agent) status() wire.Status {
 	f := a.limits.Classify(s, wire.Now())
 	st := wire.Status{
 		Pair: a.config.Pair.Name, Local: a.config.Me(), Record: s.Record, Failover: f.Failover == decide.FailoverOn, Held: s.Held,
-		SyncWaiters: s.Look.SyncWaiters, WorstStallMS: float64(s.WorstWait/time.Microsecond) / 1e3,
+		SyncWaiters: s.Look.SyncWaiters, WorstStallMS: float64(s.WorstWait/time.Microsecond) / 1e3, StallMS: stallMS(s),
 		Arbiter: wire.ArbiterStatus{Kind: string(a.config.Pair.Arbiter.Kind), Address: a.config.Pair.Arbiter.Address, Reached: s.KeeperReached},
 	}
 	local, other := a.here(s, f), a.there(s, f)
@@ -29,8 +32,16 @@ func (a *Agent) status() wire.Status {
 	}
 	st.Healthy = f.Mode == decide.Paired && f.Peer == decide.PeerHere && f.Failover == decide.FailoverOn && f.Keeper == decide.KeeperReached &&
 		well(local) && well(other) && (f.Stream == decide.StreamClose)
-	st.Summary, st.NextStep = summary(st, f), a.nextStep(s, f)
+	st.Summary, st.NextStep, st.Warnings = summary(st, f), a.nextStep(s, f), strings.FieldsFunc(s.ConfigTrouble, func(c rune) bool { return c == '\n' })
+	st.Switched = f.Mode == decide.Alone && a.commands.switched(s.Record)
 	return st
+}
+
+func stallMS(s board.Sight) float64 {
+	if s.Waiting == 0 {
+		return 0
+	}
+	return float64((wire.Now()-s.Waiting)/time.Microsecond) / 1e3
 }
 
 func well(s wire.ServerStatus) bool {
@@ -51,7 +62,7 @@ func (a *Agent) here(s board.Sight, f decide.Facts) wire.ServerStatus {
 	r := a.report()
 	me := wire.ServerStatus{
 		Server: a.config.Me(), Role: a.role(s, a.config.Me()), Supervisor: decide.PeerHere.String(), Postgres: f.Postgres.String(),
-		Client: a.config.Endpoint(a.config.Me()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version,
+		Client: a.config.Endpoint(a.config.Me()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version, Stream: r.Stream, DiskError: r.DiskError,
 	}
 	position(&me, r)
 	if me.Role == pair.Standby && s.ReportAt > 0 {
@@ -64,11 +75,11 @@ func (a *Agent) there(s board.Sight, f decide.Facts) wire.ServerStatus {
 	r := s.Report
 	other := wire.ServerStatus{
 		Server: a.config.Other(), Role: a.role(s, a.config.Other()), Supervisor: f.Peer.String(), Postgres: f.PeerPG.String(),
-		Client: a.config.Endpoint(a.config.Other()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version,
+		Client: a.config.Endpoint(a.config.Other()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version, Stream: r.Stream, DiskError: r.DiskError,
 	}
 	position(&other, r)
 	if f.Peer != decide.PeerHere { // what it said last is no longer what it does
-		other.Rule, other.Why, other.Doing = 0, "", ""
+		other.Rule, other.Why, other.Doing, other.Stream, other.DiskError = 0, "", "", "", ""
 	}
 	if p := s.Look.Peer; p != nil {
 		other.SyncState, other.LSN, other.Replayed = p.SyncState, p.Flush, p.Replay
@@ -107,10 +118,14 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return "the record has not been read: start the arbiter, or the other server"
 	case f.Keeper != decide.KeeperReached:
 		return fmt.Sprintf("start the arbiter at %s: until then no role can change", a.config.Pair.Arbiter.Address)
+	case f.Record == decide.RecordTheirs && f.Data == decide.DataBroken && s.PID == 0 && !slices.Contains(a.config.Pair.Policy.Rejoin, config.Rebuild):
+		return "the data directory is empty or half made, and policy.rejoin does not allow a rebuild: mcctl rebuild"
 	case f.Failover == decide.FailoverOff:
 		return "automatic switch and detach are off: mcctl enable-failover"
 	case f.Peer != decide.PeerHere:
 		return fmt.Sprintf("the supervisor of %s is %s: start it there with mcctl start", other, f.Peer)
+	case a.hands.Rebuilds.GivenUp() && f.Mode != decide.Paired:
+		return "the rebuild was given up: mcctl rebuild, or restart the supervisor to let it decide anew"
 	case s.Held:
 		return fmt.Sprintf("%s was detached by an operator: mcctl attach", other)
 	case s.DiskFailed:

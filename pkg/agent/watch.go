@@ -9,6 +9,7 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/observe"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
@@ -69,6 +70,7 @@ const divergencePatience = time.Second
 // history lacks: then it can never stream.
 func (a *Agent) watchDivergence(ctx context.Context) error {
 	var since time.Duration
+	var at pair.LSN // where it stood when the histories were compared last
 	for {
 		select {
 		case <-time.After(wire.ToTick(divergencePatience)):
@@ -77,20 +79,20 @@ func (a *Agent) watchDivergence(ctx context.Context) error {
 		}
 		s := a.board.Read()
 		cut := board.Postgres(s) == decide.PostgresStandby && !s.Names(a.config.Me()) && s.Look.Receiver.Status != "streaming" &&
-			s.Link.Connected && s.Report.Postgres == wire.ReportOpen && !s.Diverged
+			s.Link.Connected && s.Report.Postgres == wire.ReportOpen && !s.Diverged && !s.Stranded
 		switch {
 		case !cut:
 			since = 0
 		case since == 0:
 			since = wire.Now()
 		case wire.Now()-since > divergencePatience:
-			a.compareHistories(ctx, s)
-			since = 0
+			a.compareHistories(ctx, s, at)
+			since, at = 0, max(s.Look.Received, s.Look.Replayed)
 		}
 	}
 }
 
-func (a *Agent) compareHistories(ctx context.Context, s board.Sight) {
+func (a *Agent) compareHistories(ctx context.Context, s board.Sight, before pair.LSN) {
 	ctx, cancel := context.WithTimeout(ctx, divergencePatience)
 	defer cancel()
 	var h wire.HistoryAnswer
@@ -103,7 +105,7 @@ func (a *Agent) compareHistories(ctx context.Context, s board.Sight) {
 		return // not to be judged
 	}
 	if board.Contains(h, timeline, at) {
-		a.log.Warn("this standby does not stream, although the primary's history holds all that it has: see both PostgreSQL logs", "timeline", timeline, "at", at)
+		a.seeStranded(ctx, s, at == before)
 		return
 	}
 	a.log.Warn("this standby holds log that the primary's history lacks", "timeline", timeline, "received", s.Look.Received, "replayed", s.Look.Replayed)

@@ -43,6 +43,10 @@ type Sight struct {
 	StartsFailed int
 	// SettingsWrong: the managed lines differ from what role and mode want.
 	SettingsWrong bool
+	// SettingsStale: they are right in the files, but the server goes by other values.
+	SettingsStale bool
+	// ConfigTrouble is what is wrong with PostgreSQL's configuration, a line each.
+	ConfigTrouble string
 	DiskFailed    bool
 	DiskError     string
 	// Waiting is since when clients have waited for the standby without progress.
@@ -59,6 +63,8 @@ type Sight struct {
 	Port      Port
 	PortSince time.Duration
 	Diverged  bool
+	// Stranded: the primary has removed the log that this standby needs next.
+	Stranded bool
 
 	// The record.
 	Record    record.Record // newest known
@@ -128,7 +134,7 @@ func (s *Sight) Learn(r record.Record, confirmed bool) {
 	switch {
 	case !r.Exists():
 	case r.NewerThan(s.Record):
-		s.Record, s.Confirmed, s.Diverged = r, confirmed, false
+		s.Record, s.Confirmed, s.Diverged, s.Stranded = r, confirmed, false, false
 	case same && confirmed:
 		s.Record, s.Confirmed = r, true
 	}

@@ -31,7 +31,7 @@ func (l Limits) Classify(s Sight, now time.Duration) decide.Facts {
 	}
 	f.PeerPG = l.peerPG(s, f.Peer)
 	f.Keeper = l.keeper(s, f.Peer, now)
-	if s.SettingsWrong {
+	if s.SettingsWrong || s.SettingsStale {
 		f.Settings = decide.SettingsWrong
 	}
 	if s.DiskFailed {
@@ -204,6 +204,8 @@ func (l Limits) stream(s Sight) decide.Stream {
 		return decide.StreamNone
 	case s.Look.InRecovery && s.Diverged:
 		return decide.StreamDiverged
+	case s.Look.InRecovery && s.Stranded:
+		return decide.StreamStranded
 	case s.Look.InRecovery && s.Look.Receiver.Status == "streaming":
 		return decide.StreamClose
 	case s.Look.InRecovery || s.Look.Peer == nil || s.Look.Peer.State != "streaming":

@@ -12,6 +12,7 @@ import (
 type askOptions struct {
 	Mcdir   string
 	Kind    string
+	NoFence bool // of detach
 	Timeout time.Duration
 }
 
@@ -21,7 +22,7 @@ func runAsk(ctx context.Context, env *Env, o *askOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	var done wire.Done
-	err := control{o.Mcdir}.call(ctx, o.Kind, nil, &done)
+	err := control{o.Mcdir}.call(ctx, o.Kind, wire.DetachRequest{NoFencing: o.NoFence}, &done)
 	if err != nil && !answered(err) && ctx.Err() != nil {
 		return failed(exitGoingOn, fmt.Errorf("%s: not complete after %s; it goes on", o.Kind, o.Timeout), "follow it: mcctl status --watch -M %s", o.Mcdir)
 	}

@@ -60,10 +60,12 @@ Every command works on a management directory: -M DIR, or MCCONTROLDIR.`,
 		return misuse(cmd, "%w", err)
 	})
 	root.AddCommand(
-		newStart(env, runStart), newStop(env, runStop), newStatus(env, runStatus),
-		newSwitch(env, runSwitch), newDetach(env, runAsk), newAttach(env, runAsk),
-		newEnableFailover(env, runFailover), newDisableFailover(env, runFailover),
-		newExplain(env, runExplain), newRules(env, runRules), newEvents(env, runEvents),
+		localServer(newStart(env, runStart)), localServer(newStop(env, runStop)), localServer(newStatus(env, runStatus)),
+		localServer(newSwitch(env, runSwitch)), localServer(newDetach(env, runAsk)), localServer(newAttach(env, runAsk)),
+		localServer(newEnableFailover(env, runFailover)), localServer(newDisableFailover(env, runFailover)),
+		newSymlinks(env, runSymlinks),
+		localServer(newRebuild(env, runRebuild)),
+		newExplain(env, runExplain), newRules(env, runRules), newEvents(env, runEvents), newCheck(env, runCheck),
 		newArbiter(env), newLab(env), newProbe(env, runProbe), newVersion(env),
 		newSupervise(env, runSupervise), newWatchSupervisor(env, runWatch),
 		newArbitrate(env, runArbitrate), newWatchArbiter(env, runWatch), newIOProbe(env, runIOProbe),

@@ -16,11 +16,15 @@ func newDetach(env *Env, run func(context.Context, *Env, *askOptions) error) *co
 		Short: "Let the primary go on without its standby",
 		Long: `Let the primary acknowledge commits by itself, as before maintenance of the
 standby that takes long. The standby goes on replaying, but may not take over
-until it is attached again with mcctl attach. It may be called on either server.`,
+until it is attached again with mcctl attach. It may be called on either server.
+
+The commands of the site come first: pre_detach on both servers, then fencing on the
+primary. If fencing fails, nothing is detached; --no-fencing leaves it out.`,
 		Example: `  mcctl detach -M /etc/mcctl/orders`,
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },
 	}, env, &o.Mcdir)
-	cmd.Flags().DurationVar(&o.Timeout, "timeout", time.Minute, "how long to wait")
+	cmd.Flags().BoolVar(&o.NoFence, "no-fencing", false, "do not call the fencing command")
+	cmd.Flags().DurationVar(&o.Timeout, "timeout", 2*time.Minute, "how long to wait; the detach goes on afterwards")
 	return cmd
 }

@@ -17,6 +17,7 @@ const (
 	exitGoingOn                      // a timeout ended the command, not the job
 	exitRefused                      // not safe now; nothing was changed
 	exitNotRunning                   // no supervisor (or arbiter) is running here
+	exitWarnings                     // check: no errors, but warnings, or not everything could be looked at
 )
 
 // exitHelp stands below the help of every command.
@@ -28,6 +29,7 @@ Exit status:
   3  still going on: a timeout ended the command, not the job
   4  refused as not safe; nothing was changed
   5  no supervisor is running here
+  6  warnings, or not everything could be looked at (check)
 `
 
 // failure is an error that knows its exit status and what to do next. One without

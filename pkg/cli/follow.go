@@ -54,12 +54,21 @@ func newFollower(env *Env, o *switchOptions, before wire.Status) *follower {
 // begin asks for the switch. When the answer is lost the switch may have begun:
 // that is for follow to find out.
 func (f *follower) begin(ctx context.Context) error {
-	err := f.control.ask(ctx, wire.KindSwitch, wire.SwitchRequest{Force: f.o.Force}, &f.job)
+	patience := answerTimeout
+	if f.o.Force { // the fencing command takes its time first
+		patience = max(patience, f.o.Timeout)
+	}
+	asking, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := f.control.call(asking, wire.KindSwitch, wire.SwitchRequest{Force: f.o.Force, NoFencing: f.o.NoFence}, &f.job)
 	if err != nil && (answered(err) || errors.Is(err, errNotRunning)) {
 		return err
 	}
 	if err == nil {
 		_, _ = fmt.Fprintf(f.out, "%s: switching from %s to %s\n", f.job.ID, f.before.Record.Primary, f.job.To)
+	}
+	for _, warning := range f.job.Warnings {
+		_, _ = fmt.Fprintf(f.out, "warning: %s\n", warning)
 	}
 	return nil
 }

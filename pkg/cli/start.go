@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -151,7 +152,11 @@ func waitingFor(st wire.Status) string {
 		if s.Doing != "" {
 			return fmt.Sprintf("%s: %s (rule %d: %s)", s.Server, s.Doing, s.Rule, s.Why)
 		}
-		return fmt.Sprintf("%s: rule %d: %s", s.Server, s.Rule, s.Why)
+		step := ""
+		if strings.Contains(st.NextStep, "mcctl rebuild") { // nothing will come of waiting
+			step = "; " + st.NextStep
+		}
+		return fmt.Sprintf("%s: rule %d: %s%s", s.Server, s.Rule, s.Why, step)
 	}
 	return ""
 }

@@ -26,7 +26,7 @@ func newStatus(env *Env, run func(context.Context, *Env, *statusOptions) error) 
 		Use:   "status",
 		Short: "Show both servers, the record and the arbiter",
 		Long: `Show both servers, the record and the arbiter, as the supervisor of this server
-sees them. Without a supervisor it shows what can be known offline: this server's
+sees them, and how far replication is by each server's own account. Without a supervisor it shows what can be known offline: this server's
 copy of the record, which may be old, and whether PostgreSQL runs.
 
 The exit status is 0 when there was an answer, however bad; with --check it is 1
@@ -67,7 +67,8 @@ func runStatus(ctx context.Context, env *Env, o *statusOptions) error {
 }
 
 func showStatus(ctx context.Context, env *Env, o *statusOptions) error {
-	st, err := control{o.Mcdir}.status(ctx)
+	var st wire.Status
+	err := control{o.Mcdir}.ask(ctx, wire.KindStatus, wire.StatusRequest{Replication: !o.Arbiter}, &st)
 	if errors.Is(err, errNotRunning) {
 		return showOffline(env, o)
 	}

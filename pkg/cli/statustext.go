@@ -27,6 +27,13 @@ func writeStatus(w io.Writer, st wire.Status) error {
 	line("commits", commitsLine(st))
 	t.row()
 	writeServers(t, st)
+	writeReplication(t, st.Replication)
+	if len(st.Warnings) > 0 {
+		t.row()
+	}
+	for _, warning := range st.Warnings {
+		line("warning", warning)
+	}
 	if st.NextStep != "" {
 		t.row()
 		line("next step", st.NextStep)
@@ -83,5 +90,9 @@ func commitsLine(st wire.Status) string {
 	if st.SyncWaiters == 0 && st.WorstStallMS == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d waiting for the standby; longest wait seen %.0f ms", st.SyncWaiters, st.WorstStallMS)
+	now := ""
+	if st.StallMS > 0 {
+		now = fmt.Sprintf(" for %.0f ms", st.StallMS)
+	}
+	return fmt.Sprintf("%d waiting for the standby%s; longest wait seen %.0f ms", st.SyncWaiters, now, st.WorstStallMS)
 }

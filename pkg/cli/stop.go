@@ -58,15 +58,18 @@ func runStop(ctx context.Context, env *Env, o *stopOptions) error {
 	_, _ = fmt.Fprintf(env.Stdout, "stopping %s\n", stopped(o, st))
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
 	defer cancel()
-	notes, err := stopAndWatch(ctx, env, o)
+	answer, err := stopAndWatch(ctx, env, o)
 	if errors.Is(err, errTimeout) || errors.Is(err, context.DeadlineExceeded) {
 		return failed(exitGoingOn, fmt.Errorf("stop: not complete after %s; it goes on", o.Timeout), "follow it: mcctl status --watch -M %s", o.Mcdir)
 	}
 	if err != nil {
 		return err
 	}
-	for _, note := range notes {
+	for _, note := range answer.Notes {
 		_, _ = fmt.Fprintln(env.Stdout, note)
+	}
+	if answer.Left != "" { // a script must not go on as if both had stopped
+		return failed(exitFailed, fmt.Errorf("stop: %s is stopped, but %s", st.Local, answer.Left), "stop it there: mcctl stop")
 	}
 	_, _ = fmt.Fprintf(env.Stdout, "stopped %s\n", stopped(o, st))
 	return nil
@@ -84,7 +87,7 @@ func stopped(o *stopOptions, st wire.Status) string {
 // stopAndWatch asks for the stop, tells what the supervisor is at meanwhile, and
 // returns when it has gone. A supervisor that was killed in the middle of it and has
 // come back knows nothing of the stop: it is asked again.
-func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) ([]string, error) {
+func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) (wire.StopAnswer, error) {
 	asked := make(chan error, 1)
 	var answer wire.StopAnswer
 	ask := func() {
@@ -97,11 +100,11 @@ func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) ([]string, erro
 		select {
 		case err := <-asked:
 			if err != nil && answered(err) {
-				return nil, err
+				return answer, err
 			}
 			next, err := awaitGone(ctx, o.Mcdir, first, err)
 			if next == 0 {
-				return answer.Notes, err
+				return answer, err
 			}
 			first = next
 			go ask()

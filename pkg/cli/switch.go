@@ -18,9 +18,11 @@ type switchOptions struct {
 	Output  string
 	Force   bool
 	Yes     bool
+	NoFence bool
 	NoWait  bool
 	Cancel  bool
 	Status  bool
+	DryRun  bool
 	Job     string // of --cancel and --status; empty is the newest
 	Timeout time.Duration
 }
@@ -28,7 +30,7 @@ type switchOptions struct {
 func newSwitch(env *Env, run func(context.Context, *Env, *switchOptions) error) *cobra.Command {
 	o := &switchOptions{}
 	cmd := needMcdir(&cobra.Command{
-		Use:   "switch [--cancel [ID] | --status [ID]]",
+		Use:   "switch [--dry-run | --cancel [ID] | --status [ID]]",
 		Short: "Make the standby the primary, without losing a commit",
 		Long: `Make the standby the primary. Clients see one short gap; no acknowledged commit is
 lost. It may be called on either server. Until its point of no return the switch
@@ -38,9 +40,17 @@ that fails before it ends the same way.
 The command follows the switch but does not carry it: when the command ends early,
 by its timeout or otherwise, the switch goes on.
 
+Before it begins everything is looked at that may be in its way: what blocks it
+refuses it, what merely costs is told. --dry-run shows all of that with values and
+thresholds, who would be cut off, and how long the gap is likely to be, and ends
+with 4 when a switch would be refused.
+
 With --force this server takes over without the other's consent. Commits may be
-lost: the command says which, and does nothing without --yes.`,
+lost: the command says which, and does nothing without --yes. If a fencing command
+is configured, it is called first, and its failure is a refusal; --no-fencing leaves
+it out.`,
 		Example: `  mcctl switch -M /etc/mcctl/orders
+  mcctl switch -M /etc/mcctl/orders --dry-run
   mcctl switch -M /etc/mcctl/orders --no-wait
   mcctl switch -M /etc/mcctl/orders --status            # the newest one
   mcctl switch -M /etc/mcctl/orders --cancel switch-7-1a2b
@@ -62,11 +72,13 @@ lost: the command says which, and does nothing without --yes.`,
 	f := cmd.Flags()
 	f.BoolVar(&o.Force, "force", false, "take over without the other server; commits may be lost")
 	f.BoolVar(&o.Yes, "yes", false, "do it, with --force")
+	f.BoolVar(&o.NoFence, "no-fencing", false, "with --force: do not call the fencing command")
 	f.BoolVar(&o.NoWait, "no-wait", false, "return as soon as the switch has begun")
 	f.BoolVar(&o.Cancel, "cancel", false, "give up a switch that has not passed its point of no return")
 	f.BoolVar(&o.Status, "status", false, "tell how a switch stands")
+	f.BoolVar(&o.DryRun, "dry-run", false, "tell what is in the way and how long it would take; change nothing")
 	f.DurationVar(&o.Timeout, "timeout", time.Minute, "how long to follow it; it goes on afterwards")
-	exclusive(cmd, "force", "cancel", "status")
+	exclusive(cmd, "force", "cancel", "status", "dry-run")
 	return cmd
 }
 
@@ -76,6 +88,8 @@ func runSwitch(ctx context.Context, env *Env, o *switchOptions) error {
 		return cancelSwitch(ctx, env, o)
 	case o.Status:
 		return tellSwitch(ctx, env, o)
+	case o.DryRun:
+		return previewSwitch(ctx, env, o)
 	}
 	before, err := control{o.Mcdir}.status(ctx)
 	if err != nil {

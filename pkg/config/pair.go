@@ -52,6 +52,9 @@ type Policy struct {
 	// Rejoin lists what an old primary may do, in this order, when its history is
 	// not contained in the new primary's. Empty: it waits for the operator.
 	Rejoin []Rejoin `toml:"rejoin"`
+	// RebuildCommand, when set, is the program with its arguments that makes a new copy
+	// instead of pg_basebackup (docs/rebuild.md).
+	RebuildCommand []string `toml:"rebuild_command"`
 	// AttachMaxLag is how far a standby may be behind when it is to be attached.
 	AttachMaxLag Bytes `toml:"attach_max_lag"`
 	// ManageSynchronizedStandbySlots keeps PostgreSQL's parameter
@@ -75,6 +78,7 @@ func defaultPair() Pair {
 		Policy: Policy{
 			Failover:                       true,
 			Rejoin:                         []Rejoin{Rewind, Rebuild},
+			RebuildCommand:                 []string{},
 			AttachMaxLag:                   16 << 20,
 			ManageSynchronizedStandbySlots: true,
 		},

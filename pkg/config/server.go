@@ -15,14 +15,18 @@ type Server struct {
 	// DataDirectory is PostgreSQL's, BinDirectory where its programs are.
 	DataDirectory string `toml:"data_directory"`
 	BinDirectory  string `toml:"bin_directory"`
-	// ConfigFile and HBAFile are in the data directory unless said otherwise.
+	// ConfigFile, HBAFile and IdentFile are in the data directory unless said
+	// otherwise. PostgreSQL takes the last two from hba_file and ident_file in its own
+	// configuration; here they matter only if that does not say them.
 	ConfigFile string `toml:"config_file"`
 	HBAFile    string `toml:"hba_file"`
+	IdentFile  string `toml:"ident_file"`
 	// LogFile takes what PostgreSQL writes to its standard error.
 	LogFile     string      `toml:"log_file"`
 	Postgres    Postgres    `toml:"postgres"`
 	Replication Replication `toml:"replication"`
 	TLS         TLS         `toml:"tls"`
+	Commands    Commands    `toml:"commands"`
 }
 
 // Postgres says how the supervisor connects to its own PostgreSQL.
@@ -53,16 +57,18 @@ type TLS struct {
 }
 
 func defaultServer() Server {
-	return Server{Postgres: Postgres{User: "postgres", Database: "postgres"}}
+	return Server{Postgres: Postgres{User: "postgres", Database: "postgres"}, Commands: defaultCommands()}
 }
 
 // resolve fills in the paths that follow from others and makes all of them absolute.
 func (s *Server) resolve(dir string) {
-	absolute(dir, &s.DataDirectory, &s.BinDirectory, &s.ConfigFile, &s.HBAFile, &s.LogFile,
+	absolute(dir, &s.DataDirectory, &s.BinDirectory, &s.ConfigFile, &s.HBAFile, &s.IdentFile, &s.LogFile,
 		&s.Postgres.SocketDirectory, &s.Postgres.Passfile, &s.Replication.Passfile)
 	s.TLS.resolve(dir)
+	s.Commands.resolve(dir)
 	s.ConfigFile = cmp.Or(s.ConfigFile, filepath.Join(s.DataDirectory, "postgresql.conf"))
 	s.HBAFile = cmp.Or(s.HBAFile, filepath.Join(s.DataDirectory, "pg_hba.conf"))
+	s.IdentFile = cmp.Or(s.IdentFile, filepath.Join(s.DataDirectory, "pg_ident.conf"))
 	s.LogFile = cmp.Or(s.LogFile, filepath.Join(dir, "log", "postgresql.log"))
 }
 
@@ -89,6 +95,7 @@ func (s *Server) check(at *source) {
 	s.Replication.checkOptions(at)
 	at.secret("replication.passfile", s.Replication.Passfile)
 	s.TLS.check(at)
+	s.Commands.check(at)
 }
 
 func (p *Postgres) check(at *source) {

@@ -68,7 +68,7 @@ var promises = []struct {
 		return true
 	}},
 	{"rewinds or copies only while alone, and from a primary that is reached and open", func(f Facts, a Action) bool {
-		return a != Rejoin || (f.Record == RecordTheirs && f.Mode == Alone && f.Keeper == KeeperReached && f.Peer == PeerHere && f.PeerPG == PeerPGOpen)
+		return a != Rejoin && a != Rebuild || (f.Record == RecordTheirs && f.Mode == Alone && f.Keeper == KeeperReached && f.Peer == PeerHere && f.PeerPG == PeerPGOpen)
 	}},
 	{"does not stay open when the record names the other", func(f Facts, a Action) bool {
 		return f.Record != RecordTheirs || (f.Postgres != PostgresOpen && f.Postgres != PostgresGated) || a == Retire || a == Stop
@@ -162,6 +162,10 @@ func TestReasons(t *testing.T) {
 		{"standby held off", with(serving, func(f *Facts) { f.Mode, f.Attach = Alone, AttachHeld }), 290},
 		{"cut off from everybody", with(serving, func(f *Facts) { f.Keeper, f.Peer, f.PeerPG = KeeperIsolated, PeerLost, PeerPGSilent }), 240},
 		{"the other took over meanwhile", with(serving, func(f *Facts) { f.Record = RecordTheirs }), 301},
+		{"an operator asks for a rebuild while paired: the primary goes alone first", with(following, func(f *Facts) { f.Task = TaskRebuild }), 390},
+		{"a rebuild of a lone primary's standby", with(following, func(f *Facts) { f.Task, f.Mode = TaskRebuild, Alone }), 307},
+		{"the primary dies before the rebuild has begun", with(following, func(f *Facts) { f.Task, f.Peer, f.PeerPG = TaskRebuild, PeerRefused, PeerPGDown }), 310},
+		{"the primary's log has gone", with(following, func(f *Facts) { f.Mode, f.Stream = Alone, StreamStranded }), 319},
 		{"nobody has been asked yet", Facts{}, 110},
 		{"the keeper is away and PostgreSQL died, the standby is here", Facts{Record: RecordClaimed, Mode: Paired, Keeper: KeeperUnreached, Data: DataCrashed, PeerPG: PeerPGStandby}, 105},
 	} {

@@ -35,6 +35,8 @@ const (
 	TaskStop
 	TaskSwitch
 	TaskDetach
+	// TaskRebuild: make this standby anew.
+	TaskRebuild
 )
 
 // Record says whom the record names primary, as far as this server may rely on it.
@@ -156,6 +158,8 @@ const (
 	StreamClose
 	// StreamDiverged: this standby holds log that its primary's history lacks.
 	StreamDiverged
+	// StreamStranded: the primary has removed the log that this standby needs next.
+	StreamStranded
 )
 
 // Stall tells that clients have waited for the standby longer than commit_stall_max.
@@ -191,7 +195,7 @@ func name(names []string, v uint8) string {
 }
 
 var (
-	taskNames     = []string{"none", "stop", "switch", "detach"}
+	taskNames     = []string{"none", "stop", "switch", "detach", "rebuild"}
 	recordNames   = []string{"unread", "claimed", "mine", "theirs"}
 	modeNames     = []string{"alone", "pledged", "paired"}
 	keeperNames   = []string{"reached", "unreached", "isolated"}
@@ -201,7 +205,7 @@ var (
 	diskNames     = []string{"fine", "failed"}
 	peerNames     = []string{"here", "quiet", "lost", "refused"}
 	peerPGNames   = []string{"silent", "standby", "open", "down", "leaving", "resting", "busy"}
-	streamNames   = []string{"none", "behind", "close", "diverged"}
+	streamNames   = []string{"none", "behind", "close", "diverged", "stranded"}
 	stallNames    = []string{"no", "yes"}
 	failoverNames = []string{"on", "off"}
 	attachNames   = []string{"allowed", "held"}

@@ -20,6 +20,7 @@ const (
 	Switch       Action = "switch"
 	Promote      Action = "promote"
 	Rejoin       Action = "rejoin"
+	Rebuild      Action = "rebuild"
 	PutRight     Action = "put-right"
 )
 
@@ -75,12 +76,14 @@ var Rules = []Rule{
 
 	{301, When{Record: is(RecordTheirs), Postgres: is(PostgresOpen, PostgresGated)}, Retire, "T7", "the record names the other server: this one must not stay open"},
 	{303, When{Record: is(RecordTheirs), Postgres: is(PostgresHung)}, Restart, "", "PostgreSQL no longer answers"},
+	{307, When{Task: is(TaskRebuild), Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresDown, PostgresStarting, PostgresStandby), Peer: is(PeerHere), PeerPG: is(PeerPGOpen)}, Rebuild, "T7", "an operator asked for this standby to be made anew"},
 	{310, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused), PeerPG: is(PeerPGDown)}, TakeOver, "T3", "on the primary's server both processes refuse connections: they are dead"},
 	{311, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGDown)}, TakeOver, "T3", "the primary's supervisor says that its PostgreSQL failed"},
 	{312, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerLost), PeerPG: is(PeerPGSilent, PeerPGDown)}, TakeOver, "T3", "the primary's server is silent"},
 	{314, When{Record: is(RecordTheirs), Postgres: is(PostgresDown), Data: is(DataFollower)}, StartStandby, "T7", "a standby follows the primary"},
 	{316, When{Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresDown), Peer: is(PeerHere), PeerPG: is(PeerPGOpen)}, Rejoin, "T7", "the other server took over: come back as its standby"},
 	{318, When{Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresStandby), Peer: is(PeerHere), PeerPG: is(PeerPGOpen), Stream: is(StreamDiverged)}, Rejoin, "T7", "this standby holds log that the primary's history lacks"},
+	{319, When{Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresStandby), Peer: is(PeerHere), PeerPG: is(PeerPGOpen), Stream: is(StreamStranded)}, Rejoin, "T7", "the primary has removed the log that this standby needs next"},
 	{320, When{Record: is(RecordTheirs), Postgres: is(PostgresStandby), Settings: is(SettingsWrong)}, PutRight, "", "the managed settings do not fit a standby"},
 	{390, When{Record: is(RecordTheirs)}, Wait, "", "this server is standby and nothing needs to change"},
 }

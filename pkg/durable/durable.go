@@ -5,9 +5,8 @@
 // configuration files.
 //
 // It is not for data that grows: every write replaces the whole file. It keeps
-// owner and mode of the file it replaces, but not hard links, ACLs or extended
-// attributes (an SELinux label is the directory's default again, which is what
-// restorecon would set). Called by config, act, agent and witness; it knows
+// owner, mode, access lists and other extended attributes of the file it replaces,
+// but not hard links. Called by config, act, agent and witness; it knows
 // nothing of what it writes.
 package durable
 

@@ -11,7 +11,7 @@ import (
 
 // WriteFile makes data the content of the file at path, all or nothing, and
 // returns when it is on the disk. A symbolic link is followed. An existing file
-// keeps its owner, group and mode; a new one belongs to the caller and gets
+// keeps its owner, group, mode and access lists; a new one belongs to the caller and gets
 // exactly mode, whatever the umask. Of several writers, in this process or in
 // others, one after the other gets through.
 //
@@ -60,6 +60,9 @@ func fill(temp *os.File, path string, data []byte, mode fs.FileMode) error {
 		return err
 	}
 	if err := temp.Chmod(mode); err != nil {
+		return err
+	}
+	if err := keepAttributes(temp, path); err != nil {
 		return err
 	}
 	return temp.Sync()

@@ -23,6 +23,11 @@ type Abilities struct {
 	// the data directory (release notes of 15, server applications).
 	RewindConfigFile bool
 
+	// DotsAsText: ".." in the name of an included file goes by the text, not through
+	// links (src/backend/utils/misc/guc-file.l, canonicalize_path in src/port/path.c,
+	// 15; conffiles' facts ask the server).
+	DotsAsText bool
+
 	// SyncSlots: synchronized_standby_slots keeps logical failover slots from running
 	// ahead of a standby (release notes of 17, logical replication). An older server
 	// does not start with the line in its postgresql.conf.
@@ -35,6 +40,7 @@ func Of(major int) Abilities {
 	return Abilities{
 		PauseState:       major >= 14,
 		RewindConfigFile: major >= 15,
+		DotsAsText:       major >= 15,
 		SyncSlots:        major >= 17,
 	}
 }

@@ -5,10 +5,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
+	"mcctl/pkg/conffiles"
 	"mcctl/pkg/settings"
 )
 
@@ -19,11 +18,15 @@ func write(t *testing.T, path, text string) {
 	ok(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
+func watchFiles(conf, data string) *Files {
+	return NewFiles(conffiles.NewWatched(conffiles.Roots(conf, data, 15)))
+}
+
 func TestFilesHold(t *testing.T) {
 	dir := t.TempDir()
 	conf, auto := filepath.Join(dir, "postgresql.conf"), filepath.Join(dir, "postgresql.auto.conf")
 	const says, differs = "synchronous_standby_names = 'server2'\n", "# none\n"
-	f := NewFiles(conf, dir)
+	f := watchFiles(conf, dir)
 	for _, step := range []struct {
 		name   string
 		change func()
@@ -46,32 +49,10 @@ func TestFilesHold(t *testing.T) {
 	}
 }
 
-func TestFilesAreReadOnlyWhenTheyHaveChanged(t *testing.T) {
-	dir := t.TempDir()
-	conf := filepath.Join(dir, "postgresql.conf")
-	says := "synchronous_standby_names = 'server2'\n"
-	write(t, conf, says)
-	f := NewFiles(conf, dir)
-	at, err := os.Stat(conf)
-	ok(t, err)
-	hold := func(want bool) {
-		t.Helper()
-		if fits, err := f.Hold(paired); err != nil || fits != want {
-			t.Errorf("%v, %v; want %v", fits, err, want)
-		}
-	}
-	hold(true)
-	write(t, conf, strings.Replace(says, "server2", "serverX", 1))
-	ok(t, os.Chtimes(conf, time.Time{}, at.ModTime()))
-	hold(true) // same size, same time: it was not read
-	ok(t, os.Chtimes(conf, time.Time{}, at.ModTime().Add(time.Second)))
-	hold(false)
-}
-
 func TestAMissingConfigurationFileIsAnErrorUntilItIsBack(t *testing.T) {
 	dir := t.TempDir()
 	conf := filepath.Join(dir, "postgresql.conf")
-	f := NewFiles(conf, dir)
+	f := watchFiles(conf, dir)
 	says := "synchronous_standby_names = 'server2'\n"
 	for range 2 {
 		if _, err := f.Hold(paired); !errors.Is(err, fs.ErrNotExist) {

@@ -76,7 +76,7 @@ func (l *Local) noteUp(pid int) {
 	gated := l.Gated(pid)
 	l.Board.Note(func(s *board.Sight) {
 		s.Known, s.PID, s.SeenPID, s.LookAt, s.Hung, s.Gated = true, pid, wire.Now(), 0, false, gated
-		s.Look, s.Waiting, s.Diverged = postgres.Look{}, 0, false
+		s.Look, s.Waiting, s.Diverged, s.Stranded = postgres.Look{}, 0, false, false
 	})
 	l.Kick()
 }
@@ -92,7 +92,7 @@ func (l *Local) noteDown() {
 	}
 	l.Board.Note(func(s *board.Sight) {
 		s.Known, s.PID, s.LookAt, s.Hung, s.Gated, s.Broken = true, 0, 0, false, false, broken
-		s.Look, s.Waiting, s.Diverged = postgres.Look{}, 0, false
+		s.Look, s.Waiting, s.Diverged, s.Stranded = postgres.Look{}, 0, false, false
 		s.Control, s.Marked = control, marked
 	})
 }
@@ -169,7 +169,7 @@ func (l *Local) look(ctx context.Context, session **postgres.Session, pid int) b
 		}
 		s.Look, s.LookAt = seen, now
 		if !seen.InRecovery || seen.Receiver.Status == "streaming" {
-			s.Diverged = false
+			s.Diverged, s.Stranded = false, false
 		}
 	})
 	return true

@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // BackupOptions says how a copy is made.
@@ -18,18 +17,22 @@ type BackupOptions struct {
 	Slot     string                  // existing physical slot of the source that holds its WAL; empty: a temporary one
 	MaxRate  string                  // as pg_basebackup --max-rate takes it ("50M"); empty: as fast as it goes
 	Progress func(done, total int64) // bytes, about once a second; may be nil
+	// Known and Own stand in for a data directory that was emptied: where its links
+	// led, and a directory with its own files (see SaveOwn).
+	Known Layout
+	Own   string
+	// By is a program of the site that makes the copy instead of pg_basebackup.
+	By *CopyCommand
 }
-
-// ErrTablespaces tells that the source has tablespaces of its own.
-var ErrTablespaces = errors.New("the source has tablespaces, which are not supported yet; copy it by hand with pg_basebackup --tablespace-mapping")
 
 // BaseBackup copies the source beside the data directory, to Data.new, which is
 // whole and on the disk when it exists; see Swap. Our own configuration files are
-// copied into it, so that it is configured as this server, not as the source. When
-// pg_wal is a symbolic link, the copy gets a directory beside the link's target.
+// copied into it, so that it is configured as this server, not as the source.
+// Tablespaces, and a pg_wal that is a symbolic link, are copied beside the
+// directories that this server has for them, with the ending .new.
 //
 // The data directory itself is not touched, and on failure nothing but a partial
-// copy is left, which the next call empties.
+// copy is left, which the next call removes.
 func (in *Instance) BaseBackup(ctx context.Context, source Source, opt BackupOptions) error {
 	if err := in.backup(ctx, source, opt); err != nil {
 		return fmt.Errorf("base backup: %w", err)
@@ -38,37 +41,67 @@ func (in *Instance) BaseBackup(ctx context.Context, source Source, opt BackupOpt
 }
 
 func (in *Instance) backup(ctx context.Context, source Source, opt BackupOptions) error {
-	if err := in.checkBeside(); err != nil {
+	if err := in.strayLinks(); err != nil {
 		return err
 	}
-	if err := source.refuseTablespaces(ctx); err != nil {
-		return err
-	}
-	part, fresh := in.Data+".part", in.Data+".new"
-	waldir, err := in.newWALDir()
+	goal, spaces, err := in.goal(ctx, source, opt.Known)
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{fresh, part, waldir} {
-		if dir == "" {
-			continue
-		}
-		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("empty %s: %w", dir, err)
-		}
-	}
-	if err := in.run(ctx, source.Passfile, opt.progressLine(), "pg_basebackup", opt.arguments(source, part, waldir)...); err != nil {
+	if err := in.Beside(goal); err != nil {
 		return err
 	}
-	if err := in.giveOwnFiles(part); err != nil {
+	if err := in.DropCopy(); err != nil {
 		return err
 	}
-	return renameDurably(part, fresh)
+	part, places := in.Data+".part", goal.places()
+	for _, p := range places { // of a copy that died before it had links
+		if err := os.RemoveAll(newer(p.dir)); err != nil {
+			return fmt.Errorf("empty %s: %w", newer(p.dir), err)
+		}
+	}
+	if err := in.copyTo(ctx, source, opt, copyGoal{data: part, layout: goal, spaces: spaces, name: newer}); err != nil {
+		return err
+	}
+	if err := in.giveOwnFiles(part, opt.Own); err != nil {
+		return err
+	}
+	if err := in.giveModes(part, places); err != nil {
+		return err
+	}
+	if err := relink(part, places, older); err != nil {
+		return err
+	}
+	if err := markStandby(part); err != nil { // it must not be taken for a crashed primary
+		return err
+	}
+	return renameDurably(part, in.Data+".new")
 }
 
-func (o BackupOptions) arguments(source Source, dir, waldir string) []string {
+// older turns the name of a place into itself: where the links lead after the swap.
+func older(dir string) string { return dir }
+
+// newer is where the copy of a place lies until the swap.
+func newer(dir string) string { return dir + ".new" }
+
+// copyGoal is where a copy goes: the data, and each place by the name given to it.
+type copyGoal struct {
+	data   string
+	layout Layout
+	spaces []Tablespace
+	name   func(dir string) string
+}
+
+func (in *Instance) copyTo(ctx context.Context, source Source, opt BackupOptions, to copyGoal) error {
+	if opt.By != nil {
+		return in.copyByCommand(ctx, source, opt, to)
+	}
+	return in.run(ctx, source.Passfile, opt.progressLine(), "pg_basebackup", opt.arguments(source, to)...)
+}
+
+func (o BackupOptions) arguments(source Source, to copyGoal) []string {
 	args := []string{
-		"--pgdata=" + dir, "--dbname=" + source.Conninfo(), "--wal-method=stream",
+		"--pgdata=" + to.data, "--dbname=" + source.Conninfo(), "--wal-method=stream",
 		"--checkpoint=fast", "--progress", "--no-password",
 	}
 	if o.Slot != "" {
@@ -77,8 +110,13 @@ func (o BackupOptions) arguments(source Source, dir, waldir string) []string {
 	if o.MaxRate != "" {
 		args = append(args, "--max-rate="+o.MaxRate)
 	}
-	if waldir != "" {
-		args = append(args, "--waldir="+waldir)
+	if to.layout.WAL != "" {
+		args = append(args, "--waldir="+to.name(to.layout.WAL))
+	}
+	// "=" separates the two, and "\=" stands for itself (pg_basebackup, 13 to 18).
+	escape := strings.NewReplacer(`=`, `\=`).Replace
+	for _, t := range to.spaces {
+		args = append(args, "--tablespace-mapping="+escape(t.Location)+"="+escape(to.name(to.layout.Tablespaces[t.OID])))
 	}
 	return args
 }
@@ -105,78 +143,77 @@ func (o BackupOptions) progressLine() func(string) {
 	}
 }
 
-func (s Source) refuseTablespaces(ctx context.Context) error {
-	conn, err := s.dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer (&Session{conn: conn}).Close()
-	var n int
-	if err := conn.QueryRow(ctx, "select count(*)::int from pg_tablespace where spcname not in ('pg_default', 'pg_global')").Scan(&n); err != nil {
-		return fmt.Errorf("look at the source's tablespaces: %w", err)
-	}
-	if n > 0 {
-		return ErrTablespaces
-	}
-	return nil
-}
-
-// checkBeside finds out early that the copy could not take the data directory's
-// place by a rename in the end.
-func (in *Instance) checkBeside() error {
-	parent, err := os.Stat(filepath.Dir(in.Data))
-	if err != nil {
-		return fmt.Errorf("look beside the data directory: %w", err)
-	}
-	data, err := os.Stat(in.Data)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look at the data directory: %w", err)
-	}
-	if parent.Sys().(*syscall.Stat_t).Dev != data.Sys().(*syscall.Stat_t).Dev {
-		return fmt.Errorf("%s is a file system of its own, so a copy cannot be swapped in; copy in place, or make the data directory a subdirectory of it", in.Data)
+// DropCopy removes a copy beside the data directory, whole or not, with what of it
+// lies elsewhere.
+func (in *Instance) DropCopy() error {
+	for _, dir := range []string{in.Data + ".new", in.Data + ".part"} {
+		layout, err := layoutOf(dir)
+		if err != nil {
+			return err
+		}
+		for _, p := range layout.places() {
+			if err := os.RemoveAll(newer(strings.TrimSuffix(p.dir, ".new"))); err != nil {
+				return fmt.Errorf("drop copy: %w", err)
+			}
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("drop copy: %w", err)
+		}
 	}
 	return nil
 }
 
-// newWALDir is where the copy's WAL goes: empty when pg_wal is a plain directory.
-// The directory's name alternates, as the old one is needed until the swap.
-func (in *Instance) newWALDir() (string, error) {
-	link := filepath.Join(in.Data, "pg_wal")
-	info, err := os.Lstat(link)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && info.IsDir() {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("look at pg_wal: %w", err)
-	}
-	target, err := filepath.EvalSymlinks(link)
-	if err != nil {
-		return "", fmt.Errorf("look at pg_wal: %w", err)
-	}
-	const other = ".new"
-	if base, ok := strings.CutSuffix(target, other); ok {
-		return base, nil
-	}
-	return target + other, nil
-}
-
-// giveOwnFiles replaces the source's files in the copy by ours.
-func (in *Instance) giveOwnFiles(dir string) error {
+// giveOwnFiles replaces the source's files in the copy by ours, and brings back the
+// links to where logs lie. A data directory that was emptied has no files; spare
+// holds them then, if they were saved.
+func (in *Instance) giveOwnFiles(dir, spare string) error {
 	names, err := in.ownFiles()
 	if err != nil {
 		return fmt.Errorf("copy own files: %w", err)
+	}
+	from := in.Data
+	if in.Empty() && spare != "" {
+		if names, err = entryNames(spare); err != nil {
+			return fmt.Errorf("copy own files: %w", err)
+		}
+		from = spare
 	}
 	for _, name := range names {
 		to := filepath.Join(dir, name)
 		if err := os.RemoveAll(to); err != nil { // it may be of another type
 			return fmt.Errorf("copy own files: %w", err)
 		}
-		if err := copyDurably(filepath.Join(in.Data, name), to); err != nil {
+		if err := copyDurably(filepath.Join(from, name), to); err != nil {
 			return fmt.Errorf("copy own files: %w", err)
 		}
 	}
 	return nil
+}
+
+// giveModes gives the copy the modes of what it replaces: pg_basebackup takes the
+// source's for the data directory.
+func (in *Instance) giveModes(part string, places []place) error {
+	for from, to := range in.modesFrom(part, places) {
+		info, err := os.Stat(from)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("keep mode: %w", err)
+		}
+		if mode := info.Mode().Perm(); mode == 0o700 || mode == 0o750 {
+			if err := os.Chmod(to, mode); err != nil {
+				return fmt.Errorf("keep mode: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func (in *Instance) modesFrom(part string, places []place) map[string]string {
+	all := map[string]string{in.Data: part}
+	for _, p := range places {
+		all[p.dir] = newer(p.dir)
+	}
+	return all
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,7 +23,10 @@ const finished = ".finished"
 
 // keep saves this server's own files (see ownFiles) to dir before a program
 // writes the source's over them. Once dir exists it is complete.
-func (in *Instance) keep(dir string) error {
+func (in *Instance) keep(dir string) error { return in.keepUpTo(dir, math.MaxInt64) }
+
+// keepUpTo leaves out files of the top level that are larger than the limit in bytes.
+func (in *Instance) keepUpTo(dir string, limit int64) error {
 	part := dir + ".part"
 	if err := os.RemoveAll(part); err != nil {
 		return fmt.Errorf("keep own files: %w", err)
@@ -35,11 +39,14 @@ func (in *Instance) keep(dir string) error {
 		return fmt.Errorf("keep own files: %w", err)
 	}
 	for _, name := range names {
+		if info, err := os.Lstat(filepath.Join(in.Data, name)); err == nil && info.Size() > limit {
+			continue
+		}
 		if err := copyDurably(filepath.Join(in.Data, name), filepath.Join(part, name)); err != nil {
 			return fmt.Errorf("keep own files: %w", err)
 		}
 	}
-	if err := in.keepWALLink(part); err != nil {
+	if err := in.keepLayout(part); err != nil {
 		return fmt.Errorf("keep own files: %w", err)
 	}
 	if err := renameDurably(part, dir); err != nil {
@@ -54,18 +61,15 @@ func (in *Instance) keep(dir string) error {
 // that the files are back but PostgreSQL must not be started; that stays so until
 // DropKept.
 func (in *Instance) RestoreKept(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if !exists(dir) {
 		return nil
 	}
+	names, err := entryNames(dir)
 	if err != nil {
 		return fmt.Errorf("restore own files: %w", err)
 	}
-	for _, e := range entries {
-		if isMark(e.Name()) {
-			continue
-		}
-		if err := copyDurably(filepath.Join(dir, e.Name()), filepath.Join(in.Data, e.Name())); err != nil {
+	for _, name := range names {
+		if err := copyDurably(filepath.Join(dir, name), filepath.Join(in.Data, name)); err != nil {
 			return fmt.Errorf("restore own files: %w", err)
 		}
 	}
@@ -109,7 +113,8 @@ func (in *Instance) ownFiles() ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.Type()&^(fs.ModeDir|fs.ModeSymlink) == 0 && !ofCluster(e.Name()) {
+		link := e.Type()&fs.ModeSymlink != 0
+		if e.Type()&^(fs.ModeDir|fs.ModeSymlink) == 0 && (!ofCluster(e.Name()) || link && keptLink(e.Name())) {
 			names = append(names, e.Name())
 		}
 	}
@@ -117,12 +122,12 @@ func (in *Instance) ownFiles() ([]string, error) {
 }
 
 // ofCluster tells the names that PostgreSQL itself gives ("Database File Layout"
-// in the manual, 13 to 18), and logs, which may be large.
+// in the manual, 13 to 18), logs, which may be large, and what is nobody's content.
 func ofCluster(name string) bool {
 	if strings.HasPrefix(name, "pg_hba") || strings.HasPrefix(name, "pg_ident") {
 		return false
 	}
-	return strings.HasPrefix(name, "pg_") || strings.HasPrefix(name, "postmaster.") ||
+	return isResidue(name) || strings.HasPrefix(name, "pg_") || strings.HasPrefix(name, "postmaster.") ||
 		strings.HasPrefix(name, "backup_") || strings.HasPrefix(name, "tablespace_map") ||
 		strings.HasSuffix(name, ".signal") || strings.HasSuffix(name, ".tmp") ||
 		slices.Contains([]string{"base", "global", "PG_VERSION", "current_logfiles", "log", "promote", "logical_slot_sync"}, name)

@@ -46,14 +46,23 @@ func (in *Instance) Version(ctx context.Context) (major int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	programs, err := in.ProgramsVersion(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if programs != major {
+		return 0, fmt.Errorf("data directory %s is of PostgreSQL %d, but the programs in %s are of %d; point to the programs of %d", in.Data, major, in.Bin, programs, major)
+	}
+	return major, majors.Check(major)
+}
+
+// ProgramsVersion is the major version of the programs in Bin.
+func (in *Instance) ProgramsVersion(ctx context.Context) (major int, err error) {
 	out, err := exec.CommandContext(ctx, in.program("postgres"), "--version").Output()
 	if err != nil {
 		return 0, fmt.Errorf("ask %s for its version: %w", in.program("postgres"), err)
 	}
-	if programs := parseVersion(string(out)); programs != major {
-		return 0, fmt.Errorf("data directory %s is of PostgreSQL %d, but the programs in %s are of %d; point to the programs of %d", in.Data, major, in.Bin, programs, major)
-	}
-	return major, majors.Check(major)
+	return parseVersion(string(out)), nil
 }
 
 func (in *Instance) dataVersion() (int, error) {

@@ -31,7 +31,11 @@ func (in *Instance) AskPromotion(pid int) error {
 
 // MarkStandby makes the next start a standby: the file standby.signal, durably.
 func (in *Instance) MarkStandby() error {
-	return durable.WriteFile(in.standbySignal(), nil, 0o600)
+	return markStandby(in.Data)
+}
+
+func markStandby(data string) error {
+	return durable.WriteFile(filepath.Join(data, "standby.signal"), nil, 0o600)
 }
 
 // MarkedStandby tells whether the next start would be a standby.

@@ -151,7 +151,7 @@ func TestBaseBackupAndSwap(t *testing.T) {
 	ok(t, os.Symlink(wal, filepath.Join(standby.Data, "pg_wal")))
 	own := read(t, filepath.Join(standby.Data, "postgresql.conf"))
 
-	for round, want := range []string{wal + ".new", wal} {
+	for round := range 2 {
 		var done, total int64
 		ok(t, standby.BaseBackup(within(t), sourceOf(primary, "s"), BackupOptions{Slot: "s", Progress: func(d, n int64) { done, total = d, n }}))
 		if total == 0 || done != total {
@@ -164,8 +164,8 @@ func TestBaseBackupAndSwap(t *testing.T) {
 			}
 		}
 		ok(t, standby.DropOld())
-		if target, err := os.Readlink(filepath.Join(standby.Data, "pg_wal")); err != nil || target != want {
-			t.Errorf("pg_wal leads to %s, %v; want %s", target, err, want)
+		if target, err := os.Readlink(filepath.Join(standby.Data, "pg_wal")); err != nil || target != wal {
+			t.Errorf("pg_wal leads to %s, %v; want %s", target, err, wal)
 		}
 		if got := read(t, filepath.Join(standby.Data, "postgresql.conf")); got != own {
 			t.Error("postgresql.conf is not our own any more")
@@ -174,7 +174,7 @@ func TestBaseBackupAndSwap(t *testing.T) {
 	if left, err := filepath.Glob(standby.Data + ".*"); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if !exists(wal) || exists(wal+".new") {
+	if !exists(wal) || exists(wal+".new") || exists(wal+".old") {
 		t.Error("the wrong WAL directory was dropped")
 	}
 	configure(t, standby, "primary_conninfo = '"+sourceOf(primary, "s").Conninfo()+"'", "primary_slot_name = 's'")
@@ -211,18 +211,6 @@ func TestRecoverSwapAfterEachStep(t *testing.T) {
 		if b, _ := os.ReadFile(filepath.Join(in.Data, "who")); string(b) != first {
 			t.Errorf("from %q: the data directory is %q, want %q", start, b, first)
 		}
-	}
-}
-
-func TestBaseBackupRefusesTablespaces(t *testing.T) {
-	primary := newServer(t)
-	start(t, primary)
-	dir := filepath.Join(primary.Socket, "space")
-	ok(t, os.Mkdir(dir, 0o700))
-	execute(t, primary, "create tablespace space location '"+dir+"'")
-	in := newInstance(t)
-	if err := in.BaseBackup(within(t), sourceOf(primary, "b"), BackupOptions{}); !errors.Is(err, ErrTablespaces) {
-		t.Errorf("a source with tablespaces: %v", err)
 	}
 }
 

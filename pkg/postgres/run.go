@@ -70,8 +70,10 @@ func (l *lines) add(line string) {
 	if line == "" {
 		return
 	}
-	l.last = append(l.last, line)
-	l.last = l.last[max(0, len(l.last)-tailLines):]
+	if !strings.Contains(line, " kB (") { // a line of progress explains no failure
+		l.last = append(l.last, line)
+		l.last = l.last[max(0, len(l.last)-tailLines):]
+	}
 	if l.each != nil {
 		l.each(line)
 	}

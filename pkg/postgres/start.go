@@ -100,6 +100,9 @@ func (in *Instance) arguments(opt StartOptions) []string {
 	set := func(name, value string) { args = append(args, "-c", name+"="+value) }
 	if in.ConfigFile != "" {
 		set("config_file", in.ConfigFile)
+		// Without it a data_directory in that file would win over -D (SelectConfigFiles
+		// in guc.c, 13 to 18), and another cluster would start.
+		set("data_directory", in.Data)
 	}
 	if opt.HBAFile != "" {
 		set("hba_file", opt.HBAFile)

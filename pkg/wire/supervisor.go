@@ -22,6 +22,12 @@ const (
 	KindLearn = "learn"
 	// KindFailover carries enable-failover and disable-failover to the other server.
 	KindFailover = "failover"
+	// KindPreDetach asks for the other server's pre_detach command; answered at its end.
+	KindPreDetach = "pre-detach"
+	// KindInspect asks a server to look at itself, as package check does; KindProgress
+	// how far it is with its log.
+	KindInspect  = "inspect"
+	KindProgress = "progress"
 )
 
 // Kinds that the command line sends to the supervisor on its own machine, over
@@ -37,6 +43,11 @@ const (
 	KindAttach  = "attach"
 	KindStop    = "stop"
 	KindPIDs    = "pids"
+	// KindCheck asks what mcctl check cannot see itself: what this supervisor knows,
+	// and what the other server sees of itself.
+	KindCheck = "check"
+	// KindPreview asks what a switch would meet; it is passed on to the primary.
+	KindPreview = "preview"
 )
 
 // What a report says of its server's PostgreSQL.
@@ -69,6 +80,8 @@ type Report struct {
 	Why      string   `json:"why"`
 	Doing    string   `json:"doing,omitempty"` // operation under way, with its progress
 	Version  string   `json:"version"`
+	// DiskError is what the I/O probe met, or "".
+	DiskError string `json:"disk_error,omitempty"`
 }
 
 // HoldsRequest asks for a position to be flushed on a standby.
@@ -115,6 +128,14 @@ type FailoverAnswer struct {
 // other server's consent (T8): commits may be lost.
 type SwitchRequest struct {
 	Force bool `json:"force,omitempty"`
+	// NoFencing: with Force, do not call the fencing command first.
+	NoFencing bool `json:"no_fencing,omitempty"`
+}
+
+// DetachRequest asks for the standby to be detached. NoFencing: without the fencing
+// command.
+type DetachRequest struct {
+	NoFencing bool `json:"no_fencing,omitempty"`
 }
 
 // Job is a long request with a life of its own: it goes on when the command that
@@ -132,6 +153,8 @@ type Job struct {
 	To        string    `json:"to,omitempty"`
 	Term      uint64    `json:"term,omitempty"`
 	Steps     []JobStep `json:"steps,omitempty"`
+	// Warnings were found before it began; only the answer to the request has them.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // JobStep is a phase that was entered, in milliseconds since the job began.
@@ -155,6 +178,8 @@ type StopRequest struct {
 // StopAnswer is given when PostgreSQL has stopped and the supervisor is about to end.
 type StopAnswer struct {
 	Notes []string `json:"notes,omitempty"`
+	// Left says why the other server goes on although both should stop.
+	Left string `json:"left,omitempty"`
 }
 
 // Done answers requests that have nothing else to tell; Note is a sentence for the operator.
@@ -170,8 +195,10 @@ type Status struct {
 	Healthy bool          `json:"healthy"` // paired, both servers well, failover enabled, arbiter reached
 	// Summary is one word as Mirroring Controller says it: switchable, switching,
 	// not-switchable, failover-disabled or unknown.
-	Summary  string         `json:"summary"`
-	NextStep string         `json:"next_step,omitempty"`
+	Summary  string `json:"summary"`
+	NextStep string `json:"next_step,omitempty"`
+	// Warnings are about PostgreSQL's configuration files on the answering server.
+	Warnings []string       `json:"warnings,omitempty"`
 	Failover bool           `json:"failover"`
 	Held     bool           `json:"attach_held"`
 	Servers  []ServerStatus `json:"servers"`
@@ -181,6 +208,12 @@ type Status struct {
 	SyncWaiters int `json:"sync_waiters"`
 	// WorstStallMS is the longest that commits were seen to wait since the start.
 	WorstStallMS float64 `json:"worst_stall_ms"`
+	// Switched: roles have changed, and no standby was attached in this term yet.
+	Switched bool `json:"switched"`
+	// StallMS is how long they wait now.
+	StallMS float64 `json:"stall_ms"`
+	// Replication is each server's own account, when it was asked for.
+	Replication []Replication `json:"replication,omitempty"`
 }
 
 // ServerStatus is one server as the answering supervisor sees it.
@@ -199,6 +232,10 @@ type ServerStatus struct {
 	Why        string        `json:"why,omitempty"`
 	Doing      string        `json:"doing,omitempty"`
 	Version    string        `json:"version,omitempty"`
+	// Stream is a standby's own word: the state of its walreceiver, or "".
+	Stream string `json:"stream,omitempty"`
+	// DiskError is what the I/O probe met, or "".
+	DiskError string `json:"disk_error,omitempty"`
 }
 
 // ArbiterStatus is the record's keeper as the answering supervisor sees it.

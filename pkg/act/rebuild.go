@@ -1,0 +1,371 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/wire"
+)
+
+// copyTries bounds how often a copy is begun again by itself, while the primary is
+// reached: a connection may break once in some hours, but not every time.
+const copyTries = 3
+
+// Rebuild is T7 on an operator's request. It begins only while the record is alone
+// and the primary is reached and open (rule 307), and it may be cut off anywhere:
+// the job on disk says how far it was.
+func (h *Hands) Rebuild(ctx context.Context) error {
+	job, err := h.Rebuilds.Get("")
+	if err == nil && !job.Final {
+		err = h.rebuildAsked(ctx, job)
+		if err != nil && ctx.Err() != nil {
+			return err // the supervisor ends; the next one goes on
+		}
+		err = errors.Join(err, h.Rebuilds.End(err))
+	}
+	h.Board.Note(func(s *board.Sight) {
+		if s.Task == decide.TaskRebuild {
+			s.Task = decide.NoTask
+		}
+	})
+	return err
+}
+
+func (h *Hands) rebuildAsked(ctx context.Context, job wire.RebuildJob) error {
+	work, done := h.Rebuilds.Work(ctx)
+	defer done()
+	swapped := job.Phase == wire.RebuildStarting || job.Phase == wire.RebuildSwapping && !h.Postgres.HasCopy()
+	if swapped && h.Postgres.MarkedStandby() {
+		return h.startRebuilt(ctx) // the copy is in place since before a crash
+	}
+	if err := h.Rebuilds.Enter(wire.RebuildStopping); err != nil {
+		return err
+	}
+	at := h.standing(job.Request.Way)
+	if err := h.stop(work, fastPatience); err != nil {
+		return err
+	}
+	if err := h.comeBackBy(work, at, job.Request); err != nil {
+		return err
+	}
+	return h.startRebuilt(ctx)
+}
+
+// foresee finds out whether there is a way at all before a standby that runs is
+// stopped for it: one that must wait for an operator goes on serving reads.
+func (h *Hands) foresee(ctx context.Context, at standing) error {
+	if at.last == 0 {
+		return nil
+	}
+	h.readFiles(&at)
+	history, err := h.history(ctx)
+	if err != nil {
+		return err
+	}
+	at.history = history
+	if _, err := at.choose(); err != nil {
+		return fmt.Errorf("rejoin: %w", err)
+	}
+	return nil
+}
+
+// comeBackBy asks the primary now and goes the way that follows.
+func (h *Hands) comeBackBy(ctx context.Context, at standing, q wire.RebuildRequest) error {
+	if err := h.stands(&at); err != nil {
+		return err
+	}
+	history, err := h.history(ctx)
+	if err != nil {
+		return err
+	}
+	at.history = history
+	return h.comeBack(ctx, at, q)
+}
+
+// comeBack decides and goes the way.
+func (h *Hands) comeBack(ctx context.Context, at standing, q wire.RebuildRequest) error {
+	w, err := at.choose()
+	if err != nil {
+		return fmt.Errorf("rejoin: %w", err)
+	}
+	return h.goThe(ctx, w, at, q)
+}
+
+// standing begins with what is known of a server that runs: how far it has received
+// and replayed. asked is the way that an operator wants, empty for none.
+func (h *Hands) standing(asked string) standing {
+	at := standing{asked: asked, other: h.other(), policy: h.Config.Pair.Policy.Rejoin, command: len(h.Config.Pair.Policy.RebuildCommand) > 0}
+	s := h.Board.Read()
+	if s.PID == 0 || s.LookAt == 0 || !s.Look.InRecovery {
+		return at
+	}
+	at.last, at.stranded = max(s.Look.Received, s.Look.Replayed), s.Stranded
+	if on, err := h.Postgres.TimelineAt(at.last); err == nil && on != 0 {
+		at.lastOn = on
+	} else {
+		at.last = 0
+	}
+	return at
+}
+
+// stands adds what the files say, after what was cut off in them has been ended.
+func (h *Hands) stands(at *standing) error {
+	err := h.Recover()
+	at.broken = errors.Is(err, postgres.ErrUnfinished)
+	if err != nil && !at.broken {
+		return err
+	}
+	h.readFiles(at)
+	return nil
+}
+
+func (h *Hands) readFiles(at *standing) {
+	at.empty = h.Postgres.Empty()
+	if at.empty || at.broken {
+		return
+	}
+	if at.control, at.unread = h.Postgres.Control(); at.unread != nil {
+		return
+	}
+	c := at.control
+	running := at.last != 0
+	at.asStandby, at.clean = running || c.State.WasStandby() || h.Postgres.MarkedStandby(), c.State.CleanPrimary() && !running
+	if !running {
+		at.last, at.lastOn = c.Checkpoint, c.Timeline
+		if c.MinRecovery > at.last {
+			at.last, at.lastOn = c.MinRecovery, c.MinRecoveryTimeline
+		}
+	}
+}
+
+// goThe goes the way. A rewind that fails before it has written anything, or in the
+// middle, leaves the copy.
+func (h *Hands) goThe(ctx context.Context, w way, at standing, q wire.RebuildRequest) error {
+	switch w.name {
+	case wire.WayStraight:
+		h.progress("following straight: %s", w.why)
+		return nil
+	case wire.WayRewind:
+		err := h.rewindInJob(ctx)
+		if err == nil || !w.fallback || ctx.Err() != nil || errors.Is(err, postgres.ErrSourceNotReady) {
+			return err
+		}
+		h.Log.Warn("rewind failed", "error", err)
+		at.broken = errors.Is(err, postgres.ErrUnfinished)
+		var refused error
+		if w, refused = at.copyBecause("rewind failed: "+firstLine(err), w.extra); refused != nil {
+			return fmt.Errorf("rejoin: %w", refused)
+		}
+	}
+	return h.copyAnew(ctx, w, at, q)
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return strings.TrimSuffix(line, "; its last lines:")
+}
+
+func (h *Hands) rewindInJob(ctx context.Context) error {
+	if h.Rebuilds.Running() {
+		if err := h.Rebuilds.Enter(wire.RebuildRewinding); err != nil {
+			return err
+		}
+	}
+	return h.rewind(ctx)
+}
+
+// copyAnew copies the primary. What the supervisor begins by itself is a job too: it
+// can be followed and given up like one that was asked for.
+func (h *Hands) copyAnew(ctx context.Context, w way, at standing, q wire.RebuildRequest) error {
+	h.Log.Info("rebuilding", "way", w.name, "because", w.why)
+	plan := wire.RebuildPlan{Server: h.me(), From: h.other(), Way: w.name, Why: w.why, Extra: w.extra}
+	_, own, err := h.Rebuilds.Begin(plan, q, at.asked == "")
+	if err != nil {
+		return err
+	}
+	if !own {
+		h.Rebuilds.Changed(w.name, w.why)
+		return h.tryCopies(ctx, w, at, q)
+	}
+	work, done := h.Rebuilds.Work(ctx)
+	defer done()
+	err = h.tryCopies(work, w, at, q)
+	if err != nil {
+		return errors.Join(err, h.Rebuilds.End(err))
+	}
+	return nil // Rejoin ends the job, when the copy streams
+}
+
+func (h *Hands) tryCopies(ctx context.Context, w way, at standing, q wire.RebuildRequest) error {
+	inPlace, err := h.inPlace(ctx, at, q)
+	if err != nil {
+		return err
+	}
+	if err := h.roomFor(ctx, inPlace); err != nil {
+		return err
+	}
+	note := ""
+	for try := 1; ; try++ {
+		h.Rebuilds.NewTry(note)
+		err := h.copyOnce(ctx, w, at, q, inPlace)
+		if err == nil || ctx.Err() != nil || try == copyTries || errors.Is(err, syscall.ENOSPC) || fullDisk(err) {
+			return err
+		}
+		if _, gone := h.history(ctx); gone != nil {
+			return err
+		}
+		h.Log.Warn("the copy failed and is begun again", "error", err)
+		note = "begun again after: " + firstLine(err)
+		at.broken = at.broken || inPlace
+		if err := pause(ctx, time.Duration(try)*time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+// fullDisk: pg_basebackup tells it only in words (strerror of ENOSPC under LC_ALL=C).
+func fullDisk(err error) bool { return strings.Contains(err.Error(), "No space left on device") }
+
+// inPlace decides whether the copy replaces the old data as it comes in. Nobody
+// gives up old data that is whole without an operator's word.
+func (h *Hands) inPlace(ctx context.Context, at standing, q wire.RebuildRequest) (bool, error) {
+	known, _, err := postgres.SavedOwn(h.OwnDir())
+	if err != nil {
+		return false, err
+	}
+	err = h.Postgres.CanCopyBeside(ctx, h.copySource(), known)
+	switch {
+	case err == nil:
+		return q.InPlace, nil
+	case !errors.Is(err, postgres.ErrNotBeside):
+		return false, err
+	case q.InPlace || at.empty || at.broken:
+		return true, nil
+	}
+	return false, fmt.Errorf("%w; the old data must be emptied before the copy is made, and until that is whole this server has none: if that is right, mcctl rebuild --in-place", err)
+}
+
+func (h *Hands) copyOnce(ctx context.Context, w way, at standing, q wire.RebuildRequest, inPlace bool) error {
+	options, err := h.copyOptions(w, at, q)
+	if err != nil {
+		return err
+	}
+	h.progress("copying: %s", w.why)
+	if inPlace {
+		if err := h.Rebuilds.Commit(wire.RebuildCopying); err != nil {
+			return err
+		}
+		h.saving.Lock() // half emptied files must not be taken for this server's own
+		defer h.saving.Unlock()
+		if err := h.Postgres.BaseBackupInPlace(ctx, h.copySource(), h.KeepDir(), options); err != nil {
+			return err
+		}
+		h.Rebuilds.Whole()
+		return nil
+	}
+	if err := h.Rebuilds.Enter(wire.RebuildCopying); err != nil {
+		return err
+	}
+	if err := h.Postgres.BaseBackup(ctx, h.copySource(), options); err != nil {
+		return errors.Join(err, h.Postgres.DropCopy()) // it takes up room, and nobody can go on with it
+	}
+	h.Rebuilds.Whole()
+	if _, err := h.history(ctx); err != nil { // S4 again: the copy took its time
+		return err
+	}
+	if err := h.Postgres.DropOld(); err != nil { // of a rebuild whose copy never streamed
+		return err
+	}
+	if err := h.Rebuilds.Commit(wire.RebuildSwapping); err != nil {
+		return err
+	}
+	if err := h.Postgres.Swap(); err != nil {
+		return err
+	}
+	return h.Postgres.DropKept(h.KeepDir())
+}
+
+func (h *Hands) copyOptions(w way, at standing, q wire.RebuildRequest) (postgres.BackupOptions, error) {
+	known, own, err := postgres.SavedOwn(h.OwnDir())
+	options := postgres.BackupOptions{
+		// No slot is named: pg_basebackup makes one for itself. The standby's own slot,
+		// which the primary has seen to when it told its history, stays where it is and
+		// keeps the log for the copy and for the old data alike, which may still be needed.
+		MaxRate: q.MaxRate, Known: known, Own: own,
+		Progress: func(done, total int64) {
+			h.Rebuilds.Copied(done, total)
+			h.progress("copying %d of %d MB", done>>20, total>>20)
+		},
+	}
+	if w.name == wire.WayCommand {
+		options.By = &postgres.CopyCommand{
+			Program: h.Config.Pair.Policy.RebuildCommand, SystemID: at.history.SystemID,
+			Line: func(line string) { h.progress("copying: %s", line) },
+		}
+	}
+	return options, err
+}
+
+// startRebuilt starts PostgreSQL as a standby. The old data goes when it streams.
+func (h *Hands) startRebuilt(ctx context.Context) error {
+	if err := h.Rebuilds.Commit(wire.RebuildStarting); err != nil {
+		return err
+	}
+	if err := h.follow(ctx); err != nil {
+		return err
+	}
+	h.Background("save own files", func(context.Context) error { h.SaveOwn(); return nil })
+	h.dropReplaced()
+	return nil
+}
+
+// dropReplaced deletes the data that a copy has replaced, unless the operator wanted
+// to keep it.
+func (h *Hands) dropReplaced() {
+	if job, err := h.Rebuilds.Get(""); err == nil && job.Request.KeepOld {
+		return
+	}
+	h.Background("delete the data that was replaced", func(context.Context) error { return h.Postgres.DropOld() })
+}
+
+// DropLeftOver waits until this standby streams and deletes what an earlier life has
+// put aside and did not come to delete. Without such data it does nothing.
+func (h *Hands) DropLeftOver(ctx context.Context) error {
+	if h.Postgres.KeptOld() == "" {
+		return nil
+	}
+	err := h.until(ctx, "this standby streams", time.Second, func(s board.Sight) bool {
+		return s.Look.InRecovery && s.Look.Receiver.Status == "streaming" && s.Doing == ""
+	})
+	if err != nil {
+		return err
+	}
+	h.dropReplaced()
+	return nil
+}
+
+// OwnDir holds this server's own files and the places of its links, for the day when
+// the data directory is emptied.
+func (h *Hands) OwnDir() string { return h.Config.Path("own") }
+
+// SaveOwn saves them, when there is something to save. It is called where
+// PostgreSQL's files are known to be whole; a failure only makes a later rebuild
+// poorer.
+func (h *Hands) SaveOwn() {
+	if _, err := os.Lstat(h.KeepDir()); err == nil {
+		return // they are kept there just now
+	}
+	h.saving.Lock()
+	defer h.saving.Unlock()
+	if err := h.Postgres.SaveOwn(h.OwnDir()); err != nil {
+		h.Log.Warn("this server's own files were not saved for a later rebuild", "error", err)
+	}
+}

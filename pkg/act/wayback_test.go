@@ -1,0 +1,131 @@
+package act
+
+import (
+	"strings"
+	"testing"
+
+	"mcctl/pkg/config"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/wire"
+)
+
+// here is a stopped server1 that was last what the change says, under a server2 that
+// left timeline 1 at 1000 and has come to 5000 on timeline 2.
+func here(change func(*standing)) standing {
+	s := standing{
+		control: postgres.Control{SystemID: 7, Timeline: 1, Checkpoint: 900, WALLogHints: true}, last: 900, lastOn: 1, asStandby: true,
+		history: wire.HistoryAnswer{SystemID: 7, Timeline: 2, Insert: 5000, Forks: []wire.Fork{{Timeline: 1, LSN: 1000}}},
+		policy:  everyWay, other: "server2",
+	}
+	change(&s)
+	return s
+}
+
+func TestChoosingTheWay(t *testing.T) {
+	ahead := func(s *standing) { s.last = 1500 }
+	sameTimeline := func(s *standing) { s.history.Timeline, s.history.Forks, s.last = 1, nil, 7000 }
+	foreign := func(s *standing) { s.lastOn, s.control.Timeline = 3, 3 }
+	and := func(all ...func(*standing)) func(*standing) {
+		return func(s *standing) {
+			for _, change := range all {
+				change(s)
+			}
+		}
+	}
+	asked := func(way string) func(*standing) { return func(s *standing) { s.asked = way } }
+	for _, c := range []struct {
+		name   string
+		is     func(*standing)
+		way    string // empty: refused
+		extra  int64
+		reason string
+	}{
+		{"a standby that is behind", func(*standing) {}, wire.WayStraight, 0, "nothing here is missing there"},
+		{"a standby that is ahead of the fork", ahead, wire.WayRewind, 500, "holds at least 500 bytes of log that server2 lacks"},
+		{"the same without hints", and(ahead, func(s *standing) { s.control.WALLogHints = false }), wire.WayCopy, 500, "neither wal_log_hints nor checksums"},
+		{"the same with checksums", and(ahead, func(s *standing) { s.control.WALLogHints, s.control.Checksums = false, true }), wire.WayRewind, 500, ""},
+		{"rewind not allowed", and(ahead, func(s *standing) { s.policy = []config.Rejoin{config.Rebuild} }), wire.WayCopy, 500, "policy.rejoin does not allow rewind"},
+		{"nothing allowed", and(ahead, func(s *standing) { s.policy = nil }), "", 0, "mcctl rebuild"},
+		{"nothing allowed, but asked for", and(ahead, asked(wire.WayAuto), func(s *standing) { s.policy = nil }), wire.WayRewind, 500, ""},
+		{"a command of the site", and(ahead, func(s *standing) { s.policy, s.command = []config.Rejoin{config.Rebuild}, true }), wire.WayCommand, 500, ""},
+		{"a copy asked for in spite of it", and(asked(wire.WayCopy), func(s *standing) { s.command = true }), wire.WayCopy, 0, "the operator asked"},
+		{"the log has gone there", func(s *standing) { s.stranded = true }, wire.WayCopy, 0, "server2 has removed the log that comes after 0/384"},
+		{"the log has gone, and nothing is allowed", func(s *standing) { s.stranded, s.policy = true, nil }, "", 0, "policy.rejoin does not allow a rebuild"},
+		{"ahead on one timeline", sameTimeline, "", 0, "holds at least 2000 bytes of log that server2 lacks"},
+		{"ahead on one timeline, and asked", and(sameTimeline, asked(wire.WayAuto)), wire.WayCopy, 2000, "not on a newer timeline"},
+		{"ahead on one timeline, and a rewind asked", and(sameTimeline, asked(wire.WayRewind)), "", 0, "take --way copy"},
+		{"a timeline that is not in the history", foreign, "", 0, "timeline 3, on which this server stands at 0/384, is not in the history of server2"},
+		{"the same, asked", and(foreign, asked(wire.WayAuto)), wire.WayCopy, -1, "is not in the history"},
+		{"another cluster, whatever is asked", and(asked(wire.WayCopy), func(s *standing) { s.history.SystemID = 8 }), "", 0, "never copies of each other"},
+		{"empty", func(s *standing) { s.empty = true }, wire.WayCopy, 0, "the data directory is empty"},
+		{"half copied", func(s *standing) { s.broken = true }, wire.WayCopy, -1, "half"},
+		{"empty, and nothing is allowed", func(s *standing) { s.empty, s.policy = true, nil }, "", 0, "run mcctl rebuild on this server"},
+		{"crashed as a primary", func(s *standing) { s.asStandby = false }, wire.WayRewind, 0, "crashed as a primary"},
+	} {
+		w, err := here(c.is).choose()
+		said := w.why
+		if err != nil {
+			said = err.Error()
+		}
+		if w.name != c.way || (err == nil) != (c.way != "") || !strings.Contains(said, c.reason) || err == nil && w.name != wire.WayStraight && w.extra != c.extra {
+			t.Errorf("%s: %+v, %v; want %q with %d extra, saying %q", c.name, w, err, c.way, c.extra, c.reason)
+		}
+	}
+}
+
+func TestARebuildGoesOnAfterACrashUnlessItWasTheSupervisorsOwn(t *testing.T) {
+	for _, automatic := range []bool{false, true} {
+		path := t.TempDir() + "/rebuild.json"
+		r, goesOn, err := LoadRebuilds(path)
+		ok(t, err)
+		if goesOn || r.Running() {
+			t.Error("a rebuild that nobody asked for")
+		}
+		_, begun, err := r.Begin(wire.RebuildPlan{}, wire.RebuildRequest{Way: wire.WayCopy}, automatic)
+		ok(t, err)
+		if _, again, _ := r.Begin(wire.RebuildPlan{}, wire.RebuildRequest{}, false); !begun || again {
+			t.Error("two at a time")
+		}
+		ok(t, r.Enter(wire.RebuildCopying))
+		r, goesOn, err = LoadRebuilds(path)
+		ok(t, err)
+		if goesOn == automatic || r.Running() == automatic {
+			t.Errorf("automatic %v: it goes on %v", automatic, goesOn)
+		}
+	}
+}
+
+func TestARebuildIsGivenUpBeforeItsPointOfNoReturnOnly(t *testing.T) {
+	r, _, err := LoadRebuilds(t.TempDir() + "/rebuild.json")
+	ok(t, err)
+	_, err = r.GiveUp("")
+	fails(t, err, "no rebuild is known here")
+	_, _, err = r.Begin(wire.RebuildPlan{}, wire.RebuildRequest{}, false)
+	ok(t, err)
+	if job, err := r.GiveUp(""); err != nil || job.Phase != wire.RebuildGivenUp || !r.GivenUp() {
+		t.Errorf("before anybody works on it: %+v, %v", job, err)
+	}
+	_, _, err = r.Begin(wire.RebuildPlan{}, wire.RebuildRequest{}, false)
+	ok(t, err)
+	work, done := r.Work(t.Context())
+	defer done()
+	if _, err := r.GiveUp(""); err != nil || work.Err() == nil {
+		t.Errorf("the work goes on: %v", err)
+	}
+	fails(t, r.Enter(wire.RebuildCopying), "given up")
+	ok(t, r.End(r.Commit(wire.RebuildSwapping)))
+	first, err := r.Get("")
+	ok(t, err)
+	_, _, err = r.Begin(wire.RebuildPlan{}, wire.RebuildRequest{}, false)
+	ok(t, err)
+	ok(t, r.Commit(wire.RebuildSwapping))
+	if job, err := r.Get(first.ID); err != nil || !job.Final {
+		t.Errorf("who followed the one before is told %+v, %v", job, err)
+	}
+	_, err = r.GiveUp("")
+	fails(t, err, "point of no return (swapping)")
+	ok(t, r.End(nil))
+	if r.GivenUp() {
+		t.Error("done, and held")
+	}
+}

@@ -1,0 +1,133 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/observe"
+	"mcctl/pkg/settings"
+	"mcctl/pkg/wire"
+)
+
+// configurationEvery is how often the configuration is looked at when the kernel
+// tells of no change.
+const configurationEvery = time.Second
+
+// rewatch is after how many looks the list of what the kernel watches is made anew,
+// even though it told of nothing.
+const rewatch = 10
+
+// watchConfiguration looks whether PostgreSQL goes by its configuration files, at once
+// when the kernel tells that one was changed and once a second anyway: there are
+// file systems that tell nothing.
+func (a *Agent) watchConfiguration(ctx context.Context) error {
+	c := observe.Configuration{
+		Board: a.board, Instance: a.postgres, Files: a.files, Tell: a.tell, Busy: a.acting,
+		Wanted: func(s board.Sight) (settings.Wanted, bool) {
+			return a.hands.Wanted(s), s.Record.Exists()
+		},
+	}
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		a.log.Warn("changes of the configuration files are noticed by polling only", "error", err)
+		watcher = &fsnotify.Watcher{} // its channels stay silent
+	} else {
+		defer func() { _ = watcher.Close() }()
+	}
+	for turn := 0; ; turn++ {
+		c.Check(ctx)
+		if err == nil && turn%rewatch == 0 {
+			a.watchFiles(watcher)
+		}
+		select {
+		case <-watcher.Events:
+			settle(ctx, watcher)
+			turn = -1 // what was replaced is watched anew
+			a.files.Forget()
+			a.local.Kick() // which compares the managed lines
+		case <-watcher.Errors: // too many events at once: the poll sees the rest
+		case <-time.After(wire.ToTick(configurationEvery)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// calm is how long nothing must happen before files are read: editors and package
+// managers write in several steps.
+const calm = 20 * time.Millisecond
+
+func settle(ctx context.Context, w *fsnotify.Watcher) {
+	for range 10 {
+		select {
+		case <-w.Events:
+		case <-time.After(calm):
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// watchFiles has the kernel tell of changes. Directories are watched, since editors
+// replace files; but not the data directory, where something always happens: there
+// the files themselves are, anew after each replacement.
+func (a *Agent) watchFiles(w *fsnotify.Watcher) {
+	watched := map[string]bool{}
+	for _, path := range w.WatchList() {
+		watched[path] = true
+	}
+	data, err := filepath.EvalSymlinks(a.config.Server.DataDirectory)
+	if err != nil {
+		data = a.config.Server.DataDirectory
+	}
+	for _, path := range a.files.Places() {
+		info, err := os.Stat(path)
+		included := err == nil && info.IsDir() // by include_dir
+		if dir := filepath.Dir(path); !included && dir != a.config.Server.DataDirectory && dir != data {
+			path = dir
+		}
+		if watched[path] {
+			continue
+		}
+		watched[path] = true
+		if err := w.Add(path); err != nil && !errors.Is(err, fsnotify.ErrClosed) {
+			continue // it is not there; the poll sees it come
+		}
+	}
+}
+
+// acting tells whether an action is under way, sooner than the board, which the loop
+// updates at its next turn only.
+func (a *Agent) acting() bool { return a.runner.doing() != "" }
+
+// tell puts a line into the events.
+func (a *Agent) tell(text string) {
+	a.journal.add(Event{Action: "configuration", Text: text})
+}
+
+// releasedPatience is how long a detach may take to come into force: a reload takes
+// milliseconds, finding out what is in its way a second.
+const releasedPatience = 3 * time.Second
+
+// released tells whether commits no longer wait for the standby, now that the record
+// says alone. They do while a broken line keeps PostgreSQL from reading its files.
+func (a *Agent) released(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, releasedPatience, errors.New("PostgreSQL has not read its configuration"))
+	defer cancel()
+	err := a.await(ctx, func(s board.Sight) bool { return s.PID == 0 || s.Look.InRecovery || s.Look.SyncNames == "" })
+	if err == nil {
+		return nil
+	}
+	if trouble := a.board.Read().ConfigTrouble; trouble != "" {
+		err = errors.New(trouble)
+	}
+	return fmt.Errorf("detach %s: the record says alone, but commits still wait for it: %w", a.config.Other(), err)
+}

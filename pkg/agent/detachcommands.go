@@ -1,0 +1,123 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/hook"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/wire"
+)
+
+// fence calls the site's fencing command, if there is one, for something that an
+// operator asked for. Its no is the operator's no: nothing was changed. Nobody is
+// fenced for a change that could not be made.
+func (a *Agent) fence(ctx context.Context, operation string, skip bool) error {
+	if skip || !a.commands.runner.Has(hook.Fencing) {
+		return nil
+	}
+	s := a.board.Read()
+	if a.limits.KeeperMayBeLost && !s.KeeperReached {
+		return fmt.Errorf("%w: the arbiter at %s is not reached, so the record cannot change: nothing was fenced; start the arbiter first", wire.ErrRefused, a.config.Pair.Arbiter.Address)
+	}
+	c := a.call(hook.Fencing, s.Record)
+	c.Mode, c.Operation = hook.ByOperator, operation
+	if out := a.commands.runner.Do(ctx, c); !out.OK() {
+		return fmt.Errorf("%w: fencing %s: %s; mend the command, or make sure by hand that %s is off and repeat with --no-fencing", wire.ErrRefused, c.Target, out, c.Target)
+	}
+	return nil
+}
+
+// prepareDetach is what comes before an operator's detach: the commands of the site,
+// and last the one that can say no. A standby that is detached already needs none.
+func (a *Agent) prepareDetach(ctx context.Context, body json.RawMessage) error {
+	var q wire.DetachRequest
+	if len(body) > 0 {
+		if err := json.Unmarshal(body, &q); err != nil {
+			return fmt.Errorf("read request: %w", err)
+		}
+	}
+	s := a.board.Read()
+	if board.Mode(s) == decide.Alone {
+		return nil
+	}
+	if s.Task != decide.NoTask {
+		return fmt.Errorf("detach: %w: a %s is under way", wire.ErrRefused, s.Task)
+	}
+	a.beforeDetach(ctx, s)
+	return a.fence(ctx, hook.OpDetach, q.NoFencing)
+}
+
+// stopInOrder is the operator's stop. On a paired standby it is a detach, and the
+// site's commands come first, for no longer than their timeout; whoever asks a
+// second time does not wait for them.
+func (a *Agent) stopInOrder(ctx context.Context) error {
+	s := a.board.Read()
+	if s.Record.Mode == pair.Paired && !s.Names(a.config.Me()) && a.commands.detaching.Load() != uint64(s.Record.Revision) {
+		a.beforeDetach(ctx, s)
+	}
+	a.board.Note(func(s *board.Sight) { s.Task = decide.TaskStop })
+	return nil
+}
+
+// beforeDetach runs pre_detach on both servers at once and waits for their end, but
+// not longer than this server's own timeout: an operator asked, no fault waits.
+func (a *Agent) beforeDetach(ctx context.Context, s board.Sight) {
+	bound := a.config.Server.Commands.PreDetachTimeout.Duration + 2*hook.Grace
+	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("no answer within %s", bound))
+	defer cancel()
+	there := a.aside(func() error { return a.link.Call(ctx, wire.KindPreDetach, struct{}{}, nil) })
+	a.preDetach(ctx, s)
+	if err := <-there; err != nil {
+		a.log.Warn("the other server was not told of the detach beforehand", "error", err)
+	}
+}
+
+func (a *Agent) preDetach(ctx context.Context, s board.Sight) {
+	a.commands.detaching.Store(uint64(s.Record.Revision))
+	c := a.call(hook.PreDetach, s.Record)
+	c.Mode = hook.ByOperator
+	a.commands.runner.Do(ctx, c) // how it ended is in the journal; it cannot say no
+}
+
+// preDetachHere serves the other server, where an operator asked for the detach.
+func (a *Agent) preDetachHere(ctx context.Context, _ json.RawMessage) (any, error) {
+	a.preDetach(ctx, a.board.Read())
+	return nil, nil
+}
+
+// detachDecided calls pre_detach for a detach after a fault: clients wait, so the
+// detach does not wait for the command.
+func (a *Agent) detachDecided(rule decide.Rule) {
+	s := a.board.Read()
+	if rule.Do != decide.Detach || a.commands.detaching.Swap(uint64(s.Record.Revision)) == uint64(s.Record.Revision) {
+		return
+	}
+	a.commands.runner.Post(a.call(hook.PreDetach, s.Record))
+}
+
+// stopOther asks the other server to stop first, and says what came of it.
+func (a *Agent) stopOther(ctx context.Context, q wire.StopRequest, answer *wire.StopAnswer) {
+	err := a.link.Call(ctx, wire.KindStop, wire.StopRequest{KeepPostgres: q.KeepPostgres}, nil)
+	if err == nil {
+		return
+	}
+	// It may have ended before its answer got out, or long ago.
+	gone := func() bool {
+		s := a.board.Read()
+		f := a.limits.Classify(s, wire.Now())
+		return f.Peer == decide.PeerRefused && (q.KeepPostgres || s.Port == board.PortRefused)
+	}
+	for end := wire.Now() + a.config.Pair.Timings.HeartbeatTimeout.Duration; !gone(); {
+		if wire.Now() > end || ctx.Err() != nil {
+			answer.Left = fmt.Sprintf("%s was not stopped: %v", a.config.Other(), err)
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	answer.Notes = append(answer.Notes, fmt.Sprintf("%s was down already", a.config.Other()))
+}

@@ -1,0 +1,164 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/wire"
+)
+
+// rebuild begins a rebuild of this standby, tells its plan, or shows the one that is
+// under way.
+func (a *Agent) rebuild(ctx context.Context, body json.RawMessage) (any, error) {
+	var q wire.RebuildRequest
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, fmt.Errorf("read request: %w", err)
+	}
+	if job, err := a.hands.Rebuilds.Get(""); err == nil && !job.Final {
+		return wire.RebuildAnswer{Job: &job, Plan: &job.Plan}, nil
+	}
+	if reason := a.noRebuild(a.board.Read()); reason != "" {
+		return nil, fmt.Errorf("rebuild: %w: %s", wire.ErrRefused, reason)
+	}
+	plan, err := a.hands.PlanRebuild(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("rebuild: %w: %w", wire.ErrRefused, err)
+	}
+	if q.DryRun || plan.Way == wire.WayStraight {
+		return wire.RebuildAnswer{Plan: &plan}, nil
+	}
+	if len(plan.Problems) > 0 {
+		return nil, fmt.Errorf("rebuild: %w: %s", wire.ErrRefused, strings.Join(plan.Problems, "; "))
+	}
+	job, begun, err := a.hands.Rebuilds.Begin(plan, q, false)
+	if err != nil {
+		return nil, err
+	}
+	if begun {
+		a.board.Note(func(s *board.Sight) { s.Task = decide.TaskRebuild })
+	}
+	return wire.RebuildAnswer{Job: &job, Plan: &job.Plan, Begun: begun}, nil
+}
+
+// noRebuild says why there is nothing to rebuild here now.
+func (a *Agent) noRebuild(s board.Sight) string {
+	me, other := a.config.Me(), a.config.Other()
+	switch {
+	case !s.Record.Exists() || !s.Confirmed:
+		return "the record has not been read yet, so nobody knows whose data is right: start the arbiter, or the other server"
+	case s.Names(me):
+		return fmt.Sprintf("%s is the primary: its data is the one that counts. Rebuild is for the standby; run it on %s", me, other)
+	case s.Task != decide.NoTask:
+		return fmt.Sprintf("a %s is under way", s.Task)
+	case s.Doing == decide.Rejoin:
+		return fmt.Sprintf("%s is being put back by itself just now (%s): see mcctl status", me, doingText(s))
+	}
+	return ""
+}
+
+func (a *Agent) rebuildJob(_ context.Context, body json.RawMessage) (any, error) {
+	var q wire.JobRequest
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, fmt.Errorf("read request: %w", err)
+	}
+	return a.hands.Rebuilds.Get(q.ID)
+}
+
+func (a *Agent) cancelRebuild(_ context.Context, body json.RawMessage) (any, error) {
+	var q wire.JobRequest
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, fmt.Errorf("read request: %w", err)
+	}
+	job, err := a.hands.Rebuilds.GiveUp(q.ID)
+	if err != nil {
+		return nil, fmt.Errorf("cancel: %w: %w", wire.ErrRefused, err)
+	}
+	if job.Final { // it had not begun
+		a.dropRebuild()
+	}
+	return job, nil
+}
+
+func (a *Agent) dropRebuild() {
+	a.board.Note(func(s *board.Sight) {
+		if s.Task == decide.TaskRebuild {
+			s.Task = decide.NoTask
+		}
+	})
+}
+
+// dropVainRebuild ends a rebuild that can never begin: this server has become primary.
+// What an operator gave up is forgotten when the server has come back another way.
+func (a *Agent) dropVainRebuild(s board.Sight) {
+	if s.Names(a.config.Me()) || s.Look.Receiver.Status == "streaming" {
+		a.hands.Rebuilds.Forget()
+	}
+	if s.Task != decide.TaskRebuild || !s.Names(a.config.Me()) || a.runner.doing() == decide.Rebuild {
+		return
+	}
+	if err := a.hands.Rebuilds.End(fmt.Errorf("it was not begun: %s has become primary", a.config.Me())); err != nil {
+		a.log.Warn("the end of the rebuild was not saved", "error", err)
+	}
+	a.dropRebuild()
+}
+
+// holdings tells a standby what there is to copy here.
+func (a *Agent) holdings(ctx context.Context, body json.RawMessage) (any, error) {
+	var q wire.HoldingsRequest
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, fmt.Errorf("read question: %w", err)
+	}
+	session, err := a.postgres.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	if !q.Sizes {
+		oldest, err := session.OldestWAL(ctx)
+		return wire.HoldingsAnswer{OldestWAL: oldest}, err
+	}
+	has, err := session.Holdings(ctx)
+	answer := wire.HoldingsAnswer{Bytes: has.Bytes, WAL: has.WAL, OldestWAL: has.OldestWAL}
+	for _, t := range has.Tablespaces {
+		answer.Tablespaces = append(answer.Tablespaces, wire.TablespaceSpace(t))
+	}
+	return answer, err
+}
+
+// seeStranded notes that the primary has removed the log that this standby needs
+// next. It must have waited at the same position for a while, with nothing left to
+// replay: an archive or its own pg_wal may still have what the primary has not.
+func (a *Agent) seeStranded(ctx context.Context, s board.Sight, waited bool) {
+	var has wire.HoldingsAnswer
+	if err := a.link.Call(ctx, wire.KindHoldings, wire.HoldingsRequest{}, &has); err != nil {
+		return
+	}
+	at := max(s.Look.Received, s.Look.Replayed)
+	idle := false
+	err := a.warm.with(ctx, func(ctx context.Context, session *postgres.Session) (err error) {
+		idle, err = session.AwaitsLog(ctx)
+		return err
+	})
+	if err != nil || at >= has.OldestWAL {
+		a.log.Warn("this standby does not stream, although the primary's history holds all that it has: see both PostgreSQL logs", "at", at)
+		return
+	}
+	a.log.Warn("the primary has removed the log that this standby needs next", "at", at, "oldest", has.OldestWAL, "idle", idle)
+	if idle && waited {
+		a.board.Note(func(now *board.Sight) { now.Stranded = now.PID == s.PID })
+	}
+}
+
+// version is that of the data or, when that was emptied, of the programs.
+func (a *Agent) version(ctx context.Context) (int, error) {
+	if a.postgres.Empty() {
+		a.log.Warn("the data directory is empty", "path", a.config.Server.DataDirectory)
+		return a.postgres.ProgramsVersion(ctx)
+	}
+	return a.postgres.Version(ctx)
+}

@@ -1,0 +1,220 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"mcctl/pkg/config"
+	"mcctl/pkg/pgconf"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/settings"
+	"mcctl/pkg/wire"
+)
+
+// Looker looks at one server, from a process on it. It changes nothing.
+type Looker struct {
+	Config  *config.Config
+	Version string // of mcctl
+	Root    string // where systemd's and Debian's directories are: "/"
+	Now     func() time.Time
+	// Patience bounds each connection.
+	Patience time.Duration
+}
+
+// Look sees what it can. What it cannot see is told in Missing.
+func (l Looker) Look(ctx context.Context) *Side {
+	c := l.Config
+	s := &Side{
+		Server: c.Me(), Mcctl: l.Version, Euid: os.Geteuid(), Mcdir: c.Dir, Config: *c, Bin: c.Server.BinDirectory,
+		Missing: map[Area]string{Supervisor: "no supervisor was asked on " + string(c.Me())},
+	}
+	if _, err := os.Stat(filepath.Join(c.Server.DataDirectory, "PG_VERSION")); err != nil {
+		s.DataError = err.Error()
+	}
+	if err := l.files(s); err != nil {
+		s.Missing[Files] = err.Error()
+	}
+	l.programs(ctx, s)
+	l.certificate(s)
+	s.Units = units(l.Root, c.Server.DataDirectory)
+	if err := l.postgres(ctx, s); err != nil {
+		s.Missing[PostgreSQL] = err.Error()
+	}
+	l.connections(ctx, s)
+	s.Looked = l.Now()
+	return s
+}
+
+func (l Looker) files(s *Side) error {
+	c := l.Config.Server
+	in := l.instance()
+	for _, p := range []struct{ name, path string }{
+		{"data directory", c.DataDirectory},
+		{"pg_wal", filepath.Join(c.DataDirectory, "pg_wal")},
+		{"postgresql.conf", c.ConfigFile},
+		{"pg_hba.conf", c.HBAFile},
+		{"management directory", l.Config.Dir},
+		{"run", l.Config.Path("run")},
+		{"log", l.Config.Path("log")},
+		{"record.json", l.Config.Path("record.json")},
+		{"key", c.TLS.Key},
+		{"directory of the key", filepath.Dir(c.TLS.Key)},
+		{"passfile of replication", c.Replication.Passfile},
+		{"passfile", c.Postgres.Passfile},
+	} {
+		path, err := pathOf(p.name, p.path)
+		switch {
+		case p.path == "" || errors.Is(err, fs.ErrNotExist) && p.name != "data directory":
+		case err != nil:
+			return err
+		default:
+			s.Paths = append(s.Paths, path)
+		}
+	}
+	for _, name := range []string{"data directory", "pg_wal"} {
+		path := c.DataDirectory
+		if name == "pg_wal" {
+			path = filepath.Join(path, "pg_wal")
+		}
+		var st syscall.Statfs_t
+		if err := syscall.Statfs(path, &st); err != nil {
+			return err
+		}
+		s.Spaces = append(s.Spaces, Space{name, path, st.Bavail * uint64(st.Bsize), st.Blocks * uint64(st.Bsize)})
+	}
+	var err error
+	if s.Overrides, err = overrides(filepath.Join(c.DataDirectory, "postgresql.auto.conf")); err != nil {
+		return err
+	}
+	if s.Control, err = in.Control(); err != nil {
+		return err
+	}
+	b, err := os.ReadFile(filepath.Join(c.DataDirectory, "PG_VERSION"))
+	if err != nil {
+		return err
+	}
+	s.VersionFile, err = strconv.Atoi(strings.TrimSpace(string(b)))
+	return err
+}
+
+// pathOf follows a symbolic link: what matters is where the data is.
+func pathOf(name, path string) (Path, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return Path{}, err
+	}
+	uid := int(info.Sys().(*syscall.Stat_t).Uid)
+	return Path{name, path, uint32(info.Mode().Perm()), uid, userName(uid)}, nil
+}
+
+func userName(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(uid)
+}
+
+// overrides are the managed settings in postgresql.auto.conf, where ALTER SYSTEM
+// and pg_basebackup -R write them and where they beat postgresql.conf.
+func overrides(path string) (found []Override, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, line := range pgconf.Parse(b).Settings() {
+		switch line.Name {
+		case settings.SyncNames, settings.SyncSlots, settings.Conninfo, settings.SlotName:
+			found = append(found, Override{line.Name, line.Value, path, line.Line})
+		}
+	}
+	return found, nil
+}
+
+func (l Looker) programs(ctx context.Context, s *Side) {
+	s.Programs = map[string]string{}
+	for _, name := range []string{"postgres", "pg_ctl", "pg_rewind", "pg_basebackup"} {
+		ctx, cancel := context.WithTimeout(ctx, l.Patience)
+		out, err := exec.CommandContext(ctx, filepath.Join(s.Bin, name), "--version").Output()
+		cancel()
+		s.Programs[name] = ""
+		if err == nil {
+			_, version, _ := strings.Cut(strings.TrimSpace(string(out)), "(PostgreSQL) ")
+			s.Programs[name] = version
+		}
+	}
+}
+
+func (l Looker) certificate(s *Side) {
+	t := l.Config.TLS()
+	if _, err := wire.LoadTLS(t.CA, t.Certificate, t.Key); err != nil {
+		s.Certificate = err.Error()
+	}
+	s.Expires = expiry(t.CA, t.Certificate)
+}
+
+func (l Looker) instance() *postgres.Instance {
+	c := l.Config.Server
+	return &postgres.Instance{
+		Data: c.DataDirectory, Bin: c.BinDirectory, ConfigFile: c.ConfigFile, Socket: c.Postgres.SocketDirectory, Port: c.Postgres.Port,
+		User: c.Postgres.User, Database: c.Postgres.Database, Passfile: c.Postgres.Passfile,
+	}
+}
+
+func (l Looker) postgres(ctx context.Context, s *Side) error {
+	ctx, cancel := context.WithTimeout(ctx, l.Patience)
+	defer cancel()
+	session, err := l.instance().Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	seen, err := session.Inspect(ctx)
+	if err != nil {
+		return err
+	}
+	s.Postgres = &seen
+	return nil
+}
+
+// connections are made as the standby, pg_rewind and pg_basebackup would make them.
+func (l Looker) connections(ctx context.Context, s *Side) {
+	c := l.Config
+	host, port, _ := net.SplitHostPort(c.Endpoint(c.Other()).Replication) // checked by config.Load
+	number, _ := strconv.Atoi(port)
+	r := c.Server.Replication
+	source := postgres.Source{Host: host, Port: number, User: r.User, Database: c.Server.Postgres.Database, Passfile: r.Passfile, ApplicationName: "mcctl_check", Options: r.Options}
+	timed, cancel := context.WithTimeout(ctx, l.Patience)
+	defer cancel()
+	id, err := source.Identify(timed)
+	s.Replicates = Reach{Error: text(err), SystemID: id}
+	timed, stop := context.WithTimeout(ctx, l.Patience)
+	defer stop()
+	reached, err := source.Reach(timed)
+	s.Connects = Reach{Error: text(err), SystemID: reached.SystemID, Lacks: reached.Lacks}
+}
+
+// text puts an error of several lines on one, without those that repeat: pgx tells
+// of each address and of each way of encryption.
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, " ")
+}

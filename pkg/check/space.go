@@ -1,0 +1,108 @@
+package check
+
+import (
+	"fmt"
+
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/settings"
+)
+
+// A disk counts as short below this share, or below so many bytes.
+const (
+	shortShare = 10 // percent
+	shortBytes = 1 << 30
+	// smallDisk is a disk on which shortBytes is no measure.
+	smallDisk = 10 << 30
+)
+
+// spaceChecks look at what fills up.
+func spaceChecks() []Check {
+	return []Check{
+		{
+			ID: "space", What: "the disks of data and log have 10 % free, and 1 GB if they have 10 GB", Severity: Warning,
+			Why:   "a full disk stops PostgreSQL, and keeps it from recovering",
+			Mend:  "df -h {path}; du -sh {data}/* | sort -h | tail",
+			Needs: needs(Files), Judge: shortOfSpace,
+		},
+		{
+			ID: "space-for-rebuild", What: "beside the data there is room for a copy of the other server's", Severity: Warning,
+			Why:    "a rebuild keeps the old data until the new copy is proven",
+			Mend:   "free {missing} on the file system of {data}; df -h {data}",
+			Blocks: blocks(Rebuild), Needs: needs(Files, PostgreSQL), Both: true, Judge: roomForRebuild,
+		},
+		{
+			ID: "slot-retention", What: "the log that slots keep is less than half of what is free", Severity: Warning,
+			Why:   "a slot that nobody reads keeps log until the disk is full; max_slot_wal_keep_size bounds that",
+			Mend:  "{psql} -c \"select pg_drop_replication_slot('{slot}')\" if nobody needs it; and set max_slot_wal_keep_size",
+			Needs: needs(Files, PostgreSQL), Judge: slotRetention,
+		},
+		{
+			ID: "slot-lost", What: "the standby's slot has lost no log", Severity: Error,
+			Why:    "the standby cannot go on streaming from here once it is cut off: it must be rebuilt",
+			Mend:   "let the standby catch up, or rebuild it; then: {psql} -c \"show max_slot_wal_keep_size\"",
+			Blocks: blocks(Rewind), Needs: needs(PostgreSQL), Judge: slotLost,
+		},
+	}
+}
+
+func shortOfSpace(v View) (found []Trouble) {
+	for _, s := range v.Me.Spaces {
+		if s.Free*100 < s.Total*shortShare || s.Total >= smallDisk && s.Free < shortBytes {
+			found = append(found, Trouble{fmt.Sprintf("%s: %s of %s are free at %s", s.Name, size(s.Free), size(s.Total), s.Path), fill("path", s.Path)})
+		}
+	}
+	return found
+}
+
+func roomForRebuild(v View) []Trouble {
+	need := uint64(v.Other.Postgres.DataBytes)
+	for _, s := range v.Me.Spaces {
+		if s.Name == "data directory" && s.Free < need {
+			return one(fmt.Sprintf("%s are free beside %s, a copy of %s needs %s", size(s.Free), s.Path, v.Other.Server, size(need)), "missing", size(need-s.Free))
+		}
+	}
+	return nil
+}
+
+func slotRetention(v View) (found []Trouble) {
+	var free uint64
+	for _, s := range v.Me.Spaces {
+		if s.Name == "pg_wal" {
+			free = s.Free
+		}
+	}
+	for _, slot := range v.Me.Postgres.Slots {
+		bounded := slot.Left != nil && uint64(max(*slot.Left, 0)) < free
+		if kept := uint64(max(slot.Retained, 0)); !bounded && kept > 2*segment && kept > free/2 {
+			found = append(found, Trouble{fmt.Sprintf("slot %s keeps %s of log, %s are free", slot.Name, size(kept), size(free)), fill("slot", slot.Name)})
+		}
+	}
+	return found
+}
+
+// segment is what a slot keeps anyway (wal_segment_size by default, in bytes).
+const segment = 16 << 20
+
+func slotLost(v View) (found []Trouble) {
+	for _, slot := range v.Me.Postgres.Slots {
+		if ours(slot, v) && (slot.Status == "lost" || slot.Status == "unreserved") {
+			found = append(found, Trouble{fmt.Sprintf("slot %s is %s", slot.Name, slot.Status), fill("slot", slot.Name)})
+		}
+	}
+	return found
+}
+
+func ours(slot postgres.SlotUse, v View) bool { return slot.Name == settings.Slot(v.Me.Config.Other()) }
+
+// size prints bytes as people say it.
+func size(n uint64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, units, i := float64(n)/unit, "KMGTPE", 0
+	for ; value >= unit && i < len(units)-1; i++ {
+		value /= unit
+	}
+	return fmt.Sprintf("%.1f %cB", value, units[i])
+}

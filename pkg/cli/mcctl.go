@@ -1,0 +1,195 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mcctl/pkg/config"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/wire"
+)
+
+// The names by which this program is Mirroring Controller's.
+const (
+	mcctlName = "mc_ctl"
+	mcarbName = "mc_arb"
+)
+
+// MainAs is Main for a program called by name: mc_ctl and mc_arb have Mirroring
+// Controller's commands, options, messages and status table, any other name ours.
+func MainAs(ctx context.Context, env *Env, name string, args []string) int {
+	v := &mcVoice{out: env.Stdout, err: env.Stderr, program: name, pid: os.Getpid()}
+	var root *cobra.Command
+	switch name {
+	case mcctlName:
+		v.letters = "MCA"
+		root = newMcCtl(env, v)
+	case mcarbName:
+		v.letters = "MCR"
+		root = newMcArb(env, v)
+	default:
+		return Main(ctx, env, args)
+	}
+	root.SetArgs(append([]string{}, args...))
+	return int(v.report(root.ExecuteContext(ctx)))
+}
+
+// newMcRoot is the top of a tree of commands that already exist under other names.
+func newMcRoot(env *Env, name, short string, below ...*cobra.Command) *cobra.Command {
+	root := group(name, short, below...)
+	root.Use = name
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	root.SetUsageTemplate(root.UsageTemplate() + exitHelp)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(cmd, "%w", err) })
+	for _, cmd := range below {
+		cmd.Example = strings.NewReplacer("mcctl arbiter ", name+" ", "  mcctl ", "  "+name+" ").Replace(cmd.Example)
+	}
+	return root
+}
+
+// newMcCtl is mc_ctl: the same commands, which speak through v, with what Mirroring
+// Controller does differently.
+func newMcCtl(env *Env, v *mcVoice) *cobra.Command {
+	spoken := *env
+	spoken.Stdout = &mcLines{voice: v}
+	below := []*cobra.Command{
+		newStart(&spoken, v.start), newStop(&spoken, runStop), newStatus(env, v.status),
+		newSwitch(&spoken, v.doSwitch), newDetach(&spoken, runAsk),
+		newEnableFailover(&spoken, runFailover), newDisableFailover(&spoken, runFailover),
+	}
+	for _, cmd := range below {
+		localServer(cmd)
+	}
+	below[0].Flags().Lookup("enable-failover").Usage = "enable automatic switch and detach (the default)"
+	return newMcRoot(env, mcctlName, "Mirroring Controller's command, carried out by mcctl", below...)
+}
+
+// start enables automatic switch and detach unless -F forbids it, and starting a
+// standby attaches it, also one that an operator had detached.
+func (v *mcVoice) start(ctx context.Context, env *Env, o *startOptions) error {
+	if o.Failover == "" {
+		o.Failover = failoverOn
+	}
+	if err := runStart(ctx, env, o); err != nil || o.McOnly || o.Foreground {
+		return err
+	}
+	if o.NoWait {
+		o.Timeout = min(o.Timeout, time.Second)
+	}
+	err := attachStandby(ctx, env, o)
+	if o.NoWait && errors.Is(err, errTimeout) {
+		return nil
+	}
+	return err
+}
+
+// attachStandby asks the primary to attach the server that was just started, if that
+// is its standby, and waits until it is.
+func attachStandby(ctx context.Context, env *Env, o *startOptions) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
+	defer cancel()
+	for {
+		st, err := control{o.Mcdir}.status(ctx)
+		here, there := sides(st)
+		switch {
+		case err == nil && (st.Record.Mode == pair.Paired || here.Role != pair.Standby):
+			return nil
+		case err == nil && (there.Supervisor == "lost" || there.Supervisor == "refused"):
+			_, err = fmt.Fprintf(env.Stdout, "%s is not reached: %s is attached when it is back\n", there.Server, here.Server)
+			return err
+		case err == nil:
+			err = control{o.Mcdir}.call(ctx, wire.KindAttach, nil, nil)
+		}
+		if err == nil {
+			_, err = fmt.Fprintf(env.Stdout, "%s is attached\n", here.Server)
+			return err
+		}
+		if sleep(ctx, 100*time.Millisecond) != nil {
+			return failed(exitGoingOn, fmt.Errorf("start: %s is started, but not attached after %s: %w", here.Server, o.Timeout, errTimeout),
+				"it is attached as soon as it is close: mcctl status --watch -M %s; why not yet: mcctl explain -M %[1]s", o.Mcdir)
+		}
+	}
+}
+
+// sides are the answering server and the other one.
+func sides(st wire.Status) (here, there wire.ServerStatus) {
+	for _, s := range st.Servers {
+		if s.Server == st.Local {
+			here = s
+		} else {
+			there = s
+		}
+	}
+	return here, there
+}
+
+// status prints Mirroring Controller's table. Without a supervisor it is an error, as
+// there.
+func (v *mcVoice) status(ctx context.Context, env *Env, o *statusOptions) error {
+	if o.Output == formJSON || o.Watch > 0 {
+		return runStatus(ctx, env, o)
+	}
+	st, err := control{o.Mcdir}.status(ctx)
+	if err != nil {
+		return err
+	}
+	if err := writeMcStatus(env.Stdout, st, hostsOf(o.Mcdir, st)); err != nil {
+		return err
+	}
+	if o.Arbiter {
+		_, _ = fmt.Fprintln(env.Stdout)
+		if err := writeMcArbiter(env.Stdout, st.Arbiter); err != nil {
+			return err
+		}
+	}
+	if o.Check && !st.Healthy {
+		return quietly(exitFailed)
+	}
+	return nil
+}
+
+// hostsOf are the addresses of the column host: where the supervisors talk, or, while
+// pair.toml cannot be read, where clients come.
+func hostsOf(mcdir string, st wire.Status) map[pair.Server]string {
+	hosts := map[pair.Server]string{}
+	c, err := config.Load(mcdir)
+	for _, s := range st.Servers {
+		hosts[s.Server] = hostOf(s.Client)
+		if err == nil && c.Endpoint(s.Server).Admin != "" {
+			hosts[s.Server] = hostOf(c.Endpoint(s.Server).Admin)
+		}
+	}
+	return hosts
+}
+
+// doSwitch needs no --yes: mc_ctl never asked. What may be lost is said all the same.
+func (v *mcVoice) doSwitch(ctx context.Context, env *Env, o *switchOptions) error {
+	if !o.Force {
+		return runSwitch(ctx, env, o)
+	}
+	before, err := control{o.Mcdir}.status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, line := range mayLose(before) {
+		v.say(mcWarning, mcNumberWarning, line)
+	}
+	f := newFollower(env, o, before)
+	if err := f.begin(ctx); err != nil {
+		return err
+	}
+	if o.NoWait {
+		return f.begun()
+	}
+	return f.follow(ctx)
+}

@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"mcctl/pkg/pair"
+	"mcctl/pkg/wire"
+)
+
+// The words that a supervisor uses (decide's names and wire's reports).
+func mcWords() (supervisors, postgres []string) {
+	return []string{"here", "quiet", "lost", "refused"},
+		[]string{"down", "starting", "standby", "gated", "open", "hung", "silent", "leaving", "resting", "busy"}
+}
+
+// everyServer visits every combination of one server's words.
+func everyServer(role pair.Role, visit func(wire.ServerStatus)) {
+	supervisors, postgres := mcWords()
+	for _, supervisor := range supervisors {
+		for _, pg := range postgres {
+			for _, stream := range []string{"", "streaming"} {
+				for _, disk := range []string{"", "write failed"} {
+					visit(wire.ServerStatus{Role: role, Supervisor: supervisor, Postgres: pg, Stream: stream, DiskError: disk})
+				}
+			}
+		}
+	}
+}
+
+// The word for the pair on every combination of what it is made of.
+func TestMirroringStatusOnEveryState(t *testing.T) {
+	all := []string{mcSwitchable, mcSwitching, mcSwitched, mcNotSwitchable, mcFailoverDisabled, mcUnknown}
+	seen := map[string]int{}
+	both := []bool{false, true}
+	jobs := []*wire.Job{nil, {Final: true}, {}}
+	arbiters := []wire.ArbiterStatus{{Kind: "none"}, {Kind: "witness"}, {Kind: "witness", Reached: true}}
+	for _, summary := range []string{"unknown", "failover-disabled", "switching", "switchable", "not-switchable"} {
+		for _, failover := range both {
+			for _, switched := range both {
+				for _, job := range jobs {
+					for _, mode := range []pair.Mode{pair.Alone, pair.Paired} {
+						for _, arbiter := range arbiters {
+							st := wire.Status{Summary: summary, Failover: failover, Switched: switched, Job: job, Arbiter: arbiter}
+							st.Record.Mode = mode
+							everyServer(pair.Primary, func(one wire.ServerStatus) {
+								for _, other := range []wire.ServerStatus{
+									{Role: pair.Standby, Supervisor: "here", Postgres: "standby"},
+									{Role: pair.Standby, Supervisor: "here", Postgres: "down"},
+									{Role: pair.Standby, Supervisor: "lost", Postgres: "silent"},
+								} {
+									st.Servers = []wire.ServerStatus{one, other}
+									word := mcMirroring(st)
+									seen[word]++
+									judgeMirroring(t, st, word)
+								}
+							})
+						}
+					}
+				}
+			}
+		}
+	}
+	for _, word := range all {
+		if seen[word] == 0 {
+			t.Errorf("%s is never said", word)
+		}
+	}
+	if len(seen) != len(all) {
+		t.Errorf("words said: %v", seen)
+	}
+}
+
+// judgeMirroring holds a word to what monitors take it for.
+func judgeMirroring(t *testing.T, st wire.Status, word string) {
+	t.Helper()
+	underWay := st.Job != nil && !st.Job.Final
+	well := st.Servers[0].Postgres == "open" && st.Servers[0].Supervisor == "here" && st.Servers[0].DiskError == "" && st.Servers[1].Postgres == "standby"
+	var right bool
+	switch word {
+	case mcUnknown:
+		right = st.Summary == "unknown"
+	case mcSwitching:
+		right = underWay && st.Summary != "unknown"
+	case mcFailoverDisabled:
+		right = !st.Failover && !underWay
+	case mcSwitchable:
+		right = st.Failover && !underWay && well && st.Record.Mode == pair.Paired && (st.Arbiter.Reached || st.Arbiter.Kind == "none")
+	case mcSwitched:
+		right = st.Switched && st.Failover && !underWay
+	case mcNotSwitchable:
+		right = !st.Switched && st.Failover && !underWay
+	}
+	if !right {
+		t.Fatalf("%s is said of %+v", word, st)
+	}
+}
+
+// The words for a server, on every combination.
+func TestServerRowOnEveryState(t *testing.T) {
+	roles := []string{"primary", "standby", "none(inactivated primary)", "none(inactivated standby)", "none(unknown)"}
+	procs := []string{"normal", "abnormal(postmaster)", "abnormal(wal_receiver)", "unknown"}
+	for _, of := range []pair.Role{pair.Primary, pair.Standby, pair.RoleUnknown} {
+		everyServer(of, func(s wire.ServerStatus) {
+			role, host, proc, disk := mcRow(s)
+			if !slices.Contains(roles, role) || !slices.Contains(procs, proc) || !slices.Contains([]string{"normal", "abnormal"}, host) ||
+				!slices.Contains([]string{"normal", "abnormal(data)", "unknown"}, disk) {
+				t.Errorf("%+v: %s, %s, %s, %s", s, role, host, proc, disk)
+			}
+			for what, broken := range map[string]bool{
+				"a server that is lost has a normal host":          (s.Supervisor == "lost") != (host == "abnormal"),
+				"a disk that fails is normal":                      (s.DiskError != "") != (disk == "abnormal(data)"),
+				"a server without PostgreSQL has a role":           strings.Contains(role, "inactivated") != (of != pair.RoleUnknown && proc == "abnormal(postmaster)"),
+				"what runs is not said to run":                     (s.Postgres == "open" || s.Postgres == "gated") && proc != "normal",
+				"what is down is said to run":                      (s.Postgres == "down" || s.Postgres == "hung") && proc != "abnormal(postmaster)",
+				"a standby that does not stream is normal":         of == pair.Standby && s.Supervisor == "here" && s.Postgres == "standby" && (s.Stream == "streaming") != (proc == "normal"),
+				"more is known of a server than can be":            s.Postgres == "silent" && proc != "unknown",
+				"a role in the record that is unknown has a name":  of == pair.RoleUnknown && role != "none(unknown)",
+				"a primary has a walreceiver that could be broken": of == pair.Primary && proc == "abnormal(wal_receiver)",
+			} {
+				if broken {
+					t.Errorf("%s: %+v: %s, %s, %s, %s", what, s, role, host, proc, disk)
+				}
+			}
+		})
+	}
+}
+
+// To the letter, as the manual shows it.
+func TestStatusTable(t *testing.T) {
+	st := paired()
+	st.Servers[0].Stream, st.Servers[1].Stream = "", "streaming"
+	var b bytes.Buffer
+	if err := writeMcStatus(&b, st, map[pair.Server]string{"server1": "192.0.2.100", "server2": "192.0.2.110"}); err != nil {
+		t.Fatal(err)
+	}
+	const want = `mirroring status
+----------------
+switchable
+server_id  host_role  host         host_status  db_proc_status  disk_status
+----------------------------------------------------------------------------
+server1    primary    192.0.2.100  normal       normal          normal
+server2    standby    192.0.2.110  normal       normal          normal
+`
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+	b.Reset()
+	if err := writeMcArbiter(&b, wire.ArbiterStatus{Kind: "witness", Address: "192.0.3.120:27541"}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "arbiter_id  host         status\n--------------------------------\narbiter     192.0.3.120  offline\n"; b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}

@@ -1,0 +1,212 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mcctl/pkg/durable"
+)
+
+// Layout is what of a data directory lies outside it, behind symbolic links. It is
+// this server's own: a copy gets it whatever the source has.
+type Layout struct {
+	WAL         string            `json:"wal,omitempty"`         // where pg_wal leads; empty: it is a plain directory
+	Tablespaces map[string]string `json:"tablespaces,omitempty"` // where pg_tblspc/OID leads, by OID
+}
+
+// Layout reads the links of the data directory. One without links, or none at all,
+// has an empty layout.
+func (in *Instance) Layout() (Layout, error) { return layoutOf(in.Data) }
+
+func layoutOf(data string) (Layout, error) {
+	l := Layout{Tablespaces: map[string]string{}}
+	var err error
+	if l.WAL, err = linkTarget(filepath.Join(data, "pg_wal")); err != nil {
+		return l, fmt.Errorf("read layout: %w", err)
+	}
+	entries, err := os.ReadDir(filepath.Join(data, "pg_tblspc"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return l, fmt.Errorf("read layout: %w", err)
+	}
+	for _, e := range entries {
+		dir, err := linkTarget(filepath.Join(data, "pg_tblspc", e.Name()))
+		if err != nil {
+			return l, fmt.Errorf("read layout: %w", err)
+		}
+		if dir != "" { // a plain directory is a tablespace in place, and moves with the data
+			l.Tablespaces[e.Name()] = dir
+		}
+	}
+	return l, nil
+}
+
+// linkTarget is where a link leads in the end, as an absolute path, also when
+// nothing is there; empty when the path is no link.
+func linkTarget(link string) (string, error) {
+	to, err := os.Readlink(link)
+	if errors.Is(err, fs.ErrNotExist) || err != nil && !isLink(link) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if whole, err := filepath.EvalSymlinks(link); err == nil {
+		return whole, nil
+	}
+	if !filepath.IsAbs(to) {
+		to = filepath.Join(filepath.Dir(link), to)
+	}
+	return to, nil
+}
+
+func isLink(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
+}
+
+// place is one directory outside the data directory and the link that leads there.
+type place struct {
+	link string // from the data directory: pg_wal or pg_tblspc/OID
+	dir  string
+}
+
+func (l Layout) places() (all []place) {
+	if l.WAL != "" {
+		all = append(all, place{"pg_wal", l.WAL})
+	}
+	for _, oid := range slices.Sorted(maps.Keys(l.Tablespaces)) {
+		all = append(all, place{filepath.Join("pg_tblspc", oid), l.Tablespaces[oid]})
+	}
+	return all
+}
+
+// relink makes the links of a data directory lead to the places as the function
+// names them.
+func relink(data string, places []place, name func(dir string) string) error {
+	for _, p := range places {
+		if err := durable.Symlink(name(p.dir), filepath.Join(data, p.link)); err != nil {
+			return fmt.Errorf("lead %s to %s: %w", p.link, name(p.dir), err)
+		}
+	}
+	return nil
+}
+
+// goal is the layout that a copy of the source gets here, and the tablespaces that
+// must be mapped to it. What this server had stays where it was; when its data
+// directory was emptied, known tells where that was. A tablespace that is new here
+// goes where the source has it.
+func (in *Instance) goal(ctx context.Context, source Source, known Layout) (Layout, []Tablespace, error) {
+	goal, err := in.ownLayout(known)
+	if err != nil {
+		return goal, nil, err
+	}
+	spaces, err := source.Tablespaces(ctx)
+	if err != nil {
+		return goal, nil, err
+	}
+	had := goal.Tablespaces
+	goal.Tablespaces = map[string]string{}
+	for _, t := range spaces {
+		dir := had[t.OID]
+		if dir == "" {
+			dir = t.Location
+			if err := unclaimed(t, dir); err != nil {
+				return goal, nil, err
+			}
+		}
+		goal.Tablespaces[t.OID] = dir
+	}
+	return goal, spaces, nil
+}
+
+// CanCopyBeside tells before a copy is begun whether it can be made beside the old
+// data (see Beside), and whether everything in it would find its place.
+func (in *Instance) CanCopyBeside(ctx context.Context, source Source, known Layout) error {
+	if err := in.strayLinks(); err != nil {
+		return err
+	}
+	goal, _, err := in.goal(ctx, source, known)
+	if err != nil {
+		return err
+	}
+	return in.Beside(goal)
+}
+
+// ownLayout is the data directory's, with what is missing there taken from known.
+func (in *Instance) ownLayout(known Layout) (Layout, error) {
+	own, err := in.Layout()
+	if err != nil {
+		return own, err
+	}
+	if own.WAL == "" && !exists(filepath.Join(in.Data, "pg_wal")) {
+		own.WAL = known.WAL
+	}
+	for oid, dir := range known.Tablespaces {
+		if own.Tablespaces[oid] == "" {
+			own.Tablespaces[oid] = dir
+		}
+	}
+	return own, nil
+}
+
+// unclaimed refuses a directory that holds something which this server never had as
+// its own: it may be anybody's, the source's itself on a machine with two servers.
+func unclaimed(t Tablespace, dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at the place of tablespace %s: %w", t.Name, err)
+	}
+	for _, e := range entries {
+		if !isResidue(e.Name()) {
+			return fmt.Errorf("tablespace %s is new to this server, and its directory %s is not empty: empty it, or make the symbolic link pg_tblspc/%s in the data directory lead to another one", t.Name, dir, t.OID)
+		}
+	}
+	return nil
+}
+
+// isResidue: names that do not make a directory count as used.
+func isResidue(name string) bool {
+	return name == "lost+found" || name == ProbeFile || strings.HasPrefix(name, copyDirName)
+}
+
+// ProbeFile is the small file that the supervisor writes in the data directory to
+// try the disk. It is nobody's content.
+const ProbeFile = "mcctl_io_probe"
+
+// Empty tells that there is no cluster: the data directory is missing, or somebody
+// has removed what was in it.
+func (in *Instance) Empty() bool {
+	entries, err := os.ReadDir(in.Data)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !isResidue(e.Name()) })
+}
+
+// strayLinks refuses links that a copy would not keep. PostgreSQL allows them for
+// pg_wal and for tablespaces; what holds logs and statistics is kept as well.
+func (in *Instance) strayLinks() error {
+	entries, err := os.ReadDir(in.Data)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look for links in the data directory: %w", err)
+	}
+	for _, e := range entries {
+		if e.Type()&fs.ModeSymlink != 0 && e.Name() != "pg_wal" && !keptLink(e.Name()) && ofCluster(e.Name()) {
+			return fmt.Errorf("%s in the data directory is a symbolic link, which a copy would not keep: make it a directory, or a file, before the rebuild (only pg_wal, pg_tblspc/*, log, pg_log and pg_stat_tmp may be links)", e.Name())
+		}
+	}
+	return nil
+}
+
+// keptLink: directories whose content is not copied, and which may lie elsewhere.
+func keptLink(name string) bool { return name == "log" || name == "pg_log" || name == "pg_stat_tmp" }

@@ -1,0 +1,141 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNotBeside tells that a copy cannot be made beside the directories that it
+// shall replace.
+var ErrNotBeside = errors.New("a copy beside the old data is not possible")
+
+// Beside finds out whether a copy with this layout can be made beside the old
+// directories and take their places by renames in the end: each must lie on its
+// parent's file system, and we must be allowed to write there.
+func (in *Instance) Beside(l Layout) error {
+	for _, p := range append(l.places(), place{dir: in.Data}) {
+		if err := beside(p.dir); err != nil {
+			return fmt.Errorf("%w: %w", ErrNotBeside, err)
+		}
+	}
+	return nil
+}
+
+func beside(dir string) error {
+	parent := filepath.Dir(dir)
+	if err := unix.Access(parent, unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("%s cannot be written to: %w", parent, err)
+	}
+	device, err := deviceOf(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	above, err := deviceOf(parent)
+	if err != nil {
+		return err
+	}
+	if device != above {
+		return fmt.Errorf("%s is a file system of its own", dir)
+	}
+	return nil
+}
+
+func deviceOf(path string) (uint64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Sys().(*syscall.Stat_t).Dev, nil
+}
+
+// Room is what a copy needs on one file system, in bytes, and what is free there.
+type Room struct {
+	Path  string `json:"path"` // one of the directories that are copied to
+	Needs int64  `json:"needs"`
+	// Free is what this user may still write; a copy in place counts what it will
+	// empty first.
+	Free int64 `json:"free"`
+}
+
+// Rooms sums up what a copy of the source needs, file system by file system: data,
+// tablespaces, and the log that is written meanwhile.
+func (in *Instance) Rooms(ctx context.Context, source Source, known Layout, has Holdings, inPlace bool) ([]Room, error) {
+	goal, _, err := in.goal(ctx, source, known)
+	if err != nil {
+		return nil, err
+	}
+	needs := map[string]int64{in.Data: has.Bytes}
+	for _, t := range has.Tablespaces {
+		needs[goal.Tablespaces[t.OID]] += t.Bytes
+	}
+	if goal.WAL != "" {
+		needs[goal.WAL] += has.WAL
+	} else {
+		needs[in.Data] += has.WAL
+	}
+	rooms := map[uint64]*Room{}
+	for dir, n := range needs {
+		if err := addRoom(rooms, dir, n, inPlace); err != nil {
+			return nil, fmt.Errorf("look for room: %w", err)
+		}
+	}
+	var all []Room
+	for _, r := range rooms {
+		all = append(all, *r)
+	}
+	slices.SortFunc(all, func(a, b Room) int { return strings.Compare(a.Path, b.Path) })
+	return all, nil
+}
+
+func addRoom(rooms map[uint64]*Room, dir string, needs int64, inPlace bool) error {
+	at := dir
+	for !exists(at) {
+		at = filepath.Dir(at)
+	}
+	device, err := deviceOf(at)
+	if err != nil {
+		return err
+	}
+	r := rooms[device]
+	if r == nil {
+		var st unix.Statfs_t
+		if err := unix.Statfs(at, &st); err != nil {
+			return fmt.Errorf("look at the file system of %s: %w", at, err)
+		}
+		r = &Room{Path: dir, Free: int64(st.Bavail) * st.Bsize}
+		rooms[device] = r
+	}
+	r.Needs += needs
+	r.Path = min(r.Path, dir)
+	if inPlace {
+		r.Free += diskUsage(dir)
+	}
+	return nil
+}
+
+// diskUsage is what the files below a directory take; what cannot be read counts
+// as nothing, which errs on the safe side.
+func diskUsage(dir string) (bytes int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil
+		}
+		if info, err := d.Info(); err == nil {
+			bytes += info.Sys().(*syscall.Stat_t).Blocks * 512
+		}
+		return nil
+	})
+	return bytes
+}

@@ -1,0 +1,224 @@
+package postgres
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// spaced is a running primary with a tablespace elsewhere and one in place, and a
+// stopped server whose pg_wal lies elsewhere and which has had the first tablespace
+// in a directory of its own.
+func spaced(t *testing.T) (primary, in *Instance, space, wal string) {
+	t.Helper()
+	primary = newServer(t)
+	start(t, primary)
+	theirs := filepath.Join(primary.Socket, "space=1")
+	ok(t, os.Mkdir(theirs, 0o700))
+	execute(t, primary, "create tablespace space location '"+theirs+"'")
+	conn := client(t, primary)
+	for _, sql := range []string{
+		"set allow_in_place_tablespaces = on", "create tablespace near location ''",
+		"create table a(n int) tablespace space", "create table b(n int) tablespace near", "insert into a values (1)", "insert into b values (2)",
+	} {
+		_, err := conn.Exec(within(t), sql)
+		ok(t, err)
+	}
+	in = newServer(t)
+	// Without it a standby ends recovery with "unexpected directory entry … found in
+	// pg_tblspc/" (PostgreSQL 15, CheckTablespaceDirectory).
+	configure(t, in, "allow_in_place_tablespaces = on")
+	space, wal = filepath.Join(in.Socket, "space"), filepath.Join(in.Socket, "wal")
+	ok(t, os.Mkdir(space, 0o700))
+	write(t, filepath.Join(space, "litter"), "x")
+	oid := query(t, primary, "select oid from pg_tablespace where spcname = 'space'")
+	ok(t, os.Symlink(space, filepath.Join(in.Data, "pg_tblspc", oid)))
+	ok(t, os.Rename(filepath.Join(in.Data, "pg_wal"), wal))
+	ok(t, os.Symlink(wal, filepath.Join(in.Data, "pg_wal")))
+	return primary, in, space, wal
+}
+
+// follows starts the copy as a standby and reads from both tablespaces.
+func follows(t *testing.T, in, primary *Instance, space, wal string) {
+	t.Helper()
+	configure(t, in, "primary_conninfo = '"+sourceOf(primary, "s").Conninfo()+"'")
+	ok(t, in.MarkStandby())
+	start(t, in)
+	eventually(t, "it follows", func() bool {
+		return query(t, in, "select coalesce(sum(n), 0) from (select n from a union all select n from b) x") == "3"
+	})
+	if got := query(t, in, "select pg_tablespace_location(oid) from pg_tablespace where spcname = 'space'"); got != space {
+		t.Errorf("the tablespace is at %s, want %s", got, space)
+	}
+	layout, err := in.Layout()
+	ok(t, err)
+	if layout.WAL != wal || len(layout.Tablespaces) != 1 || exists(filepath.Join(space, "litter")) {
+		t.Errorf("layout %+v", layout)
+	}
+	pid, _ := in.Postmaster()
+	ok(t, in.Stop(within(t), pid, Fast))
+}
+
+func TestACopyKeepsThisServersTablespacesAndWALDirectory(t *testing.T) {
+	primary, in, space, wal := spaced(t)
+	source := sourceOf(primary, "b")
+	ok(t, os.Chmod(in.Data, 0o750))
+	ok(t, in.BaseBackup(within(t), source, BackupOptions{}))
+	if !exists(filepath.Join(space, "litter")) || !exists(space+".new") || !exists(wal+".new") {
+		t.Error("the old tablespace was touched before the swap, or there is no new one")
+	}
+	ok(t, in.BaseBackup(within(t), source, BackupOptions{})) // again: the first copy is thrown away
+	ok(t, in.Swap())
+	for _, dir := range []string{in.Data, space, wal} {
+		if !exists(dir+".old") || exists(dir+".new") {
+			t.Errorf("%s was not put aside", dir)
+		}
+	}
+	old, err := layoutOf(in.Data + ".old")
+	ok(t, err)
+	if old.WAL != wal+".old" || !strings.Contains(strings.Join(dirsOf(old), " "), space+".old") {
+		t.Errorf("the old server is not whole: %+v", old)
+	}
+	if info, err := os.Stat(in.Data); err != nil || info.Mode().Perm() != 0o750 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	ok(t, in.DropOld())
+	if exists(space+".old") || exists(wal+".old") || in.KeptOld() != "" {
+		t.Error("something of the old server is left")
+	}
+	follows(t, in, primary, space, wal)
+}
+
+func dirsOf(l Layout) (dirs []string) {
+	for _, p := range l.places() {
+		dirs = append(dirs, p.dir)
+	}
+	return dirs
+}
+
+func TestACopyInPlaceEmptiesButKeepsTheDirectories(t *testing.T) {
+	primary, in, space, wal := spaced(t)
+	keep := filepath.Join(in.Socket, "keep")
+	var inodes []os.FileInfo
+	for _, dir := range []string{in.Data, space, wal} {
+		ok(t, os.MkdirAll(filepath.Join(dir, "lost+found"), 0o700)) // as at the root of a file system
+		info, err := os.Stat(dir)
+		ok(t, err)
+		inodes = append(inodes, info)
+	}
+	ok(t, in.BaseBackupInPlace(within(t), sourceOf(primary, "b"), keep, BackupOptions{}))
+	for i, dir := range []string{in.Data, space, wal} {
+		if now, err := os.Stat(dir); err != nil || !os.SameFile(now, inodes[i]) || !exists(filepath.Join(dir, "lost+found")) || exists(inside(dir)) {
+			t.Errorf("%s is another directory or not clean (%v)", dir, err)
+		}
+	}
+	follows(t, in, primary, space, wal)
+}
+
+// What the operator does in a rolling update: the directories are emptied, not
+// deleted, and with them go the links and the configuration.
+func TestAnEmptiedServerGetsItsFilesAndLinksBack(t *testing.T) {
+	for _, inPlace := range []bool{false, true} {
+		primary, in, space, wal := spaced(t)
+		saved, own := filepath.Join(in.Socket, "own"), read(t, filepath.Join(in.Data, "postgresql.conf"))
+		ok(t, in.SaveOwn(saved))
+		for _, dir := range []string{in.Data, space, wal} {
+			ok(t, emptyDir(dir))
+		}
+		write(t, filepath.Join(in.Data, ProbeFile), "x")
+		ok(t, in.SaveOwn(saved)) // of an empty directory nothing is saved
+		if !in.Empty() {
+			t.Error("an emptied data directory is not empty")
+		}
+		known, dir, err := SavedOwn(saved)
+		ok(t, err)
+		opt := BackupOptions{Known: known, Own: dir}
+		if inPlace {
+			ok(t, in.BaseBackupInPlace(within(t), sourceOf(primary, "b"), filepath.Join(in.Socket, "keep"), opt))
+		} else {
+			ok(t, in.BaseBackup(within(t), sourceOf(primary, "b"), opt))
+			ok(t, in.Swap())
+			ok(t, in.DropOld())
+		}
+		if read(t, filepath.Join(in.Data, "postgresql.conf")) != own {
+			t.Error("postgresql.conf is not our own")
+		}
+		follows(t, in, primary, space, wal)
+	}
+}
+
+func TestATablespaceDirectoryOfSomebodyElseIsRefused(t *testing.T) {
+	primary, in, space, _ := spaced(t)
+	oid := query(t, primary, "select oid from pg_tablespace where spcname = 'space'")
+	ok(t, os.Remove(filepath.Join(in.Data, "pg_tblspc", oid)))
+	err := in.BaseBackup(within(t), sourceOf(primary, "b"), BackupOptions{})
+	if err == nil || !strings.Contains(err.Error(), "is new to this server, and its directory") {
+		t.Errorf("the primary's own directory as a goal: %v", err)
+	}
+	ok(t, os.Symlink(space, filepath.Join(in.Data, "pg_tblspc", oid)))
+	ok(t, os.Rename(filepath.Join(in.Data, "pg_xact"), filepath.Join(in.Socket, "x")))
+	ok(t, os.Symlink(filepath.Join(in.Socket, "x"), filepath.Join(in.Data, "pg_xact")))
+	if err := in.BaseBackup(within(t), sourceOf(primary, "b"), BackupOptions{}); err == nil || !strings.Contains(err.Error(), "pg_xact in the data directory is a symbolic link") {
+		t.Errorf("a link that cannot be kept: %v", err)
+	}
+}
+
+func TestHoldingsAndRooms(t *testing.T) {
+	primary, in, _, _ := spaced(t)
+	has, err := connect(t, primary).Holdings(within(t))
+	ok(t, err)
+	if has.Bytes < 10<<20 || len(has.Tablespaces) != 1 || has.Tablespaces[0].Bytes == 0 || has.WAL == 0 || has.OldestWAL == 0 {
+		t.Errorf("holdings: %+v", has)
+	}
+	rooms, err := in.Rooms(within(t), sourceOf(primary, "b"), Layout{}, has, false)
+	ok(t, err)
+	if len(rooms) != 1 || rooms[0].Needs < has.Bytes+has.WAL || rooms[0].Free < 1<<20 {
+		t.Errorf("rooms: %+v", rooms)
+	}
+	more, err := in.Rooms(within(t), sourceOf(primary, "b"), Layout{}, has, true)
+	ok(t, err)
+	if more[0].Free < rooms[0].Free+10<<20-1<<20 {
+		t.Errorf("in place the old data counts: %+v, beside %+v", more, rooms)
+	}
+	if err := beside("/proc"); err == nil {
+		t.Error("a file system of its own has a place beside it")
+	}
+}
+
+func TestACopyByCommandIsVerified(t *testing.T) {
+	primary, in, space, wal := spaced(t)
+	control, err := primary.Control()
+	ok(t, err)
+	request := filepath.Join(in.Socket, "request")
+	// What a site's tool does: it restores to the directories that it is given.
+	script := func(body string) []string {
+		path := filepath.Join(in.Socket, "copy")
+		ok(t, os.WriteFile(path, []byte("#!/bin/sh\nset -e\ncat > "+request+"\n"+body), 0o700))
+		return []string{path, "--repo=1"}
+	}
+	opt := BackupOptions{By: &CopyCommand{Program: script("exit 7"), SystemID: control.SystemID}}
+	if err := in.BaseBackup(within(t), sourceOf(primary, "b"), opt); err == nil || !strings.Contains(err.Error(), "exit status 7") {
+		t.Errorf("a command that fails: %v", err)
+	}
+	opt.By.Program = script("echo done")
+	if err := in.BaseBackup(within(t), sourceOf(primary, "b"), opt); !errors.Is(err, ErrWrongCopy) {
+		t.Errorf("a command that leaves nothing: %v", err)
+	}
+	copied := bin() + "/pg_basebackup -D \"$2\" -d '" + sourceOf(primary, "c").Conninfo() + "' --no-password -c fast -T " +
+		strings.ReplaceAll(filepath.Join(primary.Socket, "space=1"), "=", `\\=`) + "=" + space + ".new\n"
+	opt.By.Program = script(copied)
+	opt.By.SystemID++
+	if err := in.BaseBackup(within(t), sourceOf(primary, "b"), opt); !errors.Is(err, ErrWrongCopy) || !strings.Contains(err.Error(), "system identifier") {
+		t.Errorf("a copy of another cluster: %v", err)
+	}
+	opt.By.SystemID--
+	ok(t, in.BaseBackup(within(t), sourceOf(primary, "b"), opt))
+	ok(t, in.Swap())
+	ok(t, in.DropOld())
+	if text := read(t, request); !strings.Contains(text, `"directory":"`+in.Data+`.part"`) || !strings.Contains(text, space+".new") {
+		t.Errorf("the command was told %s", text)
+	}
+	follows(t, in, primary, space, wal)
+}

@@ -1,0 +1,450 @@
+/* The protocol of docs/protocol.md for a model checker: two servers, the keeper of
+ * the record, and everything that may go wrong between any two steps. Which
+ * function of the code performs which step stands in docs/model.md.
+ *
+ * Nothing here knows a clock. Whether the other server is silent, slow or dead is
+ * never asked: a server may believe it at any moment, and give up at any moment.
+ * So what holds here holds whatever the timings are.
+ *
+ * Bounds come from the command line of spin:
+ *   COMMITS  commits that clients write in all
+ *   CHANGES  changes of the record in all
+ *   FAULTS   processes killed and actions given up in all
+ *   TERMS    the highest term
+ *   KIND     WITNESS (also etcd: the same compare-and-swap), NONE
+ *   LOSES    the keeper may lose its records once (WITNESS): 1 while no change is
+ *            under way, 2 at any moment
+ * The rule to leave out is read from the environment when the checker starts.
+ */
+#define WITNESS 1
+#define NONE    2
+
+/* Rules to leave out, by the numbers in model_test.go. */
+#define NoProof        (without == 1)
+#define NoPledge       (without == 2)
+#define LostIsNo       (without == 3)
+#define PromoteAlone   (without == 4)
+#define NamesFirst     (without == 5)
+#define RejoinEarly    (without == 6)
+#define NoGate         (without == 7)
+#define GateAnyway     (without == 8)
+#define BackupCounts   (without == 9)
+#define NoCompare      (without == 10)
+#define PositionEarly  (without == 11)
+#define PairedOpens    (without == 12)
+#define HandOverAlone  (without == 13)
+#define FromStandby    (without == 14)
+/* Rules that the code does not have: to be put in. */
+#define CopyBeforeOpen       (without == 101 || without == 103)
+#define KnownCounts          (without == 102 || without == 103)
+
+c_decl {
+\#include <stdlib.h>
+}
+
+/* PostgreSQL */
+#define Down    0
+#define Standby 1
+#define Gated   2
+#define Open    3
+/* the data of a stopped one */
+#define Follower 0
+#define Primary  1
+#define Broken   2
+/* questions to the keeper and its answers */
+#define Nothing  0
+#define Detach   1
+#define Attach   2
+#define Failover 3
+#define HandOver 4
+/* where an action stands: the step that comes next */
+#define Idle         0
+#define DetachSave   2
+#define DetachNames  3
+#define AttachProve  5
+#define AttachNote   6
+#define AttachWait   7
+#define AttachPledge 8
+#define PromoteOpen  9
+#define PromoteNames 10
+#define PromoteSave  11
+#define GateNote     12
+#define GateWait     13
+#define RejoinDo     14
+#define RejoinCopy   15
+#define DetachAsk    16   /* from here on in the order of the questions */
+#define AttachAsk    17
+#define TakeAsk      18
+#define HandAsk      19
+
+/* A server. Record fields: T term, M paired, R revision. The primary follows from
+ * the term: every change of reign goes to the other one. */
+byte pg[2];           /* PostgreSQL */
+byte data[2];          /* what its data directory was last */
+byte disk[2];          /* the commits in its flushed log */
+byte waits[2];         /* commits whose clients wait for the standby */
+bool names[2] = true;         /* synchronous_standby_names in the file */
+bool flag[2] = true;          /* the checkpointer's flag in shared memory */
+byte kT[2] = 1; bool kM[2] = true; byte kR[2] = 1; bool conf[2] = true; /* newest record known, confirmed in this run */
+byte cT[2] = 1; bool cM[2] = true; byte cR[2] = 1;              /* the own copy on disk */
+byte at[2];            /* the action under way */
+byte goal[2];          /* the position noted by T2 step 4, or the copy of a rebuild */
+byte late; bit lateBy; byte lateR;                /* a question that nobody waits for any more */
+bool sure[2] = true;         /* the keeper has told the record in this run */
+byte tl[2] = 1;        /* the timeline, by the term that began it */
+
+byte T = 1; bool M = true; byte R = 1;                   /* the keeper's record */
+bool lost;             /* the keeper has lost its records once */
+bool bare;            /* and has not found them again */
+
+byte without;          /* the rule left out; 0: none */
+
+/* What the checker remembers; no server can read it. */
+byte written;          /* commits so far */
+byte faults;           /* crashes and actions given up so far */
+byte changed;          /* changes of the record so far */
+byte told;             /* commits acknowledged, or readable by a client */
+
+#define fails (faults < FAULTS)
+#define PRIM(t) (((t) + 1) & 1)
+#define NEWER(t, r, u, s) ((t) > (u) || ((t) == (u) && (r) > (s)))
+#define RUNS(i) (pg[i] == Gated || pg[i] == Open)
+#define NAMED(i) (PRIM(kT[i]) == i)
+#define PLEDGED(i) (!kM[i] && cM[i] && cT[i] == kT[i] && cR[i] >= kR[i])
+#define ALONE(i) (!kM[i] && !PLEDGED(i))
+#define BYCOPY(i) (!cM[i] && PRIM(cT[i]) == i && !NEWER(kT[i], kR[i], cT[i], cR[i]))
+#define MINE(i) (NAMED(i) && (conf[i] || BYCOPY(i) || RUNS(i)))
+#define THEIRS(i) (!NAMED(i) && !(RUNS(i) && !conf[i]))
+/* o streams from i: it is a standby whose log i has, or, where that counts, a copy under way */
+#define STREAMS(o, i) (RUNS(i) && tl[o] <= tl[i] && (disk[o] & ~disk[i]) == 0 && (pg[o] == Standby || (BackupCounts && at[o] == RejoinCopy)))
+#define HASALL(o, what) ((what & ~(at[o] == RejoinCopy && BackupCounts -> goal[o] : disk[o])) == 0)
+
+#define S1 (bare || (told & ~disk[PRIM(T)]) == 0)
+
+inline acknowledge(i, c) {
+	assert(!(pg[1 - i] == Open && !flag[1 - i]));  /* S2 */
+	assert(tl[i] >= tl[1 - i]);                    /* S3 */
+	told = told | c
+}
+
+/* opens lets clients in: they see whatever is in the log. */
+inline opens(i) {
+	told = told | disk[i];
+	pg[i] = Open
+}
+
+inline save(i, t, m, r) {
+	if
+	:: NEWER(cT[i], cR[i], t, r) -> skip
+	:: cT[i] == t && cR[i] == r && cM[i] && !(m) -> skip
+	:: else -> cT[i] = t; cM[i] = m; cR[i] = r
+	fi
+}
+
+/* heeded: a question from a record that has moved on since is refused. */
+inline heeded(i) {
+	if :: at[i] >= DetachAsk -> at[i] = Idle :: else -> skip fi
+}
+
+/* learn takes a record in if it is news (board.Sight.Learn). */
+inline learn(i, t, m, r, word) {
+	if
+	:: NEWER(t, r, kT[i], kR[i]) -> heeded(i); kT[i] = t; kM[i] = m; kR[i] = r; conf[i] = word
+	:: t == kT[i] && r == kR[i] && (word) -> kM[i] = m; conf[i] = true
+	:: else -> skip
+	fi
+}
+
+#define LEGAL(kind, by, r) \
+	((NoCompare || R == r) && changed < CHANGES && !bare && \
+	((kind <= Attach && PRIM(T) == by) || \
+	 (kind == Failover && (M || PromoteAlone) && PRIM(T) != by && T < TERMS) || \
+	 (kind == HandOver && (M || HandOverAlone) && PRIM(T) == by && T < TERMS)))
+
+/* apply is record.Record.Apply on the keeper's record. */
+inline apply(kind) {
+	changed++; R++;
+	if
+	:: kind == Detach -> M = false
+	:: kind == Attach -> M = true
+	:: else -> T++; M = false
+	fi;
+	/* whoever is late now starts from a revision that is gone */
+	if :: NoCompare -> skip :: else -> late = Nothing; lateR = 0; lateBy = 0 fi
+}
+
+/* forget ends the action under way. A question that was asked may still arrive, once
+ * nobody waits for its answer: one such is kept for the pair, the newest. */
+inline forget(i) {
+	if
+	:: at[i] >= DetachAsk -> late = at[i] - DetachAsk + 1; lateBy = i; lateR = kR[i]
+	:: else -> skip
+	fi;
+	at[i] = Idle; goal[i] = 0
+}
+
+/* supervisor restarts: it knows what its disk says. */
+inline restart(i) {
+	forget(i);
+	kT[i] = cT[i]; kM[i] = cM[i]; kR[i] = cR[i]; conf[i] = false; sure[i] = (KIND != WITNESS)
+}
+
+inline dies(i) {
+	if :: RUNS(i) -> data[i] = Primary :: else -> skip fi;
+	pg[i] = Down; waits[i] = 0; flag[i] = false; names[i] = false; goal[i] = 0;
+	if :: at[i] >= AttachProve && at[i] <= GateWait -> at[i] = Idle :: else -> skip fi
+}
+
+inline starts(i, how) {
+	pg[i] = how; flag[i] = names[i]
+}
+
+/* reload: the checkpointer takes the file in; names taken out release who waits. */
+inline reload(i) {
+	flag[i] = names[i];
+	if
+	:: !flag[i] && waits[i] -> acknowledge(i, waits[i]); waits[i] = 0
+	:: else -> skip
+	fi
+}
+
+/* Without an arbiter the record is the primary's own copy, and a change is its writing. */
+inline written_here(i, kind, next) {
+	if
+	:: LEGAL(kind, i, kR[i]) ->
+		apply(kind);
+		cT[i] = T; cM[i] = M; cR[i] = R;
+		learn(i, T, M, R, true);
+		at[i] = next
+	:: else -> at[i] = Idle; goal[i] = 0
+	fi
+}
+
+#if KIND == WITNESS
+#define propose(i, kind, wait, next) at[i] = wait
+#else
+#define propose(i, kind, wait, next) written_here(i, kind, next)
+#endif
+
+proctype server(bool i) {
+#define o (1 - i)
+	do
+	/* ---- the record is read or told ---- */
+#if KIND == WITNESS
+	:: atomic { !bare && (NEWER(T, R, kT[i], kR[i]) || !sure[i] || (T == kT[i] && R == kR[i] && !conf[i])) ->
+		printf("server%d reads the record: term %d, paired %d\n", i + 1, T, M); learn(i, T, M, R, true); sure[i] = true }
+#else
+	:: atomic { !conf[i] && PRIM(cT[i]) == i && !NEWER(kT[i], kR[i], cT[i], cR[i]) ->
+		printf("server%d holds the record itself\n", i + 1); conf[i] = true }
+#endif
+	:: atomic { NEWER(kT[o], kR[o], kT[i], kR[i]) || (kT[o] == kT[i] && kR[o] == kR[i] && !conf[i] && (KIND != WITNESS || pg[o] == Open)) ->
+		printf("server%d hears the other's report\n", i + 1);
+		learn(i, kT[o], kM[o], kR[o], (KIND != WITNESS || (pg[o] == Open && PRIM(kT[o]) == o))) }
+	:: atomic { at[i] == Idle && NEWER(kT[i], kR[i], cT[i], cR[i]) && !(NAMED(i) && ALONE(i) && pg[i] == Standby) ->
+		printf("server%d saves its copy\n", i + 1); save(i, kT[i], kM[i], kR[i]) }
+
+	/* ---- T1 detach ---- */
+	:: atomic { at[i] == Idle && MINE(i) && sure[i] && !ALONE(i) ->
+		printf("server%d: T1: asks to go alone\n", i + 1);
+		if :: NamesFirst -> names[i] = false :: else -> skip fi;
+		propose(i, Detach, DetachAsk, DetachSave) }
+	:: atomic { at[i] == DetachSave ->
+		printf("server%d: T1: saves its copy\n", i + 1); goal[i] = 0;
+		save(i, kT[i], kM[i], kR[i]);
+		at[i] = DetachNames }
+	:: atomic { at[i] == DetachNames ->
+		printf("server%d: T1: takes the names out\n", i + 1); names[i] = false; at[i] = Idle }
+
+	/* ---- T2 attach ---- */
+	:: atomic { at[i] == Idle && MINE(i) && sure[i] && !kM[i] && pg[i] == Open && STREAMS(o, i) ->
+		printf("server%d: T2: puts the names in\n", i + 1); names[i] = true; at[i] = (PositionEarly -> AttachNote : AttachProve) }
+	:: atomic { at[i] == AttachProve && pg[i] == Open && STREAMS(o, i) && (flag[i] || NoProof) ->
+		printf("server%d: T2: a commit was seen to wait: the names are in force\n", i + 1);
+		at[i] = (PositionEarly -> AttachWait : AttachNote) }
+	:: atomic { at[i] == AttachNote && pg[i] == Open ->
+		printf("server%d: T2: notes its position\n", i + 1); goal[i] = disk[i];
+		at[i] = (PositionEarly -> AttachProve : AttachWait) }
+	:: atomic { at[i] == AttachWait && pg[i] == Open && STREAMS(o, i) && HASALL(o, goal[i]) ->
+		printf("server%d: T2: the standby has flushed that\n", i + 1); goal[i] = 0; at[i] = AttachPledge }
+	:: atomic { at[i] == AttachPledge ->
+		if
+		:: NoPledge -> skip
+		:: else -> save(i, kT[i], true, kR[i])
+		fi;
+		printf("server%d: T2: saves the pledge and asks for paired\n", i + 1);
+		propose(i, Attach, AttachAsk, Idle) }
+	:: atomic { at[i] == AttachAsk && LostIsNo ->
+		printf("server%d: T2: takes no answer for a no\n", i + 1); forget(i); cM[i] = false; names[i] = false }
+
+	/* ---- settings are put right (rule 260) ---- */
+	:: atomic { at[i] == Idle && MINE(i) && RUNS(i) && ALONE(i) && names[i] ->
+		printf("server%d puts right: saves its copy and takes the names out\n", i + 1);
+		save(i, kT[i], kM[i], kR[i]); names[i] = false }
+	:: atomic { at[i] == Idle && ((MINE(i) && RUNS(i) && !ALONE(i)) || (THEIRS(i) && pg[i] == Standby)) && !names[i] ->
+		printf("server%d puts right: puts the names in\n", i + 1); names[i] = true }
+
+	/* ---- T3 failover and T4 hand-over ---- */
+#if KIND == WITNESS
+	:: atomic { at[i] == Idle && THEIRS(i) && sure[i] && (kM[i] || PromoteAlone) && pg[i] == Standby ->
+		printf("server%d: T3: asks to take over\n", i + 1); at[i] = TakeAsk }
+#endif
+	:: atomic { at[i] == Idle && MINE(i) && sure[i] && (kM[i] || HandOverAlone) ->
+		printf("server%d: T4: hands over\n", i + 1);
+		propose(i, HandOver, HandAsk, Idle) }
+	:: atomic { at[i] == Idle && MINE(i) && ALONE(i) && pg[i] == Standby ->
+		printf("server%d promotes: takes the names out first\n", i + 1);
+		if :: CopyBeforeOpen -> save(i, kT[i], kM[i], kR[i]) :: else -> skip fi;
+		names[i] = false; at[i] = PromoteOpen }
+	:: atomic { at[i] == Idle && MINE(i) && ALONE(i) && pg[i] == Standby ->
+		printf("server%d promotes: PostgreSQL ends recovery first\n", i + 1);
+		if :: CopyBeforeOpen -> save(i, kT[i], kM[i], kR[i]) :: else -> skip fi;
+		data[i] = Primary; tl[i] = kT[i]; opens(i); at[i] = PromoteNames }
+	:: atomic { at[i] == PromoteOpen && pg[i] == Standby ->
+		printf("server%d promotes: PostgreSQL ends recovery\n", i + 1); data[i] = Primary; tl[i] = (NAMED(i) -> kT[i] : kT[i] - 1); opens(i); at[i] = PromoteSave }
+	:: atomic { at[i] == PromoteNames ->
+		printf("server%d promotes: takes the names out\n", i + 1); names[i] = false; at[i] = PromoteSave }
+	:: atomic { at[i] == PromoteSave ->
+		printf("server%d promotes: saves its copy\n", i + 1); save(i, kT[i], kM[i], kR[i]); at[i] = Idle }
+
+	/* ---- T5 and T6: the start of a primary, and its gate ---- */
+	:: atomic { at[i] == Idle && MINE(i) && (ALONE(i) || PairedOpens) && pg[i] == Down && data[i] == Primary ->
+		printf("server%d: T5: saves its copy and starts open\n", i + 1);
+		save(i, kT[i], kM[i], kR[i]); names[i] = false; starts(i, Down); opens(i) }
+	:: atomic { at[i] == Idle && NAMED(i) && (MINE(i) || pg[o] == Standby || KIND != WITNESS) && pg[i] == Down && data[i] == Primary && !(MINE(i) && ALONE(i)) ->
+		names[i] = !ALONE(i);
+		if
+		:: NoGate -> printf("server%d: T6: starts without a gate\n", i + 1); starts(i, Down); opens(i)
+		:: else -> printf("server%d: T6: starts behind the gate\n", i + 1); starts(i, Gated)
+		fi }
+	:: atomic { at[i] == Idle && MINE(i) && ALONE(i) && pg[i] == Gated ->
+		printf("server%d: T5: opens the gate, being alone\n", i + 1); opens(i) }
+	:: atomic { at[i] == Idle && MINE(i) && !ALONE(i) && pg[i] == Gated && (GateAnyway || (STREAMS(o, i) && (flag[i] || NoProof))) ->
+		printf("server%d: T6: behind the gate a commit was seen to wait\n", i + 1); if :: GateAnyway -> opens(i) :: else -> at[i] = GateNote fi }
+	:: atomic { at[i] == GateNote && pg[i] == Gated ->
+		printf("server%d: T6: notes its position\n", i + 1); goal[i] = disk[i]; at[i] = GateWait }
+	:: atomic { at[i] == GateWait && pg[i] == Gated && STREAMS(o, i) && HASALL(o, goal[i]) ->
+		printf("server%d: T6: the standby has flushed that, so the gate opens\n", i + 1);
+		goal[i] = 0; at[i] = Idle; opens(i) }
+
+	/* ---- T7 retire, follow, rejoin ---- */
+	:: atomic { at[i] == Idle && THEIRS(i) && RUNS(i) ->
+		printf("server%d: T7: retires\n", i + 1); dies(i) }
+	:: atomic { at[i] == Idle && pg[i] == Down && data[i] == Follower && (THEIRS(i) || (MINE(i) && ALONE(i))) ->
+		printf("server%d starts as a standby\n", i + 1); names[i] = true; starts(i, Standby) }
+	:: atomic { at[i] == Idle && THEIRS(i) && sure[i] && !kM[i] &&
+	            ((pg[i] == Down && data[i] != Follower) || (pg[i] == Standby && (disk[i] & ~disk[o]) != 0)) &&
+	            (RejoinEarly || (pg[o] == Open && PRIM(kT[o]) == o && kT[o] >= kT[i])) ->
+		printf("server%d: T7: the other says that it is the open primary\n", i + 1);
+		if :: pg[i] == Standby -> dies(i) :: else -> skip fi;
+		at[i] = (data[i] == Broken -> RejoinCopy : RejoinDo) }
+	:: atomic { at[i] == RejoinDo ->
+		if
+		:: !RejoinEarly && (tl[o] < tl[i] || (tl[o] == tl[i] && (disk[i] & ~disk[o]) != 0)) ->
+			printf("server%d: T7: leaves it to an operator\n", i + 1); at[i] = Idle
+		:: tl[o] >= tl[i] && (disk[i] & ~disk[o]) == 0 -> printf("server%d: T7: follows straight\n", i + 1); data[i] = Follower; at[i] = Idle
+		:: else ->
+			assert(lost || (PRIM(T) == o && tl[o] == T));   /* S4 */
+			if
+			:: printf("server%d: T7: rewinds\n", i + 1); disk[i] = disk[i] & disk[o]; tl[i] = tl[o]; data[i] = Follower; at[i] = Idle
+			:: printf("server%d: T7: a rewind is cut off\n", i + 1); disk[i] = disk[i] & disk[o]; tl[i] = tl[o]; data[i] = Broken; at[i] = Idle
+			:: printf("server%d: T7: copies the primary anew\n", i + 1); at[i] = RejoinCopy
+			fi
+		fi }
+	:: atomic { at[i] == RejoinCopy && RUNS(o) && goal[i] != disk[o] ->
+		printf("server%d: T7: the copy goes on\n", i + 1); goal[i] = disk[o] }
+	:: atomic { at[i] == RejoinCopy && pg[o] == Open && PRIM(kT[o]) == o && kT[o] >= kT[i] ->
+		printf("server%d: T7: replaces its data by the copy\n", i + 1);
+		assert(lost || PRIM(T) == o);                         /* S4 */
+		disk[i] = goal[i]; tl[i] = tl[o]; goal[i] = 0; data[i] = Follower; at[i] = Idle }
+
+	/* ---- what may go wrong here at any moment ---- */
+	:: atomic { (at[i] >= AttachProve && at[i] <= GateWait) || at[i] == RejoinCopy -> printf("server%d gives up what it does\n", i + 1); forget(i) }
+	:: atomic { at[i] >= DetachAsk && fails -> faults++; printf("server%d gets no answer\n", i + 1); forget(i) }
+	:: atomic { fails && (conf[i] || sure[i] || at[i] != Idle || NEWER(kT[i], kR[i], cT[i], cR[i])) -> faults++; printf("server%d restarts its supervisor\n", i + 1); restart(i) }
+	:: atomic { fails && pg[i] != Down -> faults++; printf("server%d loses its PostgreSQL\n", i + 1); dies(i) }
+
+	/* ---- PostgreSQL ---- */
+	:: atomic { pg[i] == Open && written < COMMITS ->
+		written++; disk[i] = disk[i] | (1 << (written - 1));
+		if
+		:: flag[i] -> printf("server%d writes a commit, which waits for the standby\n", i + 1); waits[i] = waits[i] | (1 << (written - 1))
+		:: else -> printf("server%d writes a commit and acknowledges it\n", i + 1); acknowledge(i, 1 << (written - 1))
+		fi }
+	:: atomic { pg[i] != Down && flag[i] != names[i] -> printf("server%d has reloaded its configuration\n", i + 1); reload(i) }
+	:: atomic { STREAMS(o, i) && pg[o] == Standby && (disk[o] != disk[i] || tl[o] != tl[i]) ->
+		printf("server%d streams to the standby, which flushes it\n", i + 1); disk[o] = disk[i]; tl[o] = tl[i] }
+	:: atomic { BackupCounts && at[o] == RejoinCopy && STREAMS(o, i) && (waits[i] & goal[o]) != 0 ->
+		printf("server%d takes the copy for its standby and acknowledges\n", i + 1); acknowledge(i, waits[i] & goal[o]); waits[i] = waits[i] & ~goal[o] }
+	:: atomic { STREAMS(o, i) && pg[o] == Standby && (waits[i] & disk[o]) != 0 ->
+		printf("server%d hears what the standby flushed and acknowledges\n", i + 1); acknowledge(i, waits[i] & disk[o]); waits[i] = waits[i] & ~disk[o] }
+	od
+#undef o
+}
+
+/* The line to the keeper: a question may be lost, and so may its answer; then it counts
+ * as late, and is granted or not. */
+#define ASKS(x) (at[x] >= DetachAsk)
+#define KINDOF(x) (at[x] - DetachAsk + 1)
+proctype line(bool x) {
+	do
+	:: atomic { ASKS(x) ->
+		if
+		:: LEGAL(KINDOF(x), x, kR[x]) ->
+			printf("the keeper says yes to server%d\n", x + 1);
+			apply(KINDOF(x));
+			at[x] = (at[x] == DetachAsk -> DetachSave : Idle);
+			learn(x, T, M, R, true)
+		:: else -> printf("the keeper says no to server%d\n", x + 1); at[x] = Idle
+		fi }
+	:: atomic { late != Nothing && lateBy == x ->
+		if
+		:: LEGAL(late, x, lateR) ->
+			printf("a question of server%d comes late and is granted\n", x + 1); apply(late)
+		:: else -> skip
+		fi;
+		late = Nothing; lateR = 0; lateBy = 0 }
+	od
+}
+
+#if LOSES
+#define JUMP (CHANGES + 1)
+
+/* The keeper's disk: lost once, and found again from the copies of both servers
+ * (record.FromCopies). Where they do not give a record, an operator must decide. */
+/* The copy of the server that the record names claims neither more nor less. */
+#define ATREST (at[0] == Idle && at[1] == Idle && cT[PRIM(T)] == T && cM[PRIM(T)] == M && (M || cR[PRIM(T)] == R))
+#define NEWEST (cT[0] > cT[1] -> cT[0] : cT[1])
+#define KNOWN (kT[0] > kT[1] -> kT[0] : kT[1])
+proctype keeper() {
+	byte t;
+	atomic { LOSES == 2 || ATREST -> printf("the keeper loses its records\n"); lost = true; bare = true; T = 1; M = false; R = 0 };
+	atomic {
+		t = (KnownCounts -> KNOWN : NEWEST);
+		(KnownCounts -> kT[PRIM(t)] : cT[PRIM(t)]) == t;
+		printf("the keeper finds the record again\n");
+		T = t;
+		if
+		:: FromStandby && cT[1 - PRIM(t)] == t -> M = cM[1 - PRIM(t)]; R = cR[1 - PRIM(t)] + JUMP
+		:: KnownCounts -> M = (kM[PRIM(t)] || PLEDGED(PRIM(t))); R = kR[PRIM(t)] + JUMP
+		:: else -> M = cM[PRIM(t)]; R = cR[PRIM(t)] + JUMP
+		fi;
+		bare = false; t = 0
+	}
+}
+#endif
+
+/* S1, in every state */
+proctype watch() {
+	atomic { !S1 -> printf("S1: the server that the record names lacks what clients were told\n"); assert(S1) }
+}
+
+init {
+	c_code { if (getenv("WITHOUT")) now.without = atoi(getenv("WITHOUT")); };
+	atomic {
+		pg[0] = Open; data[0] = Primary; pg[1] = Standby;
+		run server(0); run server(1); run line(0); run line(1); run watch();
+#if LOSES
+		run keeper()
+#endif
+	}
+}
