@@ -19,6 +19,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"mcctl/pkg/majors"
 )
 
 // Instance is one PostgreSQL on this host. The exported fields are set once,
@@ -39,8 +41,8 @@ type Instance struct {
 }
 
 // Version is the major version of the data directory. It is an error when Bin
-// holds programs of another major: a start would fail, and pg_rewind and
-// pg_basebackup must match the server (their reference pages, 13 to 18).
+// holds programs of another major: a start would fail, and pg_rewind must match the
+// server (its reference page, 13 to 18); or when the major is not one of ours.
 func (in *Instance) Version(ctx context.Context) (major int, err error) {
 	major, err = in.dataVersion()
 	if err != nil {
@@ -53,7 +55,7 @@ func (in *Instance) Version(ctx context.Context) (major int, err error) {
 	if programs != major {
 		return 0, fmt.Errorf("data directory %s is of PostgreSQL %d, but the programs in %s are of %d; set bin_directory in server.toml to the programs of %d", in.Data, major, in.Bin, programs, major)
 	}
-	return major, nil
+	return major, majors.Check(major)
 }
 
 // ProgramsVersion is the major version of the programs in Bin.
