@@ -83,8 +83,8 @@ func turnRound(t *testing.T, old, leader *Instance) (primary, standby *Instance)
 	err := old.Rewind(within(t), sourceOf(leader, "rewind"), RewindOptions{KeepDir: filepath.Join(old.Socket, "keep")})
 	if errors.Is(err, fs.ErrNotExist) { // no pg_rewind with this PostgreSQL
 		ok(t, old.BaseBackup(within(t), sourceOf(leader, "copy"), BackupOptions{}))
-		ok(t, old.Swap())
-		err = old.DropOld()
+		ok(t, old.DropOld())
+		err = old.Swap()
 	}
 	ok(t, err)
 	configure(t, old, "primary_conninfo = '"+sourceOf(leader, "s").Conninfo()+"'", "synchronous_standby_names = ''")
