@@ -54,6 +54,7 @@ func TestRollingUpdateThatTakesTheDataAway(t *testing.T) {
 	before := s.confs()
 	s.variables[one]["PRIMARY"] = "host=127.0.0.1 port=" + s.variables[two]["PGPORT"] + " user=mcctl_replication"
 	s.variables[one]["MAPPING"] = "-T " + s.variables[two]["TABLESPACE"] + "=" + s.variables[one]["TABLESPACE"]
+	s.variables[one]["HOLD"] = filepath.Join(s.clean, "hold")
 	s.begin()
 	s.execute(s.load("rolling-update-new-disk.md"))
 	s.judge(1)
