@@ -42,8 +42,9 @@ func (h *Hands) Rebuild(ctx context.Context) error {
 func (h *Hands) rebuildAsked(ctx context.Context, job wire.RebuildJob) error {
 	work, done := h.Rebuilds.Work(ctx)
 	defer done()
-	if job.Phase == wire.RebuildStarting && h.Postgres.MarkedStandby() {
-		return h.startRebuilt(work) // the copy is in place since before a crash
+	swapped := job.Phase == wire.RebuildStarting || job.Phase == wire.RebuildSwapping && !h.Postgres.HasCopy()
+	if swapped && h.Postgres.MarkedStandby() {
+		return h.startRebuilt(ctx) // the copy is in place since before a crash
 	}
 	if err := h.Rebuilds.Enter(wire.RebuildStopping); err != nil {
 		return err
@@ -169,7 +170,7 @@ func (h *Hands) goThe(ctx context.Context, w way, at standing, q wire.RebuildReq
 
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
+	return strings.TrimSuffix(line, "; its last lines:")
 }
 
 func (h *Hands) rewindInJob(ctx context.Context) error {

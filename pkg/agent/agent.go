@@ -195,10 +195,11 @@ func (a *Agent) observers() {
 		Board: a.board, Instance: a.postgres, Peer: a.config.Other(), Gated: a.hands.Gated,
 		Unfinished: func() bool { return exists(a.hands.KeepDir()) || a.postgres.Empty() },
 		Fits: func(s board.Sight) (bool, error) {
-			if !s.Record.Exists() || s.Doing != "" {
+			if !s.Record.Exists() || a.acting() {
 				return true, nil // an action in the middle of its steps is not a mistake
 			}
-			return a.files.Hold(a.hands.Wanted(s))
+			fits, err := a.files.Hold(a.hands.Wanted(s))
+			return fits || a.acting(), err // it may have begun meanwhile
 		},
 		LookEvery: t.PollInterval.Duration, KnockEvery: t.ProbeInterval.Duration, Timeout: t.ProbeTimeout.Duration,
 	})

@@ -13,6 +13,7 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/observe"
 	"mcctl/pkg/settings"
+	"mcctl/pkg/wire"
 )
 
 // configurationEvery is how often the configuration is looked at when the kernel
@@ -28,7 +29,7 @@ const rewatch = 10
 // file systems that tell nothing.
 func (a *Agent) watchConfiguration(ctx context.Context) error {
 	c := observe.Configuration{
-		Board: a.board, Instance: a.postgres, Files: a.files, Tell: a.tell,
+		Board: a.board, Instance: a.postgres, Files: a.files, Tell: a.tell, Busy: a.acting,
 		Wanted: func(s board.Sight) (settings.Wanted, bool) {
 			return a.hands.Wanted(s), s.Record.Exists()
 		},
@@ -40,8 +41,6 @@ func (a *Agent) watchConfiguration(ctx context.Context) error {
 	} else {
 		defer func() { _ = watcher.Close() }()
 	}
-	tick := time.NewTicker(configurationEvery)
-	defer tick.Stop()
 	for turn := 0; ; turn++ {
 		c.Check(ctx)
 		if err == nil && turn%rewatch == 0 {
@@ -54,7 +53,7 @@ func (a *Agent) watchConfiguration(ctx context.Context) error {
 			a.files.Forget()
 			a.local.Kick() // which compares the managed lines
 		case <-watcher.Errors: // too many events at once: the poll sees the rest
-		case <-tick.C:
+		case <-time.After(wire.ToTick(configurationEvery)):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -104,6 +103,10 @@ func (a *Agent) watchFiles(w *fsnotify.Watcher) {
 		}
 	}
 }
+
+// acting tells whether an action is under way, sooner than the board, which the loop
+// updates at its next turn only.
+func (a *Agent) acting() bool { return a.runner.doing() != "" }
 
 // tell puts a line into the events.
 func (a *Agent) tell(text string) {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
@@ -14,8 +16,8 @@ import (
 )
 
 // build makes every directory of the lab from nothing. What an earlier try left
-// is thrown away first; no process can be using it, since none is started before
-// Built is set and the programs run here die with us.
+// is thrown away first; no process can be using it for long, since none is started
+// before Built is set and the programs run here die with us.
 func (l *Lab) build(ctx context.Context) error {
 	if err := l.demolish(); err != nil {
 		return err
@@ -48,7 +50,7 @@ func parts() []string { return []string{"server1", "server2", "arbiter", "ca", "
 
 func (l *Lab) demolish() error {
 	for _, p := range parts() {
-		if err := os.RemoveAll(l.path(p)); err != nil {
+		if err := removeAll(l.path(p)); err != nil {
 			return fmt.Errorf("remove %s: %w", p, err)
 		}
 	}
@@ -60,6 +62,18 @@ func (l *Lab) demolish() error {
 		}
 	}
 	return nil
+}
+
+// removeAll removes a directory in which the server that initdb runs may still be
+// writing: when we were killed initdb died with us, and its child a moment later.
+func removeAll(dir string) error {
+	for tries := 0; ; tries++ {
+		err := os.RemoveAll(dir)
+		if !errors.Is(err, syscall.ENOTEMPTY) || tries == 50 {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func (l *Lab) makeDirectories() error {

@@ -24,6 +24,9 @@ type Configuration struct {
 	Files    *Files
 	// Wanted is what the managed settings must be; false: not to be judged now.
 	Wanted func(board.Sight) (settings.Wanted, bool)
+	// Busy: an action is under way. In the middle of its steps nothing is a mistake, and
+	// clients may be waiting.
+	Busy func() bool
 	// Tell is called with what has come to be wrong and what was mended.
 	Tell func(text string)
 
@@ -50,10 +53,10 @@ const (
 
 // Check looks once, asking the server only if something has changed.
 func (c *Configuration) Check(ctx context.Context) {
-	s := c.Board.Read()
-	if s.Doing != "" {
-		return // in the middle of its steps nothing is a mistake, and clients may be waiting
+	if c.Busy() {
+		return
 	}
+	s := c.Board.Read()
 	w, judged := c.Wanted(s)
 	t, version, err := c.Files.Tree()
 	now := looked{version: version, pid: s.PID, up: s.LookAt != 0, names: s.Look.SyncNames, wanted: w, judged: judged}
@@ -62,6 +65,10 @@ func (c *Configuration) Check(ctx context.Context) {
 	}
 	c.seen, c.checked = now, wire.Now()
 	trouble, wrong := c.judge(ctx, s, t, w, judged, err)
+	if c.Busy() { // it began meanwhile
+		c.seen = looked{}
+		return
+	}
 	if !wrong {
 		c.stale = 0
 	} else if c.stale == 0 {

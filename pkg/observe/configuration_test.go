@@ -24,6 +24,7 @@ func configured(t *testing.T, lines ...string) (c *Configuration, conf string, t
 	c = &Configuration{
 		Board: board.NewBoard(), Instance: in, Files: NewFiles(conffiles.NewWatched(conffiles.Roots(conf, in.Data, 15))),
 		Wanted: func(board.Sight) (settings.Wanted, bool) { return paired, true },
+		Busy:   func() bool { return false },
 		Tell:   func(line string) { text = append(text, line) },
 	}
 	c.Board.Set(func(s *board.Sight) { s.PID, s.LookAt = pid, 1 })
@@ -70,14 +71,14 @@ func TestAReloadThatNobodyAskedForCounts(t *testing.T) {
 		c.Check(context.Background())
 		return c.Board.Read().SettingsStale
 	})
-	c.Board.Set(func(s *board.Sight) { s.Doing = "attach" })
+	c.Busy = func() bool { return true }
 	seen := c.checked
 	c.Files.Forget()
 	c.Check(context.Background())
 	if c.checked != seen {
 		t.Error("the server is asked in the middle of an action")
 	}
-	c.Board.Set(func(s *board.Sight) { s.Doing = "" })
+	c.Busy = func() bool { return false }
 	ok(t, c.Instance.Reload(c.Board.Read().PID))
 	eventually(t, "the reload is seen", func() bool {
 		c.Check(context.Background())

@@ -97,9 +97,11 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 	s.psql(one, "create table filler as select g, repeat(md5(g::text), 8) from generate_series(1, 20000) g")
 	supervisor := func() { s.kill(s.lab.Pids().Servers[two].Supervisor) }
 	cutNetwork := func() {
-		s.copier(two)
-		s.psql(one, "select pg_terminate_backend(pid) from pg_stat_replication where application_name = 'mcctl_copy_server2'")
+		for s.psql(one, "select count(pg_terminate_backend(pid)) from pg_stat_replication where application_name = 'mcctl_copy_server2'") == "0" {
+			time.Sleep(10 * time.Millisecond)
+		}
 	}
+	const cut = "connection of the copy cut"
 	tries := 0
 	for _, c := range []struct {
 		what, phase string
@@ -114,9 +116,12 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 		{"supervisor killed", wire.RebuildCopying, true, supervisor},
 		{"pg_basebackup killed", wire.RebuildCopying, false, func() { s.kill(s.copier(two)) }},
 		{"pg_basebackup killed", wire.RebuildCopying, true, func() { s.kill(s.copier(two)) }},
-		{"connection of the copy cut", wire.RebuildCopying, false, cutNetwork},
+		{cut, wire.RebuildCopying, false, cutNetwork},
 	} {
 		args := []string{"rebuild", "--way", "copy", "--yes", "--no-wait", "-M", s.lab.Mcdir(two)}
+		if c.what == cut { // it must last long enough to be caught
+			args = append(args, "--max-rate", "15M")
+		}
 		if c.inPlace {
 			args = append(args, "--in-place")
 		}
@@ -126,6 +131,9 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 		end := s.ended(two, job.ID)
 		if end.Phase != wire.RebuildDone {
 			t.Fatalf("%s while %s (in place %v): %+v", c.what, c.phase, c.inPlace, end)
+		}
+		if c.what == cut && end.Try < 2 {
+			t.Errorf("the copy was not begun again: %+v", end)
 		}
 		s.paired(one)
 		tries += end.Try
