@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mcctl/pkg/pair"
+	"mcctl/pkg/probe"
 )
 
 // load reads a page.
@@ -38,25 +39,40 @@ func (s *stage) judge(switches int) {
 	}
 	// What a busy machine does to writers that nothing disturbs. A server that went
 	// without saying goodbye would hold up commits for commit_stall_max, 2 s.
-	bound := time.Second
+	bound := 1800 * time.Millisecond
 	if quiet, ok := r.Mark(calm); ok {
 		bound += 4 * time.Duration(quiet.Gap.Length)
 	}
-	for _, e := range r.Marks {
-		gap := time.Duration(e.Gap.Length)
-		if e.Gap.From != e.Gap.To { // also told of a mark that was set within it
-			s.Logf("%-70s one gap of %s", e.Name, e.Gap.Length)
+	moved := 0
+	for _, g := range r.Gaps {
+		gap := time.Duration(g.Length)
+		switch {
+		case g.From != g.To:
+			moved++
+			s.Logf("one gap of %s at %s, in: %s", g.Length, g.At, during(r, g))
 			if gap > 10*time.Second {
-				s.Errorf("%s: clients waited %s", e.Name, e.Gap.Length)
+				s.Errorf("clients waited %s for a switch", g.Length)
 			}
-			continue
-		}
-		s.Logf("%-70s at most %s", e.Name, e.Gap.Length)
-		if gap > bound {
-			s.Errorf("%s: clients waited %s, which is more than %s, but nothing was switched", e.Name, e.Gap.Length, bound)
+		case gap > bound:
+			s.Errorf("clients waited %s, which is more than %s, but nothing was switched: %s", g.Length, bound, during(r, g))
 		}
 	}
-	s.result = r
+	if moved != switches {
+		s.Errorf("%d gaps after which another server answered, want %d", moved, switches)
+	}
+	for _, e := range r.Marks {
+		s.Logf("longest gap %9s, in: %s", e.Gap.Length, e.Name)
+	}
+}
+
+// during names the block in which a gap began.
+func during(r *probe.Result, g probe.Gap) (name string) {
+	for _, e := range r.Marks {
+		if e.At <= g.At {
+			name = e.Name
+		}
+	}
+	return name
 }
 
 // unmanaged is a postgresql.conf without the lines that mcctl manages. What it had to

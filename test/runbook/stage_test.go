@@ -30,10 +30,9 @@ const calm = "before"
 // stage is a pair under load on which a page is executed.
 type stage struct {
 	*testing.T
-	lab    *lab.Lab
-	clean  string // a directory of the test's own, outside the lab
-	probe  *probe.Probe
-	result *probe.Result
+	lab   *lab.Lab
+	clean string // a directory of the test's own, outside the lab
+	probe *probe.Probe
 	// variables of each server, as the page's blocks see them.
 	variables map[pair.Server]map[string]string
 	preamble  map[pair.Server]string // the page's own blocks of variables
@@ -119,14 +118,11 @@ func (s *stage) flowing() {
 	}
 }
 
-// execute runs the blocks of a page, or of its part, in order.
-func (s *stage) execute(page Page, blocks ...Block) {
+// execute runs the blocks of a page in order.
+func (s *stage) execute(page Page) {
 	s.Helper()
-	if blocks == nil {
-		blocks = page.Blocks
-	}
-	for _, b := range blocks {
-		if s.probe != nil && !b.Variables {
+	for _, b := range page.Blocks {
+		if !b.Variables {
 			s.probe.Mark(fmt.Sprintf("line %d: %s", b.Line, b.Title()))
 		}
 		for _, name := range b.Servers {
@@ -198,15 +194,6 @@ func (s *stage) psql(of pair.Server, statement string) string {
 		s.Fatalf("psql on %s: %v\n%s", of, err, out)
 	}
 	return strings.TrimSpace(out)
-}
-
-// mcctl runs a command on a server that must succeed.
-func (s *stage) mcctl(on pair.Server, args string) {
-	s.Helper()
-	if out, err := s.shell(on, "mcctl "+args+"\n"); err != nil {
-		s.tellLogs()
-		s.Fatalf("mcctl %s on %s: %v\n%s", args, on, err, out)
-	}
 }
 
 func (s *stage) kill(pids ...int) {
