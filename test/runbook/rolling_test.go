@@ -17,8 +17,8 @@ import (
 	"mcctl/pkg/pair"
 )
 
-// guided is the maintenance: it notes each try, and that the server is really down.
-const guided = `#!/bin/sh
+// noted is the maintenance: it notes each try, and that the server is really down.
+const noted = `#!/bin/sh
 set -eu
 test ! -e "$MCCTL_DATA_DIRECTORY/postmaster.pid"
 sleep 0.3
@@ -31,11 +31,12 @@ func TestAnInterruptedRollingUpdateGoesOn(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, lab.Options{})
 	script, done := filepath.Join(s.clean, "maintenance"), filepath.Join(s.clean, "done")
-	if err := os.WriteFile(script, []byte(guided), 0o755); err != nil {
+	if err := os.WriteFile(script, []byte(noted), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	before := s.confs()
 	s.begin()
+	s.guided(script + " " + done)
 	steps := []string{"check", "switch", "stop", "maintain", "start", "attach"}
 	for i, c := range []struct {
 		how   syscall.Signal
@@ -67,8 +68,41 @@ func TestAnInterruptedRollingUpdateGoesOn(t *testing.T) {
 		t.Logf("%s after %s: %d runs were cut off, the last one came to the end", c.how, c.after, cut)
 	}
 	t.Logf("maintenance:\n%s", s.read(done))
-	s.judge(3)
+	s.judge(5)
 	s.sameConfs(before)
+}
+
+// guided executes the page, and what the command refuses.
+func (s *stage) guided(maintenance string) {
+	s.Helper()
+	for _, server := range []pair.Server{one, two} {
+		s.variables[server]["MAINTENANCE"] = maintenance
+		for name, value := range map[string]string{"SERVER": string(server), "DATA_DIRECTORY": s.lab.Data(server), "TRY": "0"} {
+			s.variables[server]["MCCTL_"+name] = value // for the maintenance by hand
+		}
+	}
+	s.execute(s.load("guided-update.md"))
+	for _, c := range []struct {
+		on     pair.Server
+		args   string
+		status int
+		says   string
+	}{
+		{two, "--done", 4, "none is under way here"},
+		{two, "--abort", 4, "none is under way here"},
+		{two, "--exec true", 4, "not done without --yes"},
+		{two, "--yes --exec 'exit 7'", 1, "in step maintain: run the maintenance: exit status 7"},
+		{one, "--yes --exec true", 4, "the pair is not whole"},
+		{two, "--abort", 0, "given up in step maintain; server2 is started as it is"},
+	} {
+		out, err := s.shell(c.on, fmt.Sprintf("mcctl rolling-update %s || test $? = %d\n", c.args, c.status))
+		if err != nil || !strings.Contains(out, c.says) {
+			s.Errorf("rolling-update %s on %s: %v, want status %d and %q\n%s", c.args, c.on, err, c.status, c.says, out)
+		}
+	}
+	if out, err := s.shell(two, "timeout 60 sh -c 'until mcctl status --check >/dev/null; do sleep 0.2; done'\n"); err != nil {
+		s.Fatalf("not whole after --abort: %v\n%s", err, out)
+	}
 }
 
 // command is a rolling update on a server.
