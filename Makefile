@@ -42,6 +42,10 @@ test: ## test everything on real PostgreSQL (PKG=./pkg/x TESTFLAGS='-run Y -v')
 	  if [ $$status = 0 ]; then verdict=PASSED; else verdict=FAILED; fi; \
 	  echo "make test: $$verdict in $$(( $$(date +%s) - begin )) s"; exit $$status
 
+.PHONY: test-majors
+test-majors: ## test on PostgreSQL 13 to 18, which are fetched (MAJORS='13 17')
+	@test/majors $(MAJORS)
+
 .PHONY: check
 check: ## go vet, staticcheck, gofumpt, shellcheck (if there) and the house rules
 	$(GO) vet ./...

@@ -20,6 +20,16 @@ const attachLimit = 3 * time.Second
 func (h *Hands) Attach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, attachLimit, fmt.Errorf("the standby did not get ready within %s", attachLimit))
 	defer cancel()
+	// What streams may still have stopped taking anything. Seen while nothing waits for
+	// it, that costs no client a moment.
+	if err := h.standbyHolds(ctx); err != nil { // 1
+		return err
+	}
+	return h.bind(ctx)
+}
+
+// bind makes commits wait for a standby that takes them, and promises it.
+func (h *Hands) bind(ctx context.Context) error {
 	if err := h.applySettings(ctx, h.primarySettings(true)); err != nil { // 2
 		return err
 	}
@@ -78,8 +88,8 @@ func (h *Hands) canaryWaits(ctx context.Context) (bool, error) {
 	return canary.InForce(), nil
 }
 
-// standbyHolds notes the newest position written here, after the names came into
-// force, and waits until the standby has it on its disk.
+// standbyHolds notes the newest position written here, and waits until the standby has
+// it on its disk. What it is worth depends on the names being in force by then.
 func (h *Hands) standbyHolds(ctx context.Context) error {
 	session, err := h.Postgres.Connect(ctx)
 	if err != nil {
@@ -92,11 +102,11 @@ func (h *Hands) standbyHolds(ctx context.Context) error {
 	}
 	goal := seen.Insert
 	for seen.Peer == nil || seen.Peer.Flush < goal {
-		if err := pause(ctx, 2*time.Millisecond); err != nil {
-			return fmt.Errorf("wait until %s has flushed %s: %w", h.other(), goal, err)
+		if err = pause(ctx, 2*time.Millisecond); err == nil {
+			seen, err = session.Look(ctx, string(h.other()))
 		}
-		if seen, err = session.Look(ctx, string(h.other())); err != nil {
-			return err
+		if err != nil {
+			return fmt.Errorf("wait until %s has flushed %s: %w", h.other(), goal, err)
 		}
 	}
 	h.Board.Note(func(s *board.Sight) { s.Look = seen })

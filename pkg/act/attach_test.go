@@ -55,7 +55,7 @@ func TestNothingIsPledgedBeforeTheStandbyHoldsIt(t *testing.T) {
 	provable(h, other)
 	ctx, cancel := context.WithTimeout(within(t), 500*time.Millisecond)
 	defer cancel()
-	if err := h.Attach(ctx); err == nil {
+	if err := h.bind(ctx); err == nil {
 		t.Error("attached")
 	}
 	if got := h.Copy.Get(); got != copyOf(3, 8, pair.Alone) || other.kicked > 0 {
@@ -82,7 +82,7 @@ func TestNamesThatAreNotInForceAreNotProven(t *testing.T) {
 func TestAnAttachWithoutTheStandbysHelpPromisesNothing(t *testing.T) {
 	h, other := attaching(t, false)
 	other.answer = refuseAll
-	fails(t, h.Attach(within(t)), "pause replay on server2", errPlanned.Error())
+	fails(t, h.bind(within(t)), "pause replay on server2", errPlanned.Error())
 	if got := h.Copy.Get(); got != copyOf(3, 8, pair.Alone) || other.kicked > 0 {
 		t.Errorf("the copy is %s", got)
 	}
@@ -92,6 +92,17 @@ func TestAnAttachWithoutTheStandbysHelpPromisesNothing(t *testing.T) {
 	ok(t, h.PutRight(within(t)))
 	if waitsForStandby(t, h) {
 		t.Error("what the attach left behind was not put right")
+	}
+}
+
+func TestAnAttachToAStandbyThatTakesNothingMakesNobodyWait(t *testing.T) {
+	h, other := attaching(t, false)
+	ctx, cancel := context.WithTimeout(within(t), 300*time.Millisecond)
+	defer cancel()
+	err := h.Attach(ctx)
+	fails(t, err, "wait until server2 has flushed")
+	if !errors.Is(err, context.DeadlineExceeded) || waitsForStandby(t, h) || len(other.asked) > 0 {
+		t.Errorf("%v; names there: %t; asked %q", err, waitsForStandby(t, h), other.asked)
 	}
 }
 

@@ -22,7 +22,7 @@ const askAgain = 10 * time.Millisecond
 // (TestFactAcknowledgedCommitsSurvivePromotion). The slot for the old primary is
 // reserved before the first checkpoint can recycle the log it will need.
 func (h *Hands) Promote(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, h.Config.Pair.Timings.PromoteTimeout.Duration)
+	ctx, cancel := context.WithTimeout(ctx, h.Config.Timings().PromoteTimeout.Duration)
 	defer cancel()
 	r := h.Board.Read().Record
 	written := h.Aside(func() error { return h.writeSettings(h.primarySettings(false)) })

@@ -9,6 +9,7 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/conffiles"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/majors"
 	"mcctl/pkg/pgconf"
 	"mcctl/pkg/settings"
 )
@@ -55,9 +56,9 @@ func (h *Hands) standbySettings() settings.Wanted {
 	return w
 }
 
-// managesSlots: synchronized_standby_slots exists since PostgreSQL 17.
+// managesSlots tells whether synchronized_standby_slots is there and ours to manage.
 func (h *Hands) managesSlots() bool {
-	return h.Major >= 17 && h.Config.Pair.Policy.ManageSynchronizedStandbySlots
+	return majors.Of(h.Major).SyncSlots && h.Config.Policy().ManageSynchronizedStandbySlots
 }
 
 // Roots are the files where PostgreSQL begins to read its configuration.

@@ -102,7 +102,7 @@ func (h *Hands) comeBack(ctx context.Context, at standing, q wire.RebuildRequest
 // standing begins with what is known of a server that runs: how far it has received
 // and replayed. asked is the way that an operator wants, empty for none.
 func (h *Hands) standing(asked string) standing {
-	at := standing{asked: asked, other: h.other(), policy: h.Config.Pair.Policy.Rejoin, command: len(h.Config.Pair.Policy.RebuildCommand) > 0}
+	at := standing{asked: asked, other: h.other(), policy: h.Config.Policy().Rejoin, command: len(h.Config.Policy().RebuildCommand) > 0}
 	s := h.Board.Read()
 	if s.PID == 0 || s.LookAt == 0 || !s.Look.InRecovery {
 		return at
@@ -129,6 +129,9 @@ func (h *Hands) stands(at *standing) error {
 
 func (h *Hands) readFiles(at *standing) {
 	at.empty = h.Postgres.Empty()
+	if known, _, err := postgres.SavedOwn(h.OwnDir()); at.empty && err == nil {
+		at.unmounted = h.Postgres.Unmounted(known)
+	}
 	if at.empty || at.broken {
 		return
 	}
@@ -307,7 +310,7 @@ func (h *Hands) copyOptions(w way, at standing, q wire.RebuildRequest) (postgres
 	}
 	if w.name == wire.WayCommand {
 		options.By = &postgres.CopyCommand{
-			Program: h.Config.Pair.Policy.RebuildCommand, SystemID: at.history.SystemID,
+			Program: h.Config.Policy().RebuildCommand, SystemID: at.history.SystemID,
 			Line: func(line string) { h.progress("copying: %s", line) },
 		}
 	}

@@ -25,7 +25,8 @@ func (h *Hands) PlanRebuild(ctx context.Context, q wire.RebuildRequest) (wire.Re
 	plan := wire.RebuildPlan{Server: h.me(), From: h.other(), InPlace: q.InPlace, Paired: board.Mode(s) != decide.Alone, BytesPerSecond: h.Rebuilds.Rate()}
 	history, err := h.history(ctx)
 	if err != nil {
-		return plan, fmt.Errorf("%w; nothing here is rewound or replaced unless %s is reached and open now: this may be the last good copy", err, h.other())
+		// Not wrapped: this is a clear no, although it comes of no answer.
+		return plan, fmt.Errorf("%v; nothing here is rewound or replaced unless %s is reached and open now: this may be the last good copy", err, h.other())
 	}
 	has, err := h.holdings(ctx, true)
 	if err != nil {

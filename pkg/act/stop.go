@@ -48,15 +48,15 @@ func (h *Hands) Stop(ctx context.Context) error {
 	}
 	h.progress("stopping PostgreSQL")
 	defer h.SaveOwn()
-	return h.stop(ctx, h.Config.Pair.Timings.ShutdownTimeout.Duration)
+	return h.stop(ctx, h.Config.Timings().ShutdownTimeout.Duration)
 }
 
 // goodbyePatience: with a record that is alone nothing waits for a standby.
 func (h *Hands) goodbyePatience(kind string, s board.Sight) time.Duration {
 	if kind == wire.KindRelease && board.Mode(s) == decide.Alone {
-		return h.Config.Pair.Timings.HeartbeatInterval.Duration
+		return h.Config.Timings().HeartbeatInterval.Duration
 	}
-	return 2 * h.Config.Pair.Timings.HeartbeatTimeout.Duration
+	return 2 * h.Config.Timings().HeartbeatTimeout.Duration
 }
 
 // stop tries fast, then immediate, then SIGKILL.

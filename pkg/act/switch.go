@@ -110,7 +110,7 @@ func (h *Hands) endSegment(ctx context.Context, session *postgres.Session) error
 // hold everything. The postmaster may still be on its way out: see awaitExit.
 func (h *Hands) close(ctx context.Context) error {
 	if pid, running := h.Postgres.Postmaster(); running {
-		bounded, cancel := context.WithTimeout(ctx, h.Config.Pair.Timings.ShutdownTimeout.Duration)
+		bounded, cancel := context.WithTimeout(ctx, h.Config.Timings().ShutdownTimeout.Duration)
 		defer cancel()
 		if err := h.Postgres.Shut(bounded, pid); err != nil {
 			// Half stopped it serves nobody: end it, and the table decides what follows.

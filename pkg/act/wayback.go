@@ -19,6 +19,8 @@ type standing struct {
 	unread  error // the control file could not be read
 	broken  bool  // a rewind or a copy in place was cut off
 	empty   bool  // there is no data at all
+	// unmounted is where the file system of the data directory was and is not now.
+	unmounted string
 	// last is the newest position known here and on which timeline it was written; of
 	// a standby that runs what it received, else what the control file says.
 	last      pair.LSN
@@ -48,6 +50,8 @@ func (s standing) choose() (way, error) {
 	switch {
 	case s.broken:
 		return s.copyBecause("the data directory is half rewound or half copied", -1)
+	case s.empty && s.unmounted != "" && s.asked == "":
+		return way{}, fmt.Errorf("the data directory is empty, and no file system is mounted at %s, which held it: mount it; if the data shall be here from now on: mcctl rebuild, on this server", s.unmounted)
 	case s.empty:
 		return s.copyBecause("the data directory is empty", 0)
 	case s.unread != nil:

@@ -43,7 +43,7 @@ type Agent struct {
 	config *config.Config
 	log    *slog.Logger
 	board  *board.Board
-	limits board.Limits
+	limits limits
 
 	postgres  *postgres.Instance
 	local     *observe.Local
@@ -61,6 +61,7 @@ type Agent struct {
 	commands  *commands
 	warm      *warm
 	asked     *warm // for who only wants to know, so that the pair's own questions never wait for those
+	systemd   *notifier
 	replay    replayHold
 	telling   telling
 	group     *group
@@ -100,12 +101,9 @@ func Run(ctx context.Context, opt Options) error {
 func assemble(opt Options) (*Agent, error) {
 	c := opt.Config
 	a := &Agent{opt: opt, config: c, log: opt.Log, board: board.NewBoard(), copyDue: make(chan struct{}, 1), stopped: make(chan struct{})}
-	t, s := c.Pair.Timings, c.Server
-	a.limits = board.Limits{
-		Me: c.Me(), KeeperMayBeLost: c.Pair.Arbiter.Kind != config.None,
-		HeartbeatTimeout: t.HeartbeatTimeout.Duration, IsolationTimeout: t.IsolationTimeout.Duration,
-		CommitStallMax: t.CommitStallMax.Duration, AttachMaxLag: uint64(c.Pair.Policy.AttachMaxLag),
-	}
+	s := c.Server
+	a.limits = limits{c}
+	a.systemd = newNotifier()
 	a.postgres = &postgres.Instance{
 		Data: s.DataDirectory, Bin: s.BinDirectory, ConfigFile: s.ConfigFile, LogFile: s.LogFile, Socket: s.Postgres.SocketDirectory,
 		Port: s.Postgres.Port, User: s.Postgres.User, Database: s.Postgres.Database, Passfile: s.Postgres.Passfile,
@@ -159,7 +157,7 @@ func (a *Agent) remember() error {
 	}
 	a.board.Note(func(s *board.Sight) {
 		s.Started, s.Copy, s.Record = wire.Now(), a.own.Get(), a.own.Get()
-		s.FailoverOff = a.wishes.FailoverOff || !a.config.Pair.Policy.Failover
+		s.FailoverOff = a.wishes.FailoverOff || !a.config.Policy().Failover
 		s.Held, s.PeerResting = a.wishes.Held, a.wishes.PeerResting
 	})
 	return nil
@@ -172,6 +170,9 @@ func (a *Agent) connect() error {
 	var err error
 	if a.tls, err = wire.LoadTLS(paths.CA, paths.Certificate, paths.Key); err != nil {
 		return err
+	}
+	if me := (wire.Identity{Pair: c.Pair.Name, Name: string(c.Me())}); a.tls.Own != me {
+		return fmt.Errorf("load certificate %s: it is of %s, but this server is %s: check tls.certificate in server.toml", paths.Certificate, a.tls.Own, me)
 	}
 	a.link = wire.NewLink(wire.LinkConfig{
 		Addr: c.Endpoint(c.Other()).Admin, TLS: a.tls.Client(string(c.Other())),

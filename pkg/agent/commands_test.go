@@ -132,7 +132,7 @@ func TestForceIsRefusedWhenFencingFails(t *testing.T) {
 // Nobody is powered off for a change that cannot be made.
 func TestNobodyIsFencedWithoutTheArbiter(t *testing.T) {
 	a, out := withCommand(t, fencing, `echo "$*" >$out`)
-	a.limits.KeeperMayBeLost = true
+	a.config.Pair.Arbiter.Kind = config.Witness
 	err := a.fence(t.Context(), hook.OpSwitch, false)
 	if !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), "nothing was fenced") || written(out) != "" {
 		t.Errorf("got %v, called with %q", err, written(out))

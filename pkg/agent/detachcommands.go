@@ -21,7 +21,7 @@ func (a *Agent) fence(ctx context.Context, operation string, skip bool) error {
 		return nil
 	}
 	s := a.board.Read()
-	if a.limits.KeeperMayBeLost && !s.KeeperReached {
+	if a.limits.now().KeeperMayBeLost && !s.KeeperReached {
 		return fmt.Errorf("%w: the arbiter at %s is not reached, so the record cannot change: nothing was fenced; start the arbiter first", wire.ErrRefused, a.config.Pair.Arbiter.Address)
 	}
 	c := a.call(hook.Fencing, s.Record)

@@ -16,7 +16,6 @@ const idleTurn = time.Second
 // loop is the supervisor: observe, decide, act. It never blocks on PostgreSQL, a
 // disk or the network: watchers write on the board and the runner does the work.
 func (a *Agent) loop(ctx context.Context) error {
-	systemd := newNotifier()
 	age := time.NewTimer(0)
 	defer age.Stop()
 	for {
@@ -38,7 +37,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		a.commandsAreDue(s)
 		a.runner.consider(ctx, a.permitted(rule))
 		a.tellNews()
-		systemd.turn(facts.Postgres == decide.PostgresOpen || facts.Postgres == decide.PostgresStandby)
+		a.systemd.turn(facts.Postgres == decide.PostgresOpen || facts.Postgres == decide.PostgresStandby)
 		age.Reset(a.limits.Next(s, now, idleTurn))
 		select {
 		case <-a.board.Woken():

@@ -21,7 +21,7 @@ func (a *Agent) preview(ctx context.Context, _ json.RawMessage) (any, error) {
 // seen in time is told so, and blocks nothing by itself. For who only wants to know
 // (whole) the gap is estimated too, and dirty buffers are counted, which takes a while.
 func (a *Agent) foresee(ctx context.Context, whole bool) check.Preview {
-	w := check.Way{From: a.config.Me(), To: a.config.Other(), MaxLag: a.limits.AttachMaxLag}
+	w := check.Way{From: a.config.Me(), To: a.config.Other(), MaxLag: a.limits.now().AttachMaxLag}
 	if board.Postgres(a.board.Read()) == decide.PostgresOpen {
 		w.Primary, w.Standby, _, _ = a.bothProgress(ctx)
 		w.InTheWay = a.inTheWay(ctx, whole)

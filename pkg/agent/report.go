@@ -50,7 +50,7 @@ func (a *Agent) postgresWord(s board.Sight) string {
 		return wire.ReportBusy
 	case state == decide.PostgresHung || s.DiskFailed:
 		return wire.ReportDown
-	case state == decide.PostgresStarting && wire.Now()-s.Started < a.limits.HeartbeatTimeout:
+	case state == decide.PostgresStarting && wire.Now()-s.Started < a.limits.now().HeartbeatTimeout:
 		// A supervisor that has just started has not looked yet at a PostgreSQL that runs
 		// already. Were it called down, the primary would detach a standby that is well.
 		return wire.ReportBusy
@@ -72,7 +72,7 @@ func (a *Agent) witnessReport() wire.WitnessReport {
 	if a.postgresWord(s) == wire.ReportDown {
 		word = "down"
 	}
-	return wire.WitnessReport{Postgres: word, Copy: s.Copy, TimeoutMS: a.config.Pair.Timings.HeartbeatTimeout.Milliseconds()}
+	return wire.WitnessReport{Postgres: word, Copy: s.Copy, TimeoutMS: a.config.Timings().HeartbeatTimeout.Milliseconds()}
 }
 
 // essence is what makes a report worth sending before its time: positions may wait.

@@ -13,8 +13,9 @@ import (
 )
 
 func TestPostgresWord(t *testing.T) {
-	a := &Agent{config: &config.Config{}, limits: board.Limits{HeartbeatTimeout: time.Minute}}
-	a.config.Server.Name = "server1"
+	c := config.Defaults()
+	c.Server.Name, c.Pair.Timings.HeartbeatTimeout.Duration = "server1", time.Minute
+	a := &Agent{config: &c, limits: limits{&c}}
 	open := board.Sight{Known: true, PID: 7, LookAt: 1, Record: rec(1, 2, "server1", pair.Paired)}
 	theirs := rec(2, 3, "server2", pair.Paired)
 	for _, c := range []struct {

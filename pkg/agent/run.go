@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,7 @@ func (a *Agent) run(ctx context.Context) error {
 	g.run("copy", a.keepCopy)
 	g.run("signals", a.signals)
 	a.runCommands()
+	g.run("reload", a.watchOwnFiles)
 	g.run("loop", a.loop)
 	a.log.Info("supervisor started", "server", a.config.Me(), "version", a.opt.Version, "record", a.board.Read().Record.String())
 	return g.wait()
@@ -74,12 +76,12 @@ func (a *Agent) prepare(ctx context.Context) error {
 	}
 	a.hands.Major = major
 	a.files = observe.NewFiles(conffiles.NewWatched(a.hands.Roots()))
-	return nil
+	return a.sameCluster()
 }
 
 func (a *Agent) listen() (admin, control net.Listener, err error) {
 	if admin, err = wire.ListenTLS(a.config.Endpoint(a.config.Me()).Admin, a.tls.Server); err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("take this supervisor's own address, servers.%s.admin in pair.toml: %w", a.config.Me(), err)
 	}
 	if control, err = wire.ListenUnix(a.config.Path("run", "control.sock"), 0o600); err != nil {
 		_ = admin.Close()
@@ -100,7 +102,7 @@ func (a *Agent) awaitArbiter(ctx context.Context) error {
 		select {
 		case <-a.board.Woken():
 		case <-limit:
-			return fmt.Errorf("start supervisor: the arbiter at %s does not answer: start it, or start this server with --async-connect-arbiter", a.config.Pair.Arbiter.Address)
+			return fmt.Errorf("start supervisor: the arbiter at %s is not reached: %s; or start this server without it, with --async-connect-arbiter", a.config.Pair.Arbiter.Address, cmp.Or(a.keeper.Problem(), "it does not answer"))
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -127,6 +129,7 @@ func (a *Agent) signals(ctx context.Context) error {
 type notifier struct {
 	socket string
 	ready  bool
+	told   chan struct{} // closed once systemd knows of readiness
 	every  time.Duration
 	last   time.Duration
 }
@@ -136,7 +139,7 @@ func newNotifier() *notifier {
 	if err != nil {
 		every = 0
 	}
-	n := &notifier{socket: os.Getenv("NOTIFY_SOCKET"), every: every / 3}
+	n := &notifier{socket: os.Getenv("NOTIFY_SOCKET"), every: every / 3, told: make(chan struct{})}
 	_ = os.Unsetenv("NOTIFY_SOCKET")
 	return n
 }
@@ -148,6 +151,9 @@ func (n *notifier) turn(ready bool) {
 	if ready && !n.ready {
 		n.ready = true
 		n.say(daemon.SdNotifyReady)
+		if n.told != nil {
+			close(n.told)
+		}
 	}
 	if now := wire.Now(); n.every > 0 && now-n.last >= n.every {
 		n.last = now

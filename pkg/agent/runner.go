@@ -32,6 +32,7 @@ type runner struct {
 	action  decide.Action // "" when idle
 	cancel  context.CancelFunc
 	failed  decide.Action
+	why     error // it failed
 	retryAt time.Duration
 	backoff time.Duration
 	wg      sync.WaitGroup
@@ -105,7 +106,7 @@ func (r *runner) finish(action decide.Action, err error) {
 	defer r.mu.Unlock()
 	r.action, r.cancel = "", nil
 	if err == nil {
-		r.failed, r.backoff = "", 0
+		r.failed, r.why, r.backoff = "", nil, 0
 		return
 	}
 	limit := patientRetry
@@ -118,7 +119,7 @@ func (r *runner) finish(action decide.Action, err error) {
 	} else {
 		r.backoff = min(2*r.backoff, limit)
 	}
-	r.failed, r.retryAt = action, wire.Now()+r.backoff
+	r.failed, r.why, r.retryAt = action, err, wire.Now()+r.backoff
 	time.AfterFunc(r.backoff, r.board.Wake)
 }
 
@@ -127,6 +128,16 @@ func (r *runner) doing() decide.Action {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.action
+}
+
+// failure is why the action failed at its last try; nil when another one, or none, failed.
+func (r *runner) failure(of decide.Action) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failed != of {
+		return nil
+	}
+	return r.why
 }
 
 // end waits for the action under way, whose context has ended.

@@ -79,6 +79,7 @@ func (a *Agent) fromServer(kind string) request {
 		wire.KindInspect:   a.inspect,
 		wire.KindProgress:  a.progress,
 		wire.KindPreDetach: a.preDetachHere,
+		wire.KindPairFile:  a.pairFile,
 	}[kind]
 }
 

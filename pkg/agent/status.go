@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,7 +21,7 @@ func (a *Agent) status() wire.Status {
 	st := wire.Status{
 		Pair: a.config.Pair.Name, Local: a.config.Me(), Record: s.Record, Failover: f.Failover == decide.FailoverOn, Held: s.Held,
 		SyncWaiters: s.Look.SyncWaiters, WorstStallMS: float64(s.WorstWait/time.Microsecond) / 1e3, StallMS: stallMS(s),
-		Arbiter: wire.ArbiterStatus{Kind: string(a.config.Pair.Arbiter.Kind), Address: a.config.Pair.Arbiter.Address, Reached: s.KeeperReached},
+		Arbiter: a.keeperStatus(s),
 	}
 	local, other := a.here(s, f), a.there(s, f)
 	st.Servers = []wire.ServerStatus{local, other}
@@ -68,6 +69,7 @@ func (a *Agent) here(s board.Sight, f decide.Facts) wire.ServerStatus {
 	if me.Role == pair.Standby && s.ReportAt > 0 {
 		me.LagBytes = me.LSN.Behind(s.Report.Insert)
 	}
+	me.Problem, me.Lasting = a.problem(s)
 	return me
 }
 
@@ -113,17 +115,20 @@ func summary(st wire.Status, f decide.Facts) string {
 // nextStep is the one thing an operator should look at first.
 func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	other := a.config.Other()
+	problem, _ := a.problem(s)
 	switch {
+	case problem != "":
+		return problem
 	case f.Record == decide.RecordUnread || f.Record == decide.RecordClaimed:
 		return "the record has not been read: start the arbiter, or the other server"
 	case f.Keeper != decide.KeeperReached:
-		return fmt.Sprintf("start the arbiter at %s: until then no role can change", a.config.Pair.Arbiter.Address)
-	case f.Record == decide.RecordTheirs && f.Data == decide.DataBroken && s.PID == 0 && !slices.Contains(a.config.Pair.Policy.Rejoin, config.Rebuild):
+		return fmt.Sprintf("the arbiter at %s is not reached, and until then no role can change: %s", a.config.Pair.Arbiter.Address, cmp.Or(a.keeper.Problem(), "start it there"))
+	case f.Record == decide.RecordTheirs && f.Data == decide.DataBroken && s.PID == 0 && !slices.Contains(a.config.Policy().Rejoin, config.Rebuild):
 		return "the data directory is empty or half made, and policy.rejoin does not allow a rebuild: mcctl rebuild"
 	case f.Failover == decide.FailoverOff:
 		return "automatic switch and detach are off: mcctl enable-failover"
 	case f.Peer != decide.PeerHere:
-		return fmt.Sprintf("the supervisor of %s is %s: start it there with mcctl start", other, f.Peer)
+		return fmt.Sprintf("the supervisor of %s is %s: %s", other, f.Peer, linkTrouble(s))
 	case a.hands.Rebuilds.GivenUp() && f.Mode != decide.Paired:
 		return "the rebuild was given up: mcctl rebuild, or restart the supervisor to let it decide anew"
 	case s.Held:
@@ -133,7 +138,7 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	case f.Mode != decide.Paired && s.Report.Doing == "" && s.Doing == "":
 		return fmt.Sprintf("not paired yet: see mcctl explain here and on %s", other)
 	}
-	return ""
+	return a.versions(s, f)
 }
 
 // explain gives the deciding rule, the facts, and what kept the rows above from

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -100,16 +101,30 @@ func (a *Agent) compareHistories(ctx context.Context, s board.Sight, before pair
 		return
 	}
 	at := max(s.Look.Received, s.Look.Replayed)
+	if control, err := a.postgres.Control(); err == nil && control.SystemID != h.SystemID {
+		a.cannotStream(s, fmt.Sprintf("the data directory %s is of another cluster (%d) than %s's (%d): check data_directory in server.toml", a.postgres.Data, control.SystemID, a.config.Other(), h.SystemID), true)
+		return
+	}
 	timeline, err := a.postgres.TimelineAt(at)
 	if err != nil || timeline == 0 {
 		return // not to be judged
 	}
 	if board.Contains(h, timeline, at) {
+		a.cannotStream(s, "this standby does not stream, although the primary has all that it needs: the end of "+a.postgres.LogFile+" says why", false)
 		a.seeStranded(ctx, s, at == before)
 		return
 	}
 	a.log.Warn("this standby holds log that the primary's history lacks", "timeline", timeline, "received", s.Look.Received, "replayed", s.Look.Replayed)
 	a.board.Note(func(now *board.Sight) { now.Diverged = now.PID == s.PID })
+}
+
+// cannotStream tells the operator why this standby does not stream.
+func (a *Agent) cannotStream(s board.Sight, why string, lasting bool) {
+	t := board.Trouble{PID: s.PID, Text: why, Lasting: lasting}
+	if s.StreamTrouble != t {
+		a.log.Warn(why)
+		a.board.Note(func(s *board.Sight) { s.StreamTrouble = t })
+	}
 }
 
 // watchDisk runs the I/O probe as a child: a process that touches a hung disk

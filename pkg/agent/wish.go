@@ -27,7 +27,7 @@ func (a *Agent) wish(change func(*wishes)) error {
 	}
 	a.wishes = next
 	a.board.Note(func(s *board.Sight) {
-		s.FailoverOff, s.Held = next.FailoverOff || !a.config.Pair.Policy.Failover, next.Held
+		s.FailoverOff, s.Held = next.FailoverOff || !a.config.Policy().Failover, next.Held
 	})
 	return nil
 }
@@ -39,7 +39,7 @@ func (a *Agent) setFailover(ctx context.Context, body json.RawMessage) (any, err
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, fmt.Errorf("read request: %w", err)
 	}
-	if q.On && !a.config.Pair.Policy.Failover {
+	if q.On && !a.config.Policy().Failover {
 		return nil, errors.New("policy.failover is false in pair.toml: set it to true on both servers first")
 	}
 	if err := a.wish(func(w *wishes) { w.FailoverOff = !q.On }); err != nil {
@@ -48,7 +48,7 @@ func (a *Agent) setFailover(ctx context.Context, body json.RawMessage) (any, err
 	if q.Local {
 		return wire.FailoverAnswer{}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.config.Pair.Timings.HeartbeatTimeout.Duration)
+	ctx, cancel := context.WithTimeout(ctx, a.config.Timings().HeartbeatTimeout.Duration)
 	defer cancel()
 	if err := a.link.Call(ctx, wire.KindFailover, wire.FailoverRequest{On: q.On, Local: true}, nil); err != nil {
 		return wire.FailoverAnswer{Other: err.Error()}, nil

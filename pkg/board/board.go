@@ -26,6 +26,15 @@ const (
 	PortSilent
 )
 
+// Trouble is what went wrong with a postmaster, in words for the operator. That of an
+// earlier one says nothing of the present.
+type Trouble struct {
+	PID  int
+	Text string
+	// Lasting: PostgreSQL itself refuses, which waiting does not change.
+	Lasting bool
+}
+
 // Sight is everything seen, raw. Instants are wire.Now(); 0 means never.
 type Sight struct {
 	// The local PostgreSQL.
@@ -35,10 +44,12 @@ type Sight struct {
 	Look    postgres.Look
 	LookAt  time.Duration // last successful look at this postmaster
 	Hung    bool          // fresh connections run into their deadline
-	Gated   bool
-	Control postgres.Control // read while no postmaster runs
-	Marked  bool             // standby.signal is there
-	Broken  bool             // a rewind or a copy was begun and not finished
+	// LookTrouble is why the last look failed, StreamTrouble why a standby does not stream.
+	LookTrouble, StreamTrouble Trouble
+	Gated                      bool
+	Control                    postgres.Control // read while no postmaster runs
+	Marked                     bool             // standby.signal is there
+	Broken                     bool             // a rewind or a copy was begun and not finished
 	// StartsFailed counts starts in a row after which PostgreSQL did not come up.
 	StartsFailed int
 	// SettingsWrong: the managed lines differ from what role and mode want.

@@ -96,6 +96,6 @@ func TestArbiterStopKillsWhatIsFrozen(t *testing.T) {
 func TestStartThatFailsLeavesNothing(t *testing.T) {
 	dir := newArbiterDir(t)
 	write(t, filepath.Join(dir, "arbiter.crt"), "nonsense")
-	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitFailed, "exit status 1", "load certificate", logOf(dir))
+	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitFailed, "it did not come up and said:", "load certificate", logOf(dir))
 	await(t, "the watch has gone", func() bool { return watchOf(dir) == 0 })
 }

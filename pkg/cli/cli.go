@@ -22,7 +22,9 @@ type Env struct {
 	Stdout, Stderr io.Writer
 	// Terminal tells that Stdout is one: only then a screen may be cleared.
 	Terminal bool
-	Getenv   func(string) string
+	// Asking tells that Stdin is one: only then questions are asked.
+	Asking bool
+	Getenv func(string) string
 	// Euid is the effective user id.
 	Euid func() int
 	// Executable is the path of this program, which start runs again in the background.
@@ -60,6 +62,7 @@ Every command works on a management directory: -M DIR, or MCCONTROLDIR.`,
 		return misuse(cmd, "%w", err)
 	})
 	root.AddCommand(
+		newInit(env, runInit), newConfig(env),
 		localServer(newStart(env, runStart)), localServer(newStop(env, runStop)), localServer(newStatus(env, runStatus)),
 		localServer(newSwitch(env, runSwitch)), localServer(newDetach(env, runAsk)), localServer(newAttach(env, runAsk)),
 		localServer(newEnableFailover(env, runFailover)), localServer(newDisableFailover(env, runFailover)),

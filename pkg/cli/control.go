@@ -48,7 +48,7 @@ func (c control) explain(kind string, err error) error {
 	var remote *wire.RemoteError
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return failed(exitNotRunning, fmt.Errorf("%s: %w: %s", kind, errNotRunning, c.mcdir), "start it: mcctl start -M %s", c.mcdir)
+		return failed(exitNotRunning, fmt.Errorf("%w: %s", errNotRunning, c.mcdir), "start it: mcctl start -M %s", c.mcdir)
 	case errors.Is(err, fs.ErrPermission):
 		return failed(exitFailed, fmt.Errorf("%s: %w", kind, err), "run mcctl as the user who owns %s", c.mcdir)
 	case errors.Is(err, wire.ErrRefused):

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -93,7 +94,10 @@ func (d *daemon) until(ctx context.Context, logFrom int64, up func(context.Conte
 		select {
 		case why := <-d.failed:
 			_ = d.watch.Process.Signal(syscall.SIGTERM)
-			return failed(exitFailed, fmt.Errorf("%s%s", why, d.lastWords(logFrom)), "mend that and start again; all of the log is in %s", logOf(d.mcdir))
+			if words := d.lastWords(logFrom); words != "" {
+				why = "it did not come up and said:" + words
+			}
+			return failed(exitFailed, fmt.Errorf("start: %s", why), "mend that and start again; all of the log is in %s", logOf(d.mcdir))
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(20 * time.Millisecond):
@@ -108,6 +112,11 @@ func (d *daemon) lastWords(from int64) string {
 		return ""
 	}
 	lines := strings.Split(strings.TrimSpace(string(text[from:])), "\n")
+	// That it would be started again is no longer true.
+	lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" || strings.HasPrefix(line, "watch: ") })
+	if len(lines) == 0 {
+		return ""
+	}
 	return "\n  " + strings.Join(lines[max(0, len(lines)-6):], "\n  ")
 }
 

@@ -68,7 +68,7 @@ func TestMcCtlStatus(t *testing.T) {
 	called(t.Context(), "mc_ctl", "status", "--arbiter", "-M", s.mcdir).wants(t, exitDone, "\narbiter_id  host ", "online")
 
 	got = called(t.Context(), "mc_ctl", "status", "-M", newMcdir(t))
-	got.wants(t, exitNotRunning, "ERROR: status: no supervisor is running here", "(MCA90015)")
+	got.wants(t, exitNotRunning, "ERROR: no supervisor is running here", "(MCA90015)")
 	if got.stdout != "" {
 		t.Errorf("a table without a supervisor: %s", got.stdout)
 	}

@@ -73,6 +73,9 @@ func runStart(ctx context.Context, env *Env, o *startOptions) error {
 	if err := checkOwner(env.Euid(), c); err != nil {
 		return err
 	}
+	if err := checkFiles(c); err != nil {
+		return err
+	}
 	if st, err := runningNow(ctx, control{o.Mcdir}); err == nil {
 		_, _ = fmt.Fprintf(env.Stdout, "the supervisor of %s is already running\n", st.Local)
 		if o.Foreground {
@@ -111,13 +114,22 @@ func startDaemon(ctx context.Context, env *Env, o *startOptions, c *config.Confi
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
 	defer cancel()
+	ctx, vain := context.WithCancelCause(ctx)
+	defer vain(nil)
+	refusal := ""
 	err = d.until(ctx, from, func(ctx context.Context) (bool, string) {
 		st, err := control{o.Mcdir}.status(ctx)
 		if err != nil {
 			return false, ""
 		}
+		if refusal = refusalOf(st); refusal != "" && !o.NoWait {
+			vain(errLasting)
+		}
 		return o.NoWait || isUp(st, o.McOnly), waitingFor(st)
 	}, func(waiting string) { _, _ = fmt.Fprintln(env.Stdout, waiting) })
+	if errors.Is(err, errLasting) {
+		return failed(exitFailed, fmt.Errorf("start: %s", refusal), "the supervisor goes on trying; after a change of server.toml: mcctl stop -M %s, then start it again", o.Mcdir)
+	}
 	if errors.Is(err, errTimeout) {
 		return failed(exitGoingOn, fmt.Errorf("start: PostgreSQL is not up after %s; the start goes on", o.Timeout), "follow it: mcctl status --watch -M %s; why: mcctl explain -M %s", o.Mcdir, o.Mcdir)
 	}
@@ -130,6 +142,19 @@ func startDaemon(ctx context.Context, env *Env, o *startOptions, c *config.Confi
 
 // errTimeout is the cause of a context that ended by --timeout.
 var errTimeout = errors.New("timed out")
+
+// errLasting is the cause of a context that ended because waiting is in vain.
+var errLasting = errors.New("waiting is in vain")
+
+// refusalOf is what PostgreSQL refuses on this server, if waiting will not change it.
+func refusalOf(st wire.Status) string {
+	for _, s := range st.Servers {
+		if s.Server == st.Local && s.Lasting {
+			return s.Problem
+		}
+	}
+	return ""
+}
 
 // isUp: PostgreSQL serves in its role. With --mc-only a server that was down may
 // stay so.
@@ -148,6 +173,9 @@ func waitingFor(st wire.Status) string {
 	for _, s := range st.Servers {
 		if s.Server != st.Local || s.Rule == 0 {
 			continue
+		}
+		if s.Problem != "" {
+			return fmt.Sprintf("%s: %s", s.Server, s.Problem)
 		}
 		if s.Doing != "" {
 			return fmt.Sprintf("%s: %s (rule %d: %s)", s.Server, s.Doing, s.Rule, s.Why)
@@ -178,6 +206,9 @@ func checkOwner(euid int, c *config.Config) error {
 	case euid == 0 && owner == 0:
 		return failed(exitRefused, fmt.Errorf("start: refused as root: PostgreSQL does not run as root, but root owns data directory %s", c.Server.DataDirectory),
 			"give it to the right user: chown -R postgres: %s", c.Server.DataDirectory)
+	case owner == 0:
+		return failed(exitRefused, fmt.Errorf("start: refused: data directory %s belongs to root, and PostgreSQL does not run as root", c.Server.DataDirectory),
+			"check data_directory in %s; or give it to the right user: chown -R postgres: %s", c.Dir+"/"+config.ServerFile, c.Server.DataDirectory)
 	case euid != int(owner):
 		return failed(exitRefused, fmt.Errorf("start: refused%s: data directory %s belongs to %s", yes(euid == 0, " as root", ""), c.Server.DataDirectory, userName(owner)),
 			"run it as that user: runuser -u %s -- mcctl start -M %s", userName(owner), c.Dir)

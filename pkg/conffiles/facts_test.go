@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mcctl/pkg/majors"
 )
 
 // treeCase is a tree of files and what PostgreSQL makes of it.
@@ -120,7 +122,7 @@ func (j *judge) beyond() []treeCase {
 			j.write("real/x.conf", line("kernel"))
 			j.write("x.conf", line("name"))
 			j.write("postgresql.conf", "include 'lk/../x.conf'\n")
-		}, map[bool]string{true: "name", false: "kernel"}[j.major >= 15]},
+		}, map[bool]string{true: "name", false: "kernel"}[majors.Of(j.major).DotsAsText]},
 		{"and by the kernel in an absolute one", func() {
 			j.mkdir("real/deep")
 			j.link("real/deep", "lk")

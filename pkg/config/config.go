@@ -4,8 +4,8 @@
 // to each other, and tells all problems at once with file and line.
 //
 // It does not look whether PostgreSQL, certificates or peers are really there:
-// whoever uses them says so. A Config never changes after Load; a reload makes
-// another one. Called by cli, agent and witness; handed read-only to the stages.
+// whoever uses them says so. A Config never changes after Load, but for what Timings
+// and Policy tell after a reload (Adopt). Called by cli, agent and witness; handed read-only to the stages.
 package config
 
 import (
@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/BurntSushi/toml"
 
@@ -31,12 +32,14 @@ type Config struct {
 	Dir    string // the management directory, absolute
 	Pair   Pair
 	Server Server
+
+	adopted *atomic.Pointer[Pair] // what a reload has brought into force
 }
 
 // Defaults is a configuration in which everything that can be left out has been.
 // It is not valid as it stands: the required keys are empty.
 func Defaults() Config {
-	return Config{Pair: defaultPair(), Server: defaultServer()}
+	return Config{Pair: defaultPair(), Server: defaultServer(), adopted: &atomic.Pointer[Pair]{}}
 }
 
 // Load reads and checks a server's management directory. The paths in the result
@@ -50,17 +53,32 @@ func Load(dir string) (*Config, error) {
 	c := Defaults()
 	c.Dir = dir
 	pairs, server := open(c.Path(PairFile)), open(c.Path(ServerFile))
+	if err := c.read(pairs, server); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// Check tells what Load would say of a management directory whose files had these
+// texts.
+func Check(dir, pairText, serverText string) (*Config, error) {
+	c := Defaults()
+	c.Dir = dir
+	if err := c.read(parse(PairFile, pairText), parse(ServerFile, serverText)); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+func (c *Config) read(pairs, server *source) error {
 	c.Pair.Timings = pairs.profile()
 	pairs.fill(&c.Pair)
 	c.Pair.check(pairs)
 	server.fill(&c.Server)
-	c.Server.resolve(dir)
+	c.Server.resolve(c.Dir)
 	c.Server.check(server)
 	c.Server.checkName(server, c.Pair, pairs)
-	if err := errors.Join(pairs.err(), server.err()); err != nil {
-		return nil, err
-	}
-	return &c, nil
+	return errors.Join(pairs.err(), server.err())
 }
 
 // Path is the path of something below the management directory.

@@ -49,13 +49,19 @@ type source struct {
 
 // open reads and parses the file; what is wrong with it is told by err.
 func open(path string) *source {
-	s := &source{path: path, lines: map[string]int{}, told: map[string]bool{}}
 	b, err := os.ReadFile(path)
 	if err != nil {
+		s := parse(path, "")
 		s.fail(Problem{Path: path, Text: fmt.Sprintf("cannot be read: %v; name the management directory with -M, or make one with mcctl init", errors.Unwrap(err)), Err: err})
 		return s
 	}
-	s.text = string(b)
+	return parse(path, string(b))
+}
+
+// parse is open for a text that is at hand; path is for messages.
+func parse(path, text string) *source {
+	s := &source{path: path, text: text, lines: map[string]int{}, told: map[string]bool{}}
+	var err error
 	s.md, err = toml.Decode(s.text, &s.tree)
 	if bad := (toml.ParseError{}); errors.As(err, &bad) {
 		s.fail(Problem{Path: path, Line: bad.Position.Line, Text: bad.Message})

@@ -27,7 +27,7 @@ type secrets struct{ App, Replication string }
 func (l *Lab) initCluster(ctx context.Context, s secrets) error {
 	data := l.Data(Server1)
 	err := l.run.do(ctx, l.Dir, "", l.program("initdb"), "-D", data, "-U", "postgres", "-k", "-E", "UTF8", "--locale=C",
-		"--auth-local=peer", "--auth-host=scram-sha-256", "--no-sync", "--no-instructions")
+		"--auth-local=peer", "--auth-host=scram-sha-256", "--no-sync")
 	if err != nil {
 		return err
 	}

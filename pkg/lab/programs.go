@@ -30,8 +30,9 @@ func findBin() (string, error) {
 	return "", errors.New("find PostgreSQL's server programs (initdb, postgres, pg_rewind, pg_basebackup): install a PostgreSQL server, 13 to 18, or set PG_BIN to their directory")
 }
 
+// hasPrograms: without pg_rewind a server whose data has diverged comes back by a copy.
 func hasPrograms(dir string) bool {
-	for _, p := range []string{"initdb", "postgres", "pg_rewind", "pg_basebackup"} {
+	for _, p := range []string{"initdb", "postgres", "pg_basebackup"} {
 		if _, err := os.Stat(filepath.Join(dir, p)); err != nil {
 			return false
 		}

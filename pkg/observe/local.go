@@ -150,12 +150,14 @@ func (l *Local) look(ctx context.Context, session **postgres.Session, pid int) b
 	if *session == nil {
 		fresh, err := l.Instance.Connect(ctx)
 		if err != nil {
+			l.noteTrouble(pid, err)
 			return false
 		}
 		*session = fresh
 	}
 	seen, err := (*session).Look(ctx, string(l.Peer))
 	if err != nil {
+		l.noteTrouble(pid, err)
 		return false
 	}
 	l.Board.Note(func(s *board.Sight) {
@@ -173,6 +175,18 @@ func (l *Local) look(ctx context.Context, session **postgres.Session, pid int) b
 		}
 	})
 	return true
+}
+
+// noteTrouble keeps why PostgreSQL could not be looked at. The same again is no news.
+func (l *Local) noteTrouble(pid int, err error) {
+	t := board.Trouble{PID: pid, Text: err.Error()}
+	if refusal := postgres.Refusal(err); refusal != "" {
+		t.Text = "PostgreSQL does not let the supervisor in: " + refusal + "; mend [postgres] in server.toml, or pg_hba.conf and pg_ident.conf"
+		t.Lasting = true
+	}
+	if l.Board.Read().LookTrouble != t {
+		l.Board.Note(func(s *board.Sight) { s.LookTrouble = t })
+	}
 }
 
 // waitingSince is the commit stall's own clock: it runs while commits wait and

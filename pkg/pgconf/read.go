@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"mcctl/pkg/majors"
 )
 
 const (
@@ -135,13 +137,13 @@ func (r *reader) directory(dir string, from call) error {
 
 // resolve makes the path of an include absolute. A relative one is meant from the
 // directory of the file that includes, by that file's name: a link is not followed
-// first. Since 15 ".." is taken away textually (canonicalize_path); before, and in
-// absolute paths, the kernel finds its way through links.
+// first. Where ".." is not taken away textually, and in absolute paths, the kernel
+// finds its way through links.
 func (r *reader) resolve(to, from string) string {
 	switch {
 	case path.IsAbs(to):
 		return to
-	case r.tree.roots.Major >= 15:
+	case majors.Of(r.tree.roots.Major).DotsAsText:
 		return path.Join(path.Dir(from), to)
 	}
 	for strings.HasPrefix(to, "./") {

@@ -9,14 +9,16 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"mcctl/pkg/majors"
 )
 
 // Session is a warm connection to the local server. It is not for use from
 // several goroutines at once. When a call's ctx ends the connection is closed
 // underway, and every later call fails: Close it and Connect again.
 type Session struct {
-	conn  *pgx.Conn
-	major int
+	conn *pgx.Conn
+	can  majors.Abilities
 }
 
 // Connect opens a session over the unix socket.
@@ -25,7 +27,7 @@ func (in *Instance) Connect(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Session{conn: conn, major: majorOf(conn.PgConn())}, nil
+	return &Session{conn: conn, can: majors.Of(majorOf(conn.PgConn()))}, nil
 }
 
 // Close ends the session; it waits for the server no longer than a moment.

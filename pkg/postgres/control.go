@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"mcctl/pkg/majors"
 	"mcctl/pkg/pair"
 )
 
@@ -90,26 +91,17 @@ func (in *Instance) Control() (c Control, err error) {
 	return c, nil
 }
 
-// Offsets of ControlFileData in src/include/catalog/pg_control.h on 64-bit
-// little-endian machines. The sizes before the checksum did not move in 13 to 17;
-// 18 (ControlVersion 1800) put default_char_signedness before the nonce.
-const (
-	controlLength = 288
-	control18Sum  = 292
-)
-
+// parseControl knows the offsets of ControlFileData in src/include/catalog/pg_control.h,
+// 13 to 18, on 64-bit little-endian machines.
 func parseControl(b []byte) (Control, error) {
-	if len(b) < control18Sum+4 {
+	if len(b) < majors.ControlLeast {
 		return Control{}, errControlSum // cut off in the middle of a write
 	}
 	le := binary.LittleEndian
 	version := le.Uint32(b[8:])
-	if version < 1300 || version > 1899 {
-		return Control{}, fmt.Errorf("its format %d is not of PostgreSQL 13 to 18", version)
-	}
-	end := controlLength
-	if version >= 1800 {
-		end = control18Sum
+	end := majors.ControlSum(version)
+	if end == 0 {
+		return Control{}, fmt.Errorf("its format %d is not of PostgreSQL %d to %d", version, majors.Oldest, majors.Newest)
 	}
 	if crc32.Checksum(b[:end], crc32.MakeTable(crc32.Castagnoli)) != le.Uint32(b[end:]) {
 		return Control{}, errControlSum

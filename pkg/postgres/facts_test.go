@@ -6,6 +6,7 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,7 +80,13 @@ func writeWhile(t *testing.T, in *Instance, round int, do func()) (acknowledged 
 func turnRound(t *testing.T, old, leader *Instance) (primary, standby *Instance) {
 	t.Helper()
 	ok(t, connect(t, leader).Checkpoint(within(t)))
-	ok(t, old.Rewind(within(t), sourceOf(leader, "rewind"), RewindOptions{KeepDir: filepath.Join(old.Socket, "keep")}))
+	err := old.Rewind(within(t), sourceOf(leader, "rewind"), RewindOptions{KeepDir: filepath.Join(old.Socket, "keep")})
+	if errors.Is(err, fs.ErrNotExist) { // no pg_rewind with this PostgreSQL
+		ok(t, old.BaseBackup(within(t), sourceOf(leader, "copy"), BackupOptions{}))
+		ok(t, old.Swap())
+		err = old.DropOld()
+	}
+	ok(t, err)
 	configure(t, old, "primary_conninfo = '"+sourceOf(leader, "s").Conninfo()+"'", "synchronous_standby_names = ''")
 	ok(t, old.MarkStandby())
 	start(t, old)

@@ -16,9 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bin is where the programs of the tests are; MCCTL_PGBIN chooses another major.
+// bin is where the programs of the tests are; PG_BIN chooses another major.
 func bin() string {
-	if dir := os.Getenv("MCCTL_PGBIN"); dir != "" {
+	if dir := os.Getenv("PG_BIN"); dir != "" {
 		return dir
 	}
 	return "/usr/lib/postgresql/15/bin"
@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 		if os.Geteuid() != 0 {
 			out, err := exec.Command(filepath.Join(bin(), "initdb"), "--no-sync", "--wal-segsize=1", "-U", "postgres", "-A", "trust", "-D", filepath.Join(dir, "t")).CombinedOutput()
 			if err != nil {
-				fmt.Fprintf(os.Stderr, "initdb: %v; install postgresql-15 or set MCCTL_PGBIN\n%s", err, out)
+				fmt.Fprintf(os.Stderr, "initdb: %v; install postgresql-15 or let PG_BIN name the directory of its programs\n%s", err, out)
 				return 1
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"mcctl/pkg/durable"
 )
 
@@ -19,6 +21,8 @@ import (
 type Layout struct {
 	WAL         string            `json:"wal,omitempty"`         // where pg_wal leads; empty: it is a plain directory
 	Tablespaces map[string]string `json:"tablespaces,omitempty"` // where pg_tblspc/OID leads, by OID
+	// Mount is where the file system that holds the data directory is mounted.
+	Mount string `json:"mount,omitempty"`
 }
 
 // Layout reads the links of the data directory. One without links, or none at all,
@@ -26,7 +30,7 @@ type Layout struct {
 func (in *Instance) Layout() (Layout, error) { return layoutOf(in.Data) }
 
 func layoutOf(data string) (Layout, error) {
-	l := Layout{Tablespaces: map[string]string{}}
+	l := Layout{Tablespaces: map[string]string{}, Mount: mountOf(data)}
 	var err error
 	if l.WAL, err = linkTarget(filepath.Join(data, "pg_wal")); err != nil {
 		return l, fmt.Errorf("read layout: %w", err)
@@ -45,6 +49,33 @@ func layoutOf(data string) (Layout, error) {
 		}
 	}
 	return l, nil
+}
+
+// mountOf is the highest directory above dir on the same file system: by it an empty
+// data directory is told from one whose file system is not mounted. Empty if dir
+// cannot be looked at.
+func mountOf(dir string) string {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return ""
+	}
+	var here, above unix.Stat_t
+	if unix.Stat(dir, &here) != nil {
+		return ""
+	}
+	for dir != "/" && unix.Stat(filepath.Dir(dir), &above) == nil && above.Dev == here.Dev {
+		dir = filepath.Dir(dir)
+	}
+	return dir
+}
+
+// Unmounted is the place of the file system that held the data directory when known
+// was saved, if none is mounted there now.
+func (in *Instance) Unmounted(known Layout) string {
+	if known.Mount == "" || known.Mount == "/" || mountOf(known.Mount) == known.Mount {
+		return ""
+	}
+	return known.Mount
 }
 
 // linkTarget is where a link leads in the end, as an absolute path, also when

@@ -10,13 +10,17 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+
+	"mcctl/pkg/majors"
 )
 
 // Instance is one PostgreSQL on this host. The exported fields are set once,
@@ -37,8 +41,8 @@ type Instance struct {
 }
 
 // Version is the major version of the data directory. It is an error when Bin
-// holds programs of another major: a start would fail, and pg_rewind and
-// pg_basebackup must match the server (their reference pages, 13 to 18).
+// holds programs of another major: a start would fail, and pg_rewind must match the
+// server (its reference page, 13 to 18); or when the major is not one of ours.
 func (in *Instance) Version(ctx context.Context) (major int, err error) {
 	major, err = in.dataVersion()
 	if err != nil {
@@ -49,22 +53,28 @@ func (in *Instance) Version(ctx context.Context) (major int, err error) {
 		return 0, err
 	}
 	if programs != major {
-		return 0, fmt.Errorf("data directory %s is of PostgreSQL %d, but the programs in %s are of %d; point to the programs of %d", in.Data, major, in.Bin, programs, major)
+		return 0, fmt.Errorf("data directory %s is of PostgreSQL %d, but the programs in %s are of %d; set bin_directory in server.toml to the programs of %d", in.Data, major, in.Bin, programs, major)
 	}
-	return major, nil
+	return major, majors.Check(major)
 }
 
 // ProgramsVersion is the major version of the programs in Bin.
 func (in *Instance) ProgramsVersion(ctx context.Context) (major int, err error) {
 	out, err := exec.CommandContext(ctx, in.program("postgres"), "--version").Output()
 	if err != nil {
-		return 0, fmt.Errorf("ask %s for its version: %w", in.program("postgres"), err)
+		return 0, fmt.Errorf("ask PostgreSQL for its version: %w; check bin_directory in server.toml", err)
 	}
 	return parseVersion(string(out)), nil
 }
 
 func (in *Instance) dataVersion() (int, error) {
 	b, err := os.ReadFile(filepath.Join(in.Data, "PG_VERSION"))
+	if _, missing := os.Stat(in.Data); missing != nil {
+		return 0, fmt.Errorf("look at data directory: %w; check data_directory in server.toml", missing)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("%s is not a data directory of PostgreSQL, it has no PG_VERSION: check data_directory in server.toml: %w", in.Data, err)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("read version of data directory: %w", err)
 	}

@@ -42,7 +42,7 @@ func (in *Instance) WaitReady(ctx context.Context) error {
 			if last = in.Knock(ctx); last == nil {
 				return nil
 			}
-			if hopeless(last) {
+			if Refusal(last) != "" {
 				return fmt.Errorf("wait for PostgreSQL: %w", last)
 			}
 		}
@@ -82,11 +82,15 @@ func (in *Instance) statusOf(pid int) string {
 	return lock.status
 }
 
-// hopeless tells an answer that will not change by waiting: invalid authorization
-// (class 28) or no such database (3D), appendix A of the PostgreSQL manual.
-func hopeless(err error) bool {
+// Refusal is what the server said when it does not let the supervisor in and waiting
+// will not change that: invalid authorization (class 28) or no such database (3D),
+// appendix A of the PostgreSQL manual, 13 to 18. Empty for every other error.
+func Refusal(err error) string {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "28") || strings.HasPrefix(pg.Code, "3D"))
+	if errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "28") || strings.HasPrefix(pg.Code, "3D")) {
+		return pg.Message
+	}
+	return ""
 }
 
 // startFailure says why the postmaster that was waited for exited.

@@ -14,16 +14,16 @@ const replayPoll = 5 * time.Millisecond
 // PauseReplay stops applying WAL on a standby and returns when that is so; WAL is
 // still received and flushed. When ctx ends first, the pause may still come.
 //
-// Before 14 the server only tells that a pause was asked for
-// (pg_get_wal_replay_pause_state is new in 14). A record that was being applied at
-// that moment may still finish, but none that is written after the call returned.
+// Some servers only tell that a pause was asked for (majors.Abilities.PauseState). A
+// record that was being applied at that moment may still finish, but none that is
+// written after the call returned.
 func (s *Session) PauseReplay(ctx context.Context) error {
 	if _, err := s.conn.Exec(ctx, "select pg_wal_replay_pause()"); err != nil {
 		return fmt.Errorf("pause replay: %w", err)
 	}
-	query := "select pg_get_wal_replay_pause_state() = 'paused'"
-	if s.major < 14 {
-		query = "select pg_is_wal_replay_paused()"
+	query := "select pg_is_wal_replay_paused()"
+	if s.can.PauseState {
+		query = "select pg_get_wal_replay_pause_state() = 'paused'"
 	}
 	tick := time.NewTicker(replayPoll)
 	defer tick.Stop()

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
+	"mcctl/pkg/majors"
 	"mcctl/pkg/pair"
 )
 
@@ -40,7 +42,7 @@ func (in *Instance) Rewind(ctx context.Context, source Source, opt RewindOptions
 	if err := in.recoverAlone(ctx); err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}
-	args := in.rewindArguments(source, major)
+	args := in.rewindArguments(source, majors.Of(major))
 	if err := in.run(ctx, source.Passfile, nil, "pg_rewind", append(args, "--dry-run")...); err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}
@@ -63,6 +65,9 @@ func (in *Instance) rewindable(ctx context.Context, source Source, opt RewindOpt
 	}
 	if _, running := in.Postmaster(); running {
 		return errors.New("the server is running; stop it first")
+	}
+	if _, err := os.Stat(in.program("pg_rewind")); err != nil { // some packagers leave it out
+		return fmt.Errorf("there is no pg_rewind beside postgres, install it or rebuild: %w", err)
 	}
 	if err := in.RestoreKept(opt.KeepDir); err != nil {
 		return err
@@ -131,9 +136,9 @@ func (in *Instance) recoverAlone(ctx context.Context) error {
 	return nil
 }
 
-func (in *Instance) rewindArguments(source Source, major int) []string {
+func (in *Instance) rewindArguments(source Source, can majors.Abilities) []string {
 	args := []string{"--target-pgdata=" + in.Data, "--source-server=" + source.Conninfo(), "--no-ensure-shutdown"}
-	if in.ConfigFile != "" && major >= 15 { // new in 15
+	if in.ConfigFile != "" && can.RewindConfigFile {
 		args = append(args, "--config-file="+in.ConfigFile)
 	}
 	return args

@@ -39,6 +39,9 @@ func newServer(t *testing.T) *server {
 
 func findPostgreSQL(t *testing.T) string {
 	t.Helper()
+	if dir := os.Getenv("PG_BIN"); dir != "" {
+		return dir
+	}
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
 	if len(found) == 0 {
 		t.Fatal("no PostgreSQL below /usr/lib/postgresql; install postgresql-15 or newer")

@@ -69,7 +69,7 @@ func dial(ctx context.Context, network, addr string, config *tls.Config, silence
 	tc := tls.Client(nc, config)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		nc.Close()
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errHandshake, err)
 	}
 	return tc, nil
 }

@@ -1,10 +1,14 @@
 package wire
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"mcctl/pkg/record"
@@ -16,6 +20,8 @@ var (
 	ErrNoAnswer = errors.New("no answer")
 	// ErrRefused marks, in a handler's error, a clear no: nothing was changed.
 	ErrRefused = errors.New("refused")
+	// errHandshake: the connection was made, but the two did not come to terms.
+	errHandshake = errors.New("shake hands")
 )
 
 // Codes tell errors apart for programs; the text is for people.
@@ -74,10 +80,19 @@ func isRefused(err error) bool {
 // trouble has the same text and is told once.
 func plain(err error) string {
 	var op *net.OpError
-	if errors.As(err, &op) && op.Err != nil && op.Op != "remote error" {
+	if errors.As(err, &op) && op.Op == "remote error" {
+		return fmt.Sprintf("the other side does not accept our certificate (%v); its log says why", op.Err)
+	}
+	if errors.As(err, &op) && op.Err != nil {
 		err = op.Err
 	}
+	var foreign tls.RecordHeaderError
+	var authority x509.UnknownAuthorityError
 	switch {
+	case errors.As(err, &foreign):
+		return fmt.Sprintf("what answers there is not mcctl, it begins with %q: check the address", foreign.RecordHeader[:])
+	case errors.As(err, &authority):
+		return "what answers there has a certificate of another authority: check the address, and tls.ca on both sides"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the other side closed the connection"
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -85,5 +100,5 @@ func plain(err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused: no process listens there; start it"
 	}
-	return err.Error()
+	return strings.TrimPrefix(err.Error(), errHandshake.Error()+": ")
 }

@@ -159,6 +159,9 @@ func (l *Link) failed(ctx context.Context, err error) time.Duration {
 	text := plain(err)
 	if errors.Is(err, context.DeadlineExceeded) {
 		text = fmt.Sprintf("no connection within %v", l.cfg.Timeout)
+		if errors.Is(err, errHandshake) {
+			text = fmt.Sprintf("something accepts connections there, but says nothing within %v: check the address", l.cfg.Timeout)
+		}
 	}
 	l.update(func(s *LinkState) { s.Refused, s.Error = refused, text })
 	if refused {

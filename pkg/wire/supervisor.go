@@ -28,6 +28,8 @@ const (
 	// how far it is with its log.
 	KindInspect  = "inspect"
 	KindProgress = "progress"
+	// KindPairFile asks for the text of pair.toml, to compare it.
+	KindPairFile = "pair-file"
 )
 
 // Kinds that the command line sends to the supervisor on its own machine, over
@@ -109,6 +111,11 @@ type HistoryAnswer struct {
 type Fork struct {
 	Timeline pair.Timeline `json:"timeline"`
 	LSN      pair.LSN      `json:"lsn"`
+}
+
+// PairFileAnswer is the text of a server's pair.toml.
+type PairFileAnswer struct {
+	Text string `json:"text"`
 }
 
 // FailoverRequest turns automatic switch and detach on or off, on both servers
@@ -232,6 +239,10 @@ type ServerStatus struct {
 	Why        string        `json:"why,omitempty"`
 	Doing      string        `json:"doing,omitempty"`
 	Version    string        `json:"version,omitempty"`
+	// Problem is what goes wrong on the answering server now. Lasting: PostgreSQL
+	// itself refuses, which waiting does not change.
+	Problem string `json:"problem,omitempty"`
+	Lasting bool   `json:"lasting,omitempty"`
 	// Stream is a standby's own word: the state of its walreceiver, or "".
 	Stream string `json:"stream,omitempty"`
 	// DiskError is what the I/O probe met, or "".

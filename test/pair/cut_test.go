@@ -19,8 +19,7 @@ func (s *stage) sql(of pair.Server, statements ...string) {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	run := filepath.Join(filepath.Dir(s.lab.Data(of)), "run")
-	c, err := pgx.Connect(ctx, fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres", run, s.lab.ClientPort(of)))
+	c, err := s.connect(ctx, of)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -30,6 +29,34 @@ func (s *stage) sql(of pair.Server, statements ...string) {
 			s.Fatalf("%s: %v", statement, err)
 		}
 	}
+}
+
+func (s *stage) connect(ctx context.Context, of pair.Server) (*pgx.Conn, error) {
+	run := filepath.Join(filepath.Dir(s.lab.Data(of)), "run")
+	return pgx.Connect(ctx, fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres", run, s.lab.ClientPort(of)))
+}
+
+// query asks a server for one text.
+func (s *stage) query(of pair.Server, question string) (answer string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := s.connect(ctx, of)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = c.Close(ctx) }()
+	err = c.QueryRow(ctx, question).Scan(&answer)
+	return answer, err
+}
+
+// ask is query where no answer ends the test.
+func (s *stage) ask(of pair.Server, question string) string {
+	s.Helper()
+	answer, err := s.query(of, question)
+	if err != nil {
+		s.Fatalf("%s: %v", question, err)
+	}
+	return answer
 }
 
 // A standby that cannot stream for a while is not taken for diverged, least of all

@@ -1,6 +1,7 @@
 package pair
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"os"
@@ -33,7 +34,7 @@ func newStage(t *testing.T, opt lab.Options) *stage {
 	if os.Geteuid() == 0 {
 		t.Fatal("PostgreSQL does not run as root: use make test")
 	}
-	opt.Mcctl, opt.BinDir = os.Getenv("MCCTL"), os.Getenv("PG_BIN")
+	opt.Mcctl, opt.BinDir = os.Getenv("MCCTL"), cmp.Or(opt.BinDir, os.Getenv("PG_BIN"))
 	if opt.Mcctl == "" {
 		t.Fatal("MCCTL does not name the mcctl program: use make test")
 	}

@@ -10,7 +10,7 @@ import (
 // lower layers only, never one beside it. Each line says what its layer is for.
 func layers() [][]string {
 	return [][]string{
-		{"pair"},                        // the words
+		{"pair", "majors"},              // the words; the versions of PostgreSQL
 		{"record"},                      // the safety core
 		{"decide", "pgconf"},            // pure: facts to actions, bytes to bytes
 		{"durable", "settings", "hook"}, // small files; the managed settings (pure); users' commands
@@ -20,7 +20,7 @@ func layers() [][]string {
 		{"check"},                       // what is wrong, and what would work
 		{"observe", "act"},              // look, change: they meet in the agent only
 		{"agent", "autostart"},          // the process
-		{"probe", "lab"},                // built around whole processes
+		{"probe", "lab", "setup"},       // built around whole processes
 		{"cli"},
 		{"cmd"},
 	}
@@ -46,7 +46,9 @@ func outside() map[string][]string {
 }
 
 // pureRooms hold no state of the world: they may not even be able to reach it.
-func pureRooms() []string { return []string{"pair", "record", "decide", "pgconf", "settings"} }
+func pureRooms() []string {
+	return []string{"pair", "majors", "record", "decide", "pgconf", "settings"}
+}
 
 // worldly are the standard packages through which the world is reached. "time" is
 // not among them: durations are values, and clocks have a rule of their own.

@@ -1,0 +1,70 @@
+package agent
+
+import (
+	"fmt"
+	"strings"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/wire"
+)
+
+// problem is what goes wrong on this server now: PostgreSQL does not let the
+// supervisor in, the standby does not stream, or the decided action failed and is
+// being tried again. Nobody should have to look for that in a log. Lasting: waiting
+// will not end it.
+func (a *Agent) problem(s board.Sight) (text string, lasting bool) {
+	a.mu.Lock()
+	rule := a.rule
+	a.mu.Unlock()
+	err := a.runner.failure(rule.Do)
+	switch t, stream := s.LookTrouble, s.StreamTrouble; {
+	case s.PID != 0 && s.LookAt == 0 && t.PID == s.PID:
+		return t.Text, t.Lasting
+	case err != nil:
+		return fmt.Sprintf("%s fails: %s", rule.Do, oneLine(err)), false
+	case board.Postgres(s) == decide.PostgresStandby && s.Look.Receiver.Status != "streaming" && stream.PID == s.PID:
+		return stream.Text, stream.Lasting
+	}
+	return "", false
+}
+
+// oneLine takes out of an error that quotes a log, or a program, the lines that say
+// what is wrong, without the times and numbers before them.
+func oneLine(err error) string {
+	head, quoted, _ := strings.Cut(err.Error(), "\n")
+	for line := range strings.Lines(quoted) {
+		for _, level := range []string{"PANIC:", "FATAL:", "ERROR:", "HINT:", "error:"} {
+			if i := strings.Index(line, level); i >= 0 {
+				head += " " + strings.Join(strings.Fields(line[i:]), " ")
+				break
+			}
+		}
+	}
+	return head
+}
+
+// linkTrouble is why the other supervisor is not reached, and what to do about it.
+func linkTrouble(s board.Sight) string {
+	if s.Link.Error == "" || s.Link.Refused {
+		return "start it there with mcctl start"
+	}
+	return s.Link.Error
+}
+
+// versions tells that the two servers run different programs.
+func (a *Agent) versions(s board.Sight, f decide.Facts) string {
+	if f.Peer != decide.PeerHere || s.Report.Version == a.opt.Version {
+		return ""
+	}
+	return fmt.Sprintf("%s runs mcctl %s, this server %s: install the same on both", a.config.Other(), s.Report.Version, a.opt.Version)
+}
+
+// keeperStatus is the arbiter as it is seen from here.
+func (a *Agent) keeperStatus(s board.Sight) wire.ArbiterStatus {
+	st := wire.ArbiterStatus{Kind: string(a.config.Pair.Arbiter.Kind), Address: a.config.Pair.Arbiter.Address, Reached: s.KeeperReached}
+	if !st.Reached {
+		st.Error = a.keeper.Problem()
+	}
+	return st
+}

@@ -1,0 +1,57 @@
+package agent
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/wire"
+)
+
+func TestOneLine(t *testing.T) {
+	for _, c := range []struct{ err, want string }{
+		{"connect: refused", "connect: refused"},
+		{"it exited; the log says:\n2026-11-20 22:59 UTC [1] LOG:  starting\n2026-11-20 UTC [1] HINT:  Is another there?\n2026-11-20 UTC [1] FATAL:  no  sockets\nmore", "it exited; the log says: HINT: Is another there? FATAL: no sockets"},
+		{"run pg_rewind: exit status 1; its last lines:\npg_rewind: error: no common ancestor", "run pg_rewind: exit status 1; its last lines: error: no common ancestor"},
+	} {
+		if got := oneLine(errors.New(c.err)); got != c.want {
+			t.Errorf("%q: got %q, want %q", c.err, got, c.want)
+		}
+	}
+}
+
+// A trouble is told as long as it is the present postmaster's, and lasts.
+func TestProblem(t *testing.T) {
+	a := someAgent(t)
+	shut := board.Sight{Known: true, PID: 7, LookTrouble: board.Trouble{PID: 7, Text: "not let in", Lasting: true}}
+	earlier := shut
+	earlier.PID = 8
+	seen := shut
+	seen.LookAt = wire.Now()
+	cut := board.Sight{Known: true, PID: 7, LookAt: wire.Now(), Look: postgres.Look{InRecovery: true}, StreamTrouble: board.Trouble{PID: 7, Text: "another cluster"}}
+	streams := cut
+	streams.Look.Receiver.Status = "streaming"
+	for name, c := range map[string]struct {
+		sight   board.Sight
+		want    string
+		lasting bool
+	}{
+		"refused":                  {shut, "not let in", true},
+		"an earlier postmaster's":  {earlier, "", false},
+		"let in since":             {seen, "", false},
+		"a standby that is cut":    {cut, "another cluster", false},
+		"a standby that streams":   {streams, "", false},
+		"nothing was ever seen":    {board.Sight{}, "", false},
+		"PostgreSQL is down since": {board.Sight{Known: true, LookTrouble: board.Trouble{PID: 7, Text: "x"}}, "", false},
+	} {
+		if text, lasting := a.problem(c.sight); text != c.want || lasting != c.lasting {
+			t.Errorf("%s: got %q, %t, want %q, %t", name, text, lasting, c.want, c.lasting)
+		}
+	}
+	a.runner.failed, a.runner.why = "", nil
+	if step := a.nextStep(shut, a.limits.Classify(shut, wire.Now())); !strings.Contains(step, "not let in") {
+		t.Errorf("the next step is %q", step)
+	}
+}

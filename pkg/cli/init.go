@@ -1,0 +1,214 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mcctl/pkg/setup"
+)
+
+// initOptions are the flags of mcctl init.
+type initOptions struct {
+	Mcdir    string
+	Plan     setup.Plan
+	Join     bool
+	JoinFile string
+	Arbiter  bool
+	Serve    bool
+	Life     time.Duration
+	Yes      bool
+	Restart  bool
+	cmd      *cobra.Command
+}
+
+func newInit(env *Env, run func(context.Context, *Env, *initOptions) error) *cobra.Command {
+	o := &initOptions{}
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make the management directory of a server or of an arbiter",
+		Long: `Make the management directory of a server or of an arbiter. On a terminal it asks
+for what the flags leave open.
+
+The first server: with a new PostgreSQL where the data directory is missing or
+empty, else over the PostgreSQL that runs there, whose edits are shown first and
+which is not restarted unless you agree (--restart).
+
+The second server, and an arbiter: they join with a token, one line that
+mcctl init --serve-token prints on the first server, where it waits for them.
+The token is read from a file (--join-file), or from standard input (--join).
+
+Cut off at any point, the same command goes on.`,
+		Example: `  mcctl init -M /etc/mcctl/orders                      # asks
+  mcctl init --serve-token -M /etc/mcctl/orders            # on the first server
+  mcctl init --join -M /etc/mcctl/orders --data-directory /var/lib/postgresql/15/main
+  mcctl init --serve-token --arbiter -M /etc/mcctl/orders  # on the first server
+  mcctl init --arbiter --join -M /etc/mcctl/arbiter`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.cmd = cmd
+			return run(cmd.Context(), env, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(&o.Mcdir, "mcdir", "M", "", "management `directory` to make (default: $MCCONTROLDIR)")
+	cmd.PreRunE = func(*cobra.Command, []string) (err error) {
+		o.Mcdir, err = newMcdirName(env, o.Mcdir)
+		return err
+	}
+	f.BoolVar(&o.Join, "join", false, "join with a token, which is read from standard input")
+	f.StringVar(&o.JoinFile, "join-file", "", "join with the token in this `file`")
+	f.BoolVar(&o.Arbiter, "arbiter", false, "make an arbiter's directory; with --serve-token: wait for an arbiter")
+	f.BoolVar(&o.Serve, "serve-token", false, "print a token and wait until its bearer has joined")
+	f.DurationVar(&o.Life, "life", 15*time.Minute, "how long the token may be used")
+	f.BoolVar(&o.Yes, "yes", false, "agree to the edits of PostgreSQL's files")
+	f.BoolVar(&o.Restart, "restart", false, "agree to a restart of PostgreSQL")
+	planFlags(cmd, &o.Plan)
+	exclusive(cmd, "join", "join-file", "serve-token")
+	exclusive(cmd, "arbiter-address", "no-arbiter")
+	return cmd
+}
+
+// planFlags gives the command a flag for each answer.
+func planFlags(cmd *cobra.Command, p *setup.Plan) {
+	f := cmd.Flags()
+	f.StringVar(&p.Pair, "pair", "", "`name` of the pair")
+	f.StringVar(&p.Name, "name", "", "`name` of this server")
+	f.StringVar(&p.Admin, "admin", "", "`host:port` of this server's supervisor")
+	f.StringVar(&p.Replication, "replication", "", "`host:port` of this server's PostgreSQL, as the other server reaches it")
+	f.StringVar(&p.Client, "client", "", "`host:port` of this server's PostgreSQL, as clients reach it (default: --replication)")
+	f.StringVar(&p.Other, "other-name", "", "`name` of the other server")
+	f.StringVar(&p.OtherAdmin, "other-admin", "", "`host:port` of the other server's supervisor")
+	f.StringVar(&p.OtherReplication, "other-replication", "", "`host:port` of the other server's PostgreSQL, as this one reaches it")
+	f.StringVar(&p.OtherClient, "other-client", "", "`host:port` of the other server's PostgreSQL, as clients reach it (default: --other-replication)")
+	f.StringVar(&p.Arbiter, "arbiter-address", "", "`host:port` of the arbiter")
+	f.BoolVar(&p.NoArbiter, "no-arbiter", false, "there is no arbiter: a dead primary host waits for an operator")
+	f.StringVar(&p.Profile, "profile", "", "`profile` of the timings: default or tight")
+	f.StringVar(&p.DataDirectory, "data-directory", "", "PostgreSQL's data `directory`")
+	f.StringVar(&p.Bin, "bin-directory", "", "`directory` of PostgreSQL's programs (default: found)")
+	f.StringVar(&p.Socket, "socket-directory", "", "`directory` of PostgreSQL's unix socket (default: found)")
+	f.StringVar(&p.User, "user", "", "superuser `role` that the supervisor connects as (default: the name of the system's user)")
+	f.StringVar(&p.Database, "database", "", "`database` that the supervisor connects to (default: postgres)")
+	f.StringVar(&p.Replicator, "replication-user", "", "`role` to make for replication (default: mcctl_replication)")
+	f.StringVar(&p.Locale, "locale", "", "`locale` of a new cluster (default: C)")
+	f.StringVar(&p.ConfigFile, "config-file", "", "postgresql.conf of a second server, if it is not in the data directory")
+	f.StringVar(&p.HBAFile, "hba-file", "", "the same for pg_hba.conf")
+	f.StringVar(&p.IdentFile, "ident-file", "", "the same for pg_ident.conf")
+	f.StringVar(&p.CA, "ca", "", "`directory` of a certificate authority to use (default: a new one; a token's)")
+	f.StringVar(&p.Listen, "listen", "", "`host:port` that an arbiter listens on (default: the port in pair.toml), or --serve-token (default: --admin)")
+}
+
+func newMcdirName(env *Env, dir string) (string, error) {
+	if dir == "" {
+		dir = env.Getenv("MCCONTROLDIR")
+	}
+	if dir == "" {
+		return "", failed(exitUsage, errors.New("no management directory was named"), "give -M DIR, or set the environment variable MCCONTROLDIR")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("find management directory: %w", err)
+	}
+	return dir, nil
+}
+
+func runInit(ctx context.Context, env *Env, o *initOptions) error {
+	if env.Euid() == 0 {
+		return failed(exitRefused, errors.New("init: refused as root: what it makes belongs to the user who runs PostgreSQL, or the arbiter"), "runuser -u postgres -- mcctl init ...")
+	}
+	a := &asker{env: env, in: bufio.NewReader(env.Stdin), o: o}
+	s := &setup.Setup{Dir: o.Mcdir, Now: time.Now, Say: a.say, Agree: a.agree, Progress: a.progress()}
+	if o.Serve {
+		return explainInit(o, s.Serve(ctx, setup.ServeOptions{Arbiter: o.Arbiter, Life: o.Life, Listen: o.Plan.Listen, Token: a.showToken}))
+	}
+	kind, _, finished, err := s.Load()
+	if err != nil {
+		return explainInit(o, err)
+	}
+	if finished && kind == setup.First && o.Restart {
+		waiting, err := s.Restart(ctx)
+		if err == nil && len(waiting) == 0 {
+			a.say("nothing waits for a restart of PostgreSQL")
+		}
+		return explainInit(o, err)
+	}
+	if finished {
+		a.say(o.Mcdir + " is complete already; nothing was changed")
+		return nil
+	}
+	want := o.kind(kind)
+	if kind == "" {
+		if err := a.answers(want); err != nil {
+			return err
+		}
+	}
+	token, err := a.token(s)
+	if err != nil {
+		return err
+	}
+	return explainInit(o, a.make(ctx, s, want, token))
+}
+
+// kind is what shall be made. The same command without flags goes on with what is there.
+func (o *initOptions) kind(begun string) string {
+	switch {
+	case o.Arbiter:
+		return setup.Arbiter
+	case o.Join || o.JoinFile != "":
+		return setup.Second
+	case begun != "":
+		return begun
+	}
+	return setup.First
+}
+
+func (a *asker) make(ctx context.Context, s *setup.Setup, kind string, token setup.Token) error {
+	dir := a.o.Mcdir
+	switch kind {
+	case setup.Arbiter:
+		if err := s.MakeArbiter(ctx, token, a.o.Plan); err != nil {
+			return err
+		}
+		a.say(fmt.Sprintf("the arbiter's directory is complete; next:\n  mcctl arbiter start -M %s", dir))
+	case setup.Second:
+		if err := s.Join(ctx, token, a.o.Plan); err != nil {
+			return err
+		}
+		a.say(fmt.Sprintf("this server has joined; next:\n  mcctl start -M %s", dir))
+	default:
+		waiting, err := s.First(ctx, a.o.Plan)
+		if err != nil {
+			return err
+		}
+		if len(waiting) > 0 {
+			a.say(fmt.Sprintf("NOT YET: restart PostgreSQL when it suits you (mcctl init --restart -M %s does it); until then %s will not change, and the second server cannot join", dir, strings.Join(waiting, ", ")))
+		}
+		a.say(fmt.Sprintf("the first server is ready; next:\n  mcctl init --serve-token --arbiter -M %[1]s   and join the arbiter, if there is to be one\n  mcctl init --serve-token -M %[1]s             and join the second server\n  mcctl start -M %[1]s                          and start the others", dir))
+	}
+	return nil
+}
+
+// explainInit gives an error its exit status and says how to go on.
+func explainInit(o *initOptions, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, setup.ErrNotEmpty):
+		return failed(exitRefused, fmt.Errorf("init: %w", err), "nothing was changed")
+	case errors.Is(err, setup.ErrAnswers), errors.Is(err, setup.ErrNoAuthority):
+		return failed(exitUsage, fmt.Errorf("init: %w", err), "nothing was changed")
+	case errors.Is(err, setup.ErrDeclined):
+		return failed(exitRefused, fmt.Errorf("init: %w", err), "agree with --yes; a restart is agreed to by --restart")
+	}
+	if _, missing := os.Stat(filepath.Join(o.Mcdir, "init.json")); missing != nil {
+		return failed(exitFailed, fmt.Errorf("init: %w", err), "nothing was changed")
+	}
+	return failed(exitFailed, fmt.Errorf("init: %w", err), "when that is mended run the same command again: it goes on")
+}

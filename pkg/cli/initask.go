@@ -1,0 +1,164 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"mcctl/pkg/setup"
+)
+
+// asker is who runs mcctl init: at a terminal, or flags alone.
+type asker struct {
+	env *Env
+	in  *bufio.Reader
+	o   *initOptions
+}
+
+func (a *asker) say(text string) { _, _ = fmt.Fprintln(a.env.Stdout, text) }
+
+// question is how an answer is asked for, with what is likely.
+type question struct {
+	flag, text string
+	likely     func(setup.Plan) string
+}
+
+func questions() []question {
+	none := func(setup.Plan) string { return "" }
+	word := func(s string) func(setup.Plan) string { return func(setup.Plan) string { return s } }
+	return []question{
+		{"pair", "name of the pair", none},
+		{"name", "name of this server", word("server1")},
+		{"admin", "host:port of this server's supervisor", none},
+		{"replication", "host:port of this server's PostgreSQL", func(p setup.Plan) string { return withPort(p.Admin, "5432") }},
+		{"other-name", "name of the other server", word("server2")},
+		{"other-admin", "host:port of the other server's supervisor", none},
+		{"other-replication", "host:port of the other server's PostgreSQL", func(p setup.Plan) string { return withPort(p.OtherAdmin, "5432") }},
+		{"arbiter-address", `host:port of the arbiter, or "none"`, none},
+		{"data-directory", "PostgreSQL's data directory", none},
+	}
+}
+
+// withPort is an address with another port.
+func withPort(address, port string) string {
+	i := strings.LastIndexByte(address, ':')
+	if i < 0 {
+		return ""
+	}
+	return address[:i+1] + port
+}
+
+// answers asks for what the flags leave open, or names all the flags that are missing.
+func (a *asker) answers(kind string) error {
+	missing := a.o.Plan.Needed(kind)
+	if len(missing) > 0 && !a.env.Asking {
+		return misuse(a.o.cmd, "init: these flags are missing: --%s", strings.Join(missing, ", --"))
+	}
+	for _, flag := range missing {
+		if err := a.ask(flag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *asker) ask(flag string) error {
+	for _, q := range questions() {
+		if q.flag != flag {
+			continue
+		}
+		likely := q.likely(a.o.Plan)
+		for {
+			answer, err := a.read(q.text + yes(likely != "", " ["+likely+"]", "") + ": ")
+			if err != nil {
+				return err
+			}
+			if answer == "" {
+				answer = likely
+			}
+			switch {
+			case flag == "arbiter-address" && answer == "none":
+				a.o.Plan.NoArbiter = true
+				return nil
+			case answer != "":
+				a.o.Plan.Set(flag, answer)
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+func (a *asker) read(prompt string) (string, error) {
+	_, _ = fmt.Fprint(a.env.Stdout, prompt)
+	line, err := a.in.ReadString('\n')
+	if err != nil && (line == "" || !errors.Is(err, io.EOF)) {
+		return "", failed(exitUsage, fmt.Errorf("init: read answer: %w", err), "nothing was changed; give the answers by flags, see mcctl init --help")
+	}
+	return strings.TrimSpace(line), nil
+}
+
+// agree takes --yes for the edits and --restart for a restart, each for nothing else.
+func (a *asker) agree(about, question string) bool {
+	if about == setup.ForEdit && a.o.Yes || about == setup.ForRestart && a.o.Restart {
+		return true
+	}
+	if !a.env.Asking {
+		return false
+	}
+	answer, err := a.read(question + " [y/N]: ")
+	return err == nil && strings.HasPrefix(strings.ToLower(answer), "y")
+}
+
+// token reads the token where one is needed: never from an argument, which other users
+// of the machine could see.
+func (a *asker) token(s *setup.Setup) (t setup.Token, err error) {
+	if !a.o.Join && a.o.JoinFile == "" || !s.NeedsToken() {
+		return t, nil
+	}
+	var text string
+	switch {
+	case a.o.JoinFile != "":
+		b, err := os.ReadFile(a.o.JoinFile)
+		if err != nil {
+			return t, failed(exitUsage, fmt.Errorf("init: read token: %w", err), "mcctl init --serve-token prints it on the first server")
+		}
+		text = string(b)
+	case a.env.Asking:
+		if text, err = a.read("token: "); err != nil {
+			return t, err
+		}
+	default:
+		if text, err = a.in.ReadString('\n'); err != nil && !errors.Is(err, io.EOF) {
+			return t, failed(exitUsage, fmt.Errorf("init: read token: %w", err), "give it on standard input or with --join-file")
+		}
+	}
+	if t, err = setup.ParseToken(text, time.Now()); err != nil {
+		return t, failed(exitUsage, fmt.Errorf("init: %w", err), "nothing was changed")
+	}
+	return t, nil
+}
+
+// showToken prints the token alone on its line, so that a script finds it.
+func (a *asker) showToken(t setup.Token) {
+	flags := yes(a.o.Arbiter, "--arbiter --join", "--join")
+	_, _ = fmt.Fprintf(a.env.Stderr, "waiting at %s until %s for %s; there run: mcctl init %s, and give it this token, a secret:\n",
+		t.Address, t.Ends.Local().Format(time.TimeOnly), t.Name, flags)
+	a.say(t.String())
+}
+
+// progress tells of each tenth of a copy.
+func (a *asker) progress() func(done, total int64) {
+	told := int64(-1)
+	return func(done, total int64) {
+		if total <= 0 || done*10/total == told {
+			return
+		}
+		told = done * 10 / total
+		a.say(fmt.Sprintf("copied %d %% of %s", min(100, done*100/total), size(uint64(total))))
+	}
+}

@@ -1,0 +1,220 @@
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"mcctl/pkg/conffiles"
+	"mcctl/pkg/config"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/pgconf"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/settings"
+	"mcctl/pkg/wire"
+)
+
+// NeedsToken tells whether a join that was cut off has not got its material yet.
+func (s *Setup) NeedsToken() bool { return s.state.Material == nil }
+
+// Join makes the directory of the second server, and its data directory as a copy of
+// the first server's. PostgreSQL is not started: mcctl start does that.
+func (s *Setup) Join(ctx context.Context, token Token, plan Plan) error {
+	kind, _, _, err := s.Load()
+	if err == nil {
+		err = plan.absolute()
+	}
+	if err != nil {
+		return err
+	}
+	if kind == "" {
+		if err := plan.mayCopyTo(); err != nil {
+			return err
+		}
+	}
+	release, err := s.claim()
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := s.begin(Second, plan); err != nil {
+		return err
+	}
+	return s.run(ctx, []step{
+		{"", func(context.Context) error { return s.directories("run", "log", "tls") }},
+		{"making a key, and asking the first server to sign it", func(ctx context.Context) error { return s.exchange(ctx, token) }},
+		{"writing the configuration of mcctl", s.writeJoined},
+		{"copying the data of the first server", s.copyData},
+		{"", func(context.Context) error { return s.finish() }},
+	})
+}
+
+// mayCopyTo looks whether the data directory and the places beside it are free.
+func (p Plan) mayCopyTo() error {
+	for _, dir := range []string{p.DataDirectory, p.DataDirectory + ".new", p.DataDirectory + ".part"} {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("use data directory: %w", err)
+		}
+		if len(entries) > 0 {
+			return fmt.Errorf("use %s: %w", dir, ErrNotEmpty)
+		}
+	}
+	return nil
+}
+
+func (s *Setup) exchange(ctx context.Context, token Token) error {
+	if s.state.Material != nil {
+		return nil
+	}
+	if token.Name == "" {
+		return ErrNoToken
+	}
+	request, err := wire.NewRequest(s.path("tls"), token.Name)
+	if err != nil {
+		return err
+	}
+	return token.ask(ctx, request, s.Now().Add(exchangeLimit), func(m *Material) error {
+		s.Say("got the certificate")
+		s.state.Material, s.state.Plan.Name = m, token.Name
+		return s.save()
+	})
+}
+
+// writeJoined writes the files that follow from the material.
+func (s *Setup) writeJoined(context.Context) error {
+	m, p := s.state.Material, &s.state.Plan
+	if err := wire.SaveCertificate(s.path("tls"), p.Name, m.Certificate, m.Authority); err != nil {
+		return err
+	}
+	if m.Apart && (p.ConfigFile == "" || p.HBAFile == "") {
+		return errors.New("the first server keeps postgresql.conf and pg_hba.conf apart from its data, so that a copy of the data has none: bring copies of both files to this host, then run the same command with --config-file FILE --hba-file FILE (and --ident-file FILE)")
+	}
+	p.User, p.Database, p.Replicator = m.User, m.Database, m.Replicator
+	if err := p.findLike(m); err != nil {
+		return err
+	}
+	c, err := config.Check(s.Dir, m.PairTOML, p.serverTOML(1))
+	if err != nil {
+		return err
+	}
+	here, there := c.Endpoint(c.Me()), c.Endpoint(c.Other())
+	p.Pair, p.Other = c.Pair.Name, string(c.Other())
+	p.Replication, p.OtherReplication = here.Replication, there.Replication
+	if err := s.save(); err != nil {
+		return err
+	}
+	_, port := split(p.Replication)
+	if err := s.write(config.PairFile, m.PairTOML); err != nil {
+		return err
+	}
+	if err := s.write(config.ServerFile, p.serverTOML(port)); err != nil {
+		return err
+	}
+	return s.write("pgpass", p.passfile(m.Password))
+}
+
+// findLike finds programs of the first server's major version, and a place for the
+// socket, preferably where the first server has them.
+func (p *Plan) findLike(m *Material) error {
+	for _, dir := range []string{m.Bin, fmt.Sprintf("/usr/lib/postgresql/%d/bin", m.Major), fmt.Sprintf("/usr/pgsql-%d/bin", m.Major)} {
+		if _, err := os.Stat(filepath.Join(dir, "pg_basebackup")); err == nil && p.Bin == "" {
+			p.Bin = dir
+		}
+	}
+	const write = 2 // W_OK
+	if p.Socket == "" && syscall.Access(m.Socket, write) == nil {
+		p.Socket = m.Socket
+	}
+	return p.findPlaces()
+}
+
+// copyData makes the base backup beside the data directory, proves that it is one of
+// the first server's cluster, and gives it its name.
+func (s *Setup) copyData(ctx context.Context) error {
+	in, m, p := s.instance(), s.state.Material, s.state.Plan
+	if _, err := os.Stat(filepath.Join(in.Data, "PG_VERSION")); err == nil {
+		return nil
+	}
+	if !s.state.Copying {
+		s.state.Copying = true
+		if err := s.save(); err != nil {
+			return err
+		}
+	}
+	fresh := &postgres.Instance{Data: in.Data + ".new", Bin: in.Bin}
+	if _, err := os.Stat(fresh.Data); err != nil {
+		if err := os.MkdirAll(filepath.Dir(in.Data), 0o700); err != nil {
+			return fmt.Errorf("copy data: %w", err)
+		}
+		host, port := split(p.OtherReplication)
+		source := postgres.Source{Host: host, Port: port, User: p.Replicator, Database: p.Database, Passfile: s.path("pgpass"), ApplicationName: p.Name}
+		if err := in.BaseBackup(ctx, source, postgres.BackupOptions{Slot: settings.Slot(pair.Server(p.Name)), Progress: s.Progress}); err != nil {
+			return err
+		}
+	}
+	control, err := fresh.Control()
+	if err != nil {
+		return err
+	}
+	if control.SystemID != m.SystemID {
+		return fmt.Errorf("the PostgreSQL at %s has another cluster (system identifier %d) than the first server (%d); check servers.%s.replication in pair.toml there", p.OtherReplication, control.SystemID, m.SystemID, p.Other)
+	}
+	s.Say("giving the copy its name")
+	return in.Adopt(func(data string) error { return p.configureCopy(data, m.Major) })
+}
+
+// configureCopy makes the configuration that came with the copy this server's own.
+func (p Plan) configureCopy(data string, major int) error {
+	main := p.ConfigFile
+	if main == "" {
+		main = filepath.Join(data, "postgresql.conf")
+	}
+	t, err := conffiles.Read(conffiles.Roots(main, data, major))
+	if err != nil {
+		return err
+	}
+	host, port := split(p.Replication)
+	setUnless(t, "port", strconv.Itoa(port), "5432", func(v string) bool { return v == strconv.Itoa(port) })
+	setUnless(t, "unix_socket_directories", p.Socket, "", func(v string) bool { return v == p.Socket })
+	if said, ok := t.Get("cluster_name"); ok && said.Value == p.Other {
+		t.Set("cluster_name", p.Name)
+	}
+	// A copy of the first server's file may name that one's places.
+	for name, place := range map[string]string{"data_directory": p.DataDirectory, "hba_file": p.HBAFile, "ident_file": p.IdentFile} {
+		if said, ok := t.Get(name); ok && place != "" && said.Value != place {
+			t.Set(name, place)
+		}
+	}
+	addresses := "localhost"
+	if said, ok := t.Get("listen_addresses"); ok {
+		addresses = said.Value
+	}
+	if !listens(addresses, host) {
+		t.Set("listen_addresses", "localhost,"+host)
+	}
+	if err := conffiles.Write(t); err != nil {
+		return err
+	}
+	hba := p.HBAFile
+	if hba == "" {
+		hba = filepath.Join(data, "pg_hba.conf")
+	}
+	return editFile(hba, func(text []byte) []byte { return withHBA(text, p.hbaLines()) })
+}
+
+// setUnless sets a parameter unless what is said of it, or its default, serves.
+func setUnless(t *pgconf.Tree, name, value, byDefault string, serves func(string) bool) {
+	is := byDefault
+	if said, ok := t.Get(name); ok {
+		is = said.Value
+	}
+	if !serves(is) {
+		t.Set(name, value)
+	}
+}

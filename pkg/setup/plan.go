@@ -1,0 +1,175 @@
+package setup
+
+import (
+	"fmt"
+	"net"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mcctl/pkg/config"
+	"mcctl/pkg/wire"
+)
+
+// Plan is what has to be known. Which fields are needed depends on the kind.
+type Plan struct {
+	Pair  string `json:"pair,omitempty" flag:"pair"`
+	Name  string `json:"name,omitempty" flag:"name"`
+	Other string `json:"other,omitempty" flag:"other-name"`
+	// Addresses, host:port; a client address left out is the replication address.
+	Admin            string `json:"admin,omitempty" flag:"admin"`
+	Replication      string `json:"replication,omitempty" flag:"replication"`
+	Client           string `json:"client,omitempty" flag:"client"`
+	OtherAdmin       string `json:"other_admin,omitempty" flag:"other-admin"`
+	OtherReplication string `json:"other_replication,omitempty" flag:"other-replication"`
+	OtherClient      string `json:"other_client,omitempty" flag:"other-client"`
+	// Arbiter is its address; NoArbiter says that there is none.
+	Arbiter   string `json:"arbiter,omitempty" flag:"arbiter-address"`
+	NoArbiter bool   `json:"no_arbiter,omitempty" flag:"no-arbiter"`
+	Profile   string `json:"profile,omitempty" flag:"profile"`
+	// DataDirectory is PostgreSQL's, absolute; Bin where its programs are; Socket the
+	// directory of its unix socket; User and Database whom the supervisor connects as.
+	DataDirectory string `json:"data_directory,omitempty" flag:"data-directory"`
+	Bin           string `json:"bin_directory,omitempty" flag:"bin-directory"`
+	Socket        string `json:"socket_directory,omitempty" flag:"socket-directory"`
+	User          string `json:"user,omitempty" flag:"user"`
+	Database      string `json:"database,omitempty" flag:"database"`
+	Replicator    string `json:"replication_user,omitempty" flag:"replication-user"`
+	Locale        string `json:"locale,omitempty" flag:"locale"`
+	// ConfigFile, HBAFile and IdentFile are given where they are not in the data directory.
+	ConfigFile string `json:"config_file,omitempty" flag:"config-file"`
+	HBAFile    string `json:"hba_file,omitempty" flag:"hba-file"`
+	IdentFile  string `json:"ident_file,omitempty" flag:"ident-file"`
+	// CA is the directory of an authority to use; empty makes a new one.
+	CA string `json:"ca,omitempty" flag:"ca"`
+	// Listen is an arbiter's.
+	Listen string `json:"listen,omitempty" flag:"listen"`
+	// New: the cluster did not exist before.
+	New bool `json:"new,omitempty"`
+}
+
+// Needed lists the flags that a plan of this kind cannot do without and has not.
+func (p Plan) Needed(kind string) (flags []string) {
+	need := map[string][]string{
+		First:  {"pair", "name", "admin", "replication", "other-name", "other-admin", "other-replication", "arbiter-address", "data-directory"},
+		Second: {"data-directory"},
+	}[kind]
+	for _, flag := range need {
+		if *p.field(flag) == "" && (flag != "arbiter-address" || !p.NoArbiter) {
+			flags = append(flags, flag)
+		}
+	}
+	return flags
+}
+
+// Set answers the question of a flag.
+func (p *Plan) Set(flag, answer string) { *p.field(flag) = answer }
+
+// field is the text of a flag.
+func (p *Plan) field(flag string) *string {
+	v := reflect.ValueOf(p).Elem()
+	for i := range v.NumField() {
+		if v.Type().Field(i).Tag.Get("flag") == flag && v.Field(i).Kind() == reflect.String {
+			return v.Field(i).Addr().Interface().(*string)
+		}
+	}
+	panic("setup: there is no answer for a flag " + flag)
+}
+
+// merge takes over what is given now and was not before, and lists the flags that were
+// answered otherwise.
+func (p *Plan) merge(given Plan) (flags []string) {
+	a, b := reflect.ValueOf(p).Elem(), reflect.ValueOf(given)
+	for i := range a.NumField() {
+		flag := a.Type().Field(i).Tag.Get("flag")
+		switch {
+		case flag == "" || b.Field(i).IsZero():
+		case a.Field(i).IsZero():
+			a.Field(i).Set(b.Field(i))
+		case !a.Field(i).Equal(b.Field(i)):
+			flags = append(flags, "--"+flag)
+		}
+	}
+	slices.Sort(flags)
+	return flags
+}
+
+// pairTOML is pair.toml for both servers.
+func (p Plan) pairTOML() string {
+	var b strings.Builder
+	b.WriteString("# What both servers of the pair must agree on. This file is the same on both.\n")
+	b.WriteString("# mcctl config show lists every key with its value in force.\n\n")
+	fmt.Fprintf(&b, "pair = %q\n", p.Pair)
+	endpoint := func(name, admin, replication, client string) {
+		if client == "" {
+			client = replication
+		}
+		if !wire.ValidName(name) {
+			name = strconv.Quote(name) // which package config will refuse, by a better message
+		}
+		fmt.Fprintf(&b, "\n[servers.%s]\nadmin = %q\nreplication = %q\nclient = %q\n", name, admin, replication, client)
+	}
+	endpoint(p.Name, p.Admin, p.Replication, p.Client)
+	endpoint(p.Other, p.OtherAdmin, p.OtherReplication, p.OtherClient)
+	if p.NoArbiter {
+		fmt.Fprintf(&b, "\n[arbiter]\nkind = %q\n", config.None)
+	} else {
+		fmt.Fprintf(&b, "\n[arbiter]\nkind = %q\naddress = %q\n", config.Witness, p.Arbiter)
+	}
+	profile := p.Profile
+	if profile == "" {
+		profile = config.ProfileDefault
+	}
+	fmt.Fprintf(&b, "\n[timings]\nprofile = %q\n", profile)
+	return b.String()
+}
+
+// serverTOML is server.toml of a server whose PostgreSQL listens at a port.
+func (p Plan) serverTOML(port int) string {
+	var b strings.Builder
+	b.WriteString("# What holds on this server only. Relative paths are meant from this directory.\n\n")
+	fmt.Fprintf(&b, "server = %q\n\ndata_directory = %q\nbin_directory = %q\n", p.Name, p.DataDirectory, p.Bin)
+	for _, file := range [][2]string{{"config_file", p.ConfigFile}, {"hba_file", p.HBAFile}, {"ident_file", p.IdentFile}} {
+		if file[1] != "" {
+			fmt.Fprintf(&b, "%s = %q\n", file[0], file[1])
+		}
+	}
+	fmt.Fprintf(&b, "\n[postgres]\nsocket_directory = %q\nport = %d\nuser = %q\ndatabase = %q\n", p.Socket, port, p.User, p.Database)
+	fmt.Fprintf(&b, "\n[replication]\nuser = %q\npassfile = \"pgpass\"\n", p.Replicator)
+	b.WriteString("\n" + tlsTOML(p.Name))
+	return b.String()
+}
+
+func (p Plan) arbiterTOML(heartbeat string) string {
+	text := fmt.Sprintf("# An arbiter: it keeps the record of any number of pairs.\n\nlisten = %q\nrecords = \"records\"\n\n%s", p.Listen, tlsTOML(arbiterName))
+	if heartbeat != "" {
+		text += fmt.Sprintf("\n[timings]\nheartbeat_timeout = %q\n", heartbeat)
+	}
+	return text
+}
+
+func tlsTOML(name string) string {
+	return fmt.Sprintf("[tls]\nca = \"tls/ca.crt\"\ncertificate = \"tls/%s.crt\"\nkey = \"tls/%s.key\"\n", name, name)
+}
+
+// passfile has a line for each server, since either may be the primary. A backslash
+// keeps libpq from taking a colon of an IPv6 address for the end of a column.
+func (p Plan) passfile(password string) string {
+	var b strings.Builder
+	for _, address := range []string{p.Replication, p.OtherReplication} {
+		host, port := split(address)
+		fmt.Fprintf(&b, "%s:%d:*:%s:%s\n", strings.ReplaceAll(host, ":", `\:`), port, p.Replicator, password)
+	}
+	return b.String()
+}
+
+// split is host and port of an address that was checked.
+func split(address string) (host string, port int) {
+	host, digits, err := net.SplitHostPort(address)
+	if err != nil {
+		return address, 0
+	}
+	port, _ = strconv.Atoi(digits) // checked before
+	return host, port
+}

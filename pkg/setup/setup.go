@@ -1,0 +1,182 @@
+// Package setup makes management directories: for the first server of a pair, with a
+// new PostgreSQL or over one that runs already; for the second, which joins the first
+// by a token; and for an arbiter. It is a list of steps each of which may be cut off
+// anywhere and be repeated.
+//
+// It asks nobody anything and starts no supervisor: what it must know is in a Plan,
+// and who may say yes to an edit or a restart is a function of the caller. Called by
+// the command line (mcctl init).
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"mcctl/pkg/durable"
+)
+
+// stateFile remembers the plan until the directory is complete, and that it is.
+const stateFile = "init.json"
+
+// caDir holds the authority of a pair on its first server.
+const caDir = "ca"
+
+// Kinds of management directories.
+const (
+	First   = "first"
+	Second  = "second"
+	Arbiter = "arbiter"
+)
+
+// Setup is the making of one management directory.
+type Setup struct {
+	// Dir is the management directory, absolute.
+	Dir string
+	// Say tells of each step.
+	Say func(text string)
+	// Agree asks for consent to what was just told (ForEdit) or to a restart (ForRestart).
+	Agree func(about, question string) bool
+	// Now is the wall clock: certificates and tokens end by it.
+	Now func() time.Time
+	// Progress tells of a copy, in bytes; it may be nil.
+	Progress func(done, total int64)
+
+	state state
+}
+
+// state is init.json.
+type state struct {
+	Kind     string `json:"kind"`
+	Plan     Plan   `json:"plan"`
+	Finished bool   `json:"finished"`
+	// Copying: what lies beside the data directory (D.part, D.new) is ours.
+	Copying bool `json:"copying,omitempty"`
+	// Restarting: PostgreSQL was stopped by us to be started again.
+	Restarting bool `json:"restarting,omitempty"`
+	// Material is what a second server got for its token.
+	Material *Material `json:"material,omitempty"`
+}
+
+// ErrNotEmpty tells that a directory holds something that this command did not make.
+var ErrNotEmpty = errors.New("it is not empty and not an unfinished work of mcctl init; name an empty or a new directory")
+
+// Load finds out what is there. Finished tells that nothing is left to be done.
+func (s *Setup) Load() (kind string, plan Plan, finished bool, err error) {
+	err = durable.ReadJSON(s.path(stateFile), &s.state)
+	if err == nil {
+		return s.state.Kind, s.state.Plan, s.state.Finished, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", Plan{}, false, err
+	}
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", Plan{}, false, fmt.Errorf("use management directory: %w", err)
+	}
+	// A lock, or a state that was being written, is what a call left that was cut off
+	// before it had done anything.
+	foreign := func(e fs.DirEntry) bool { return e.Name() != "."+stateFile+".mcctl-tmp" }
+	if slices.ContainsFunc(entries, foreign) {
+		return "", Plan{}, false, fmt.Errorf("use %s: %w", s.Dir, ErrNotEmpty)
+	}
+	return "", Plan{}, false, nil
+}
+
+// claim makes the directory and keeps other calls out until release.
+func (s *Setup) claim() (release func(), err error) {
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make management directory: %w", err)
+	}
+	d, err := os.Open(s.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("lock management directory: %w", err)
+	}
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = d.Close()
+		return nil, fmt.Errorf("lock %s: another mcctl init is at work there; wait for it", s.Dir)
+	}
+	return func() { _ = d.Close() }, nil
+}
+
+// begin notes the plan, before anything else is done. The plan of an earlier call that
+// was cut off stays.
+func (s *Setup) begin(kind string, plan Plan) error {
+	was, _, _, err := s.Load()
+	if err != nil {
+		return err
+	}
+	if was != "" && was != kind {
+		return fmt.Errorf("go on with %s: it was begun as a directory of kind %q, not %q; name another directory, or remove this one", s.Dir, was, kind)
+	}
+	if was != "" {
+		if different := s.state.Plan.merge(plan); len(different) > 0 {
+			return fmt.Errorf("go on with %s: it was begun with another answer for %s; leave that out, or begin again in another directory", s.Dir, strings.Join(different, ", "))
+		}
+		s.Say("going on with what was begun in " + s.Dir)
+		return s.save()
+	}
+	s.state = state{Kind: kind, Plan: plan}
+	return s.save()
+}
+
+func (s *Setup) save() error { return durable.WriteJSON(s.path(stateFile), s.state, 0o600) }
+
+func (s *Setup) finish() error {
+	s.state.Finished, s.state.Copying = true, false
+	if s.state.Material != nil {
+		s.state.Material.Password = "" // it is in the passfile
+	}
+	return s.save()
+}
+
+// step is one piece of work: idempotent, and free to be cut off.
+type step struct {
+	what string
+	do   func(context.Context) error
+}
+
+func (s *Setup) run(ctx context.Context, steps []step) error {
+	for _, step := range steps {
+		if step.what != "" {
+			s.Say(step.what)
+		}
+		if err := step.do(ctx); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// directories makes what every management directory has.
+func (s *Setup) directories(names ...string) error {
+	for _, name := range names {
+		if err := os.MkdirAll(s.path(name), 0o700); err != nil {
+			return fmt.Errorf("make directory: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *Setup) path(elements ...string) string {
+	return filepath.Join(append([]string{s.Dir}, elements...)...)
+}
+
+// write makes a file that only this user may read, unless it is there: somebody may
+// have edited it since an earlier call.
+func (s *Setup) write(name, text string) error {
+	if _, err := os.Lstat(s.path(name)); err == nil {
+		return nil
+	}
+	return durable.WriteFile(s.path(name), []byte(text), 0o600)
+}

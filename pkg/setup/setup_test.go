@@ -1,0 +1,239 @@
+package setup
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mcctl/pkg/wire"
+)
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestHBALinesComeBeforeTheFirstRule(t *testing.T) {
+	p := Plan{Replication: "192.0.2.1:5432", OtherReplication: "[2001:db8::2]:5432", Replicator: "r", Database: "postgres"}
+	const site = "# head\n\n# about the rule\nhost all all 0.0.0.0/0 reject\n"
+	const want = `# head
+
+# mcctl: the servers of the pair copy from each other and follow each other.
+host  replication  "r"  192.0.2.1/32  scram-sha-256
+host  "postgres"  "r"  192.0.2.1/32  scram-sha-256
+host  replication  "r"  2001:db8::2/128  scram-sha-256
+host  "postgres"  "r"  2001:db8::2/128  scram-sha-256
+
+# about the rule
+host all all 0.0.0.0/0 reject
+`
+	got := string(withHBA([]byte(site), p.hbaLines()))
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if again := string(withHBA([]byte(got), p.hbaLines())); again != got {
+		t.Errorf("a second time it becomes\n%s", again)
+	}
+	for text, want := range map[string]string{"": "", "# only a comment": "# only a comment\n", "local all all peer": ""} {
+		if got := string(withHBA([]byte(text), p.hbaLines())); !strings.HasPrefix(got, want+hbaComment) {
+			t.Errorf("%q becomes\n%s", text, got)
+		}
+	}
+}
+
+func TestListens(t *testing.T) {
+	for _, c := range []struct {
+		addresses, host string
+		want            bool
+	}{
+		{"*", "192.0.2.1", true},
+		{"localhost", "192.0.2.1", false},
+		{"localhost, 192.0.2.1", "192.0.2.1", true},
+		{"0.0.0.0", "192.0.2.1", true},
+		{"0.0.0.0", "2001:db8::1", false},
+		{"::", "2001:db8::1", true},
+		{"", "192.0.2.1", false},
+	} {
+		if got := listens(c.addresses, c.host); got != c.want {
+			t.Errorf("%q for %s: %t", c.addresses, c.host, got)
+		}
+	}
+}
+
+func TestPassfileEscapesColons(t *testing.T) {
+	p := Plan{Replication: "[2001:db8::1]:5432", OtherReplication: "db2:5433", Replicator: "r"}
+	if got, want := p.passfile("secret"), "2001\\:db8\\:\\:1:5432:*:r:secret\ndb2:5433:*:r:secret\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestToken(t *testing.T) {
+	now := time.Now()
+	token := Token{Address: "192.0.2.1:27540", CA: make([]byte, 32), Secret: "s", Name: "server2", Ends: now.Add(time.Minute).Round(0)}
+	back, err := ParseToken("  "+token.String()+"\n", now)
+	ok(t, err)
+	if back.String() != token.String() {
+		t.Errorf("read back %+v, want %+v", back, token)
+	}
+	if _, err := ParseToken(token.String(), now.Add(time.Hour)); err == nil || !strings.Contains(err.Error(), "the token ended at") {
+		t.Errorf("an hour later: %v", err)
+	}
+	for _, text := range []string{"", "hello", token.String()[:30], tokenPrefix + "e30"} {
+		if _, err := ParseToken(text, now); !errors.Is(err, ErrNoToken) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// authority is a first server's directory as far as an arbiter's token needs it, which
+// is no PostgreSQL.
+func authority(t *testing.T) *Setup {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ok(t, err)
+	address := ln.Addr().String()
+	ok(t, ln.Close())
+	s := quiet(t.TempDir())
+	s.state = state{Kind: First, Plan: Plan{
+		Pair: "p", Name: "server1", Other: "server2", Admin: address, Replication: "127.0.0.1:1", OtherAdmin: "127.0.0.2:2", OtherReplication: "127.0.0.2:1",
+		NoArbiter: true, DataDirectory: "/nowhere", Bin: "/bin", Socket: "/tmp", User: "u", Database: "d", Replicator: "r",
+	}}
+	for _, step := range []func(context.Context) error{
+		func(context.Context) error { return s.directories("tls", caDir) }, s.certify, s.writeFiles,
+	} {
+		ok(t, step(t.Context()))
+	}
+	ok(t, s.finish())
+	return s
+}
+
+func quiet(dir string) *Setup {
+	return &Setup{Dir: dir, Now: time.Now, Say: func(string) {}, Agree: func(string, string) bool { return false }}
+}
+
+// serve waits for an arbiter; the outcome comes over the channel.
+func serve(t *testing.T, s *Setup, life time.Duration) (Token, <-chan error) {
+	t.Helper()
+	tokens, ended := make(chan Token, 1), make(chan error, 1)
+	go func() {
+		ended <- s.Serve(t.Context(), ServeOptions{Arbiter: true, Life: life, Token: func(t Token) { tokens <- t }})
+	}()
+	select {
+	case token := <-tokens:
+		return token, ended
+	case err := <-ended:
+		t.Fatal(err)
+		panic("not reached")
+	}
+}
+
+func ask(t *testing.T, token Token, dir string, save func(*Material) error) error {
+	t.Helper()
+	request, err := wire.NewRequest(dir, arbiterName)
+	ok(t, err)
+	return token.ask(t.Context(), request, time.Now().Add(time.Minute), save)
+}
+
+func TestATokenServesOneHost(t *testing.T) {
+	token, ended := serve(t, authority(t), time.Minute)
+	first, other := t.TempDir(), t.TempDir()
+	keep := func(*Material) error { return nil }
+
+	wrong := token
+	wrong.Secret = "guessed"
+	if err := ask(t, wrong, other, keep); err == nil || !strings.Contains(err.Error(), "the token is not the one that is waited for") {
+		t.Errorf("with a wrong secret: %v", err)
+	}
+	cut := errors.New("cut off")
+	if err := ask(t, token, first, func(*Material) error { return cut }); !errors.Is(err, cut) {
+		t.Errorf("cut off: %v", err)
+	}
+	if err := ask(t, token, other, keep); err == nil || !strings.Contains(err.Error(), "the token was used by another host already") {
+		t.Errorf("another host: %v", err)
+	}
+	err := ask(t, token, first, func(m *Material) error {
+		if m.Password != "" || m.SystemID != 0 {
+			t.Error("an arbiter is told of PostgreSQL")
+		}
+		return wire.SaveCertificate(first, arbiterName, m.Certificate, m.Authority)
+	})
+	ok(t, err)
+	ok(t, <-ended)
+	own, err := wire.LoadTLS(filepath.Join(first, "ca.crt"), filepath.Join(first, "arbiter.crt"), filepath.Join(first, "arbiter.key"))
+	ok(t, err)
+	if own.Own != (wire.Identity{Name: arbiterName}) {
+		t.Errorf("the certificate is %s's", own.Own)
+	}
+	if err := ask(t, token, first, keep); err == nil {
+		t.Error("it serves on")
+	}
+}
+
+func TestATokenEnds(t *testing.T) {
+	_, ended := serve(t, authority(t), 10*time.Millisecond)
+	if err := <-ended; !errors.Is(err, ErrTokenEnded) {
+		t.Error(err)
+	}
+}
+
+// Who answers at the address without the authority's key learns no secret.
+func TestATokenIsShownToNobodyElse(t *testing.T) {
+	real, other := authority(t), authority(t)
+	identity, fingerprint, err := wire.Introduce(real.path("tls", "ca.crt"), real.path("tls", "server1.crt"), real.path("tls", "server1.key"))
+	ok(t, err)
+	forged, err := tls.LoadX509KeyPair(other.path("tls", "server1.crt"), other.path("tls", "server1.key"))
+	ok(t, err)
+	// The authority's certificate is public: showing it proves nothing.
+	forged.Certificate = append(forged.Certificate, identity.Certificates[0].Certificate[1])
+	honest, _, err := wire.Introduce(other.path("tls", "ca.crt"), other.path("tls", "server1.crt"), other.path("tls", "server1.key"))
+	ok(t, err)
+	for what, config := range map[string]*tls.Config{
+		"another authority": honest,
+		"a forged chain":    {MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{forged}},
+	} {
+		ln, err := tls.Listen("tcp", "127.0.0.1:0", config)
+		ok(t, err)
+		heard := make(chan int, 1)
+		go func() {
+			conn, err := ln.Accept()
+			if err != nil {
+				heard <- -1
+				return
+			}
+			defer conn.Close()
+			n, _ := conn.Read(make([]byte, 100))
+			heard <- n
+		}()
+		token := Token{Address: ln.Addr().String(), CA: fingerprint[:], Secret: "secret", Name: arbiterName}
+		if err := ask(t, token, t.TempDir(), func(*Material) error { return nil }); err == nil {
+			t.Errorf("%s was believed", what)
+		}
+		if n := <-heard; n > 0 {
+			t.Errorf("%s heard %d bytes", what, n)
+		}
+		ok(t, ln.Close())
+	}
+}
+
+func TestAnArbiterByItsAuthority(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "arbiter")
+	s := quiet(dir)
+	if err := s.MakeArbiter(t.Context(), Token{}, Plan{}); !errors.Is(err, ErrNoAuthority) {
+		t.Errorf("without an authority: %v", err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("it has begun")
+	}
+	ok(t, s.MakeArbiter(t.Context(), Token{}, Plan{CA: authority(t).path(caDir)}))
+	if _, err := wire.LoadTLS(s.path("tls", "ca.crt"), s.path("tls", "arbiter.crt"), s.path("tls", "arbiter.key")); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,93 @@
+package first
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// cuts counts how often mcctl init was killed after each thing that it says.
+type cuts struct {
+	at    []string
+	count map[string]int
+}
+
+func (c *cuts) add(line string) {
+	if c.count == nil {
+		c.count = map[string]int{}
+	}
+	if !slices.Contains(c.at, line) {
+		c.at = append(c.at, line)
+	}
+	c.count[line]++
+}
+
+func (c *cuts) String() string {
+	var b strings.Builder
+	for _, line := range c.at {
+		fmt.Fprintf(&b, "\n%3d  %s", c.count[line], line)
+	}
+	return b.String()
+}
+
+// cutEverywhere kills a command after its first line, the next call after its second
+// line, and so on, until a call comes to its end first.
+func (h *hosts) cutEverywhere(c *cuts, host, stdin, text string) {
+	h.Helper()
+	for n := 1; n < 60; n++ {
+		at, ended := h.cut(host, stdin, text, n)
+		if ended {
+			return
+		}
+		c.add(host + ": " + strings.ReplaceAll(at, h.dir, ""))
+	}
+	h.Fatalf("%s: it never comes to its end", text)
+}
+
+// Each mcctl init is killed after each thing it says, and called again.
+func TestKilledAnywhere(t *testing.T) {
+	h, c := newHosts(t), &cuts{}
+	token, served := "", (<-chan error)(nil)
+	for _, b := range page(t) {
+		switch b.how {
+		case "new":
+			h.cutEverywhere(c, b.host, "", b.text)
+		case "prints the token":
+			token, served = h.token(b.host, b.text)
+		case "takes the token":
+			h.cutEverywhere(c, b.host, token, b.text)
+			h.ok(<-served)
+		case "until it succeeds":
+			h.eventually(b.host, b.text)
+		case "":
+			h.must(b.host, "", b.text)
+		}
+	}
+	t.Logf("killed, and called again:%s", c)
+	h.mustBePair()
+	for _, name := range []string{"data.mcctl-init", "data.part", "data.new"} {
+		for _, server := range []string{"server1", "server2"} {
+			if _, err := os.Lstat(h.path(server, name)); err == nil {
+				t.Errorf("%s is left on %s", name, server)
+			}
+		}
+	}
+}
+
+// Over a running PostgreSQL that has to be restarted, too.
+func TestTakeOverKilledAnywhere(t *testing.T) {
+	h, c := newHosts(t), &cuts{}
+	h.cluster("wal_level = minimal\nmax_wal_senders = 0\n")
+	p := h.writers()
+	for _, b := range page(t) {
+		if b.host == "server1" && strings.Contains(b.text, "--yes") {
+			text := strings.ReplaceAll(b.text, "--yes", "--yes --restart")
+			h.cutEverywhere(c, b.host, "", text)
+		}
+	}
+	t.Logf("killed, and called again:%s", c)
+	h.must("server1", "", "mcctl config check -M /var/lib/postgresql/orders")
+	h.judge(p)
+}

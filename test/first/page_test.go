@@ -1,0 +1,166 @@
+package first
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mcctl/pkg/probe"
+)
+
+// block is a command block of the page: its first line says where and how it is run.
+type block struct{ host, how, text string }
+
+func page(t *testing.T) (blocks []block) {
+	t.Helper()
+	b, err := os.ReadFile("../../docs/init.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, part := range strings.Split(string(b), "```") {
+		if i%2 == 0 {
+			continue
+		}
+		head, text, _ := strings.Cut(strings.TrimPrefix(part, "sh\n"), "\n")
+		where, isHead := strings.CutPrefix(head, "# on ")
+		if !isHead {
+			t.Fatalf("docs/init.md: a block begins with %q, not with # on HOST", head)
+		}
+		host, how, _ := strings.Cut(where, ", ")
+		blocks = append(blocks, block{host, how, text})
+	}
+	return blocks
+}
+
+// follow executes the blocks of the page; leave says which ones this story has not.
+func (h *hosts) follow(leave string, each func(block)) {
+	h.Helper()
+	token, served := "", (<-chan error)(nil)
+	for _, b := range page(h.T) {
+		if strings.HasPrefix(b.how, leave) {
+			continue
+		}
+		switch each(b); b.how {
+		case "running, refused":
+			if out, err := h.run(b.host, "", b.text); err == nil || !strings.Contains(out, "nothing was changed") {
+				h.Fatalf("edits were made without consent: %v\n%s", err, out)
+			}
+		case "prints the token":
+			token, served = h.token(b.host, b.text)
+		case "takes the token":
+			h.must(b.host, token, b.text)
+			h.ok(<-served)
+		case "until it succeeds":
+			h.eventually(b.host, b.text)
+		case "", "new", "running":
+			h.must(b.host, "", b.text)
+		default:
+			h.Fatalf("docs/init.md: nobody knows how to run a block %q", b.how)
+		}
+	}
+}
+
+// cluster makes a PostgreSQL with data as it is found in the field, and starts it.
+func (h *hosts) cluster(settings string) {
+	h.Helper()
+	bin, data := os.Getenv("PG_BIN"), h.path("server1", "data")
+	h.must("server1", "", bin+"/initdb -D "+data+" -A trust --no-sync")
+	f, err := os.OpenFile(filepath.Join(data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	h.ok(err)
+	_, err = fmt.Fprintf(f, "port=%d\nunix_socket_directories = '%s'\n%s", h.ports["192.0.2.100:5432"], h.dir, settings)
+	h.ok(err)
+	h.ok(f.Close())
+	h.must("server1", "", bin+"/pg_ctl -w -D "+data+" -l "+h.path("server1", "log")+" start")
+}
+
+// writers write to whichever server takes it.
+func (h *hosts) writers() *probe.Probe {
+	h.Helper()
+	p, err := probe.Start(context.Background(), probe.Options{URI: fmt.Sprintf(
+		"postgresql://postgres@127.0.0.1:%d,127.0.0.1:%d/postgres?sslmode=disable", h.ports["192.0.2.100:5432"], h.ports["192.0.2.110:5432"])})
+	h.ok(err)
+	return p
+}
+
+func (h *hosts) judge(p *probe.Probe) {
+	h.Helper()
+	r, err := p.Stop()
+	if err != nil {
+		h.Fatal(err)
+	}
+	if !r.Safe() {
+		h.Errorf("writers: %s", r.Verdict())
+	}
+	h.Logf("%d rows acknowledged, longest gap %s, %s", r.Acked, r.Longest.Length, r.Verdict())
+}
+
+// A primary with data, while clients write, becomes a pair by the page.
+func TestOverARunningPrimary(t *testing.T) {
+	h := newHosts(t)
+	// What a pair cannot live with; the page's restart brings all of it right.
+	h.cluster("listen_addresses = 'localhost'\nwal_level = minimal\nmax_wal_senders = 0 # none\nmax_replication_slots = 1\n")
+	p := h.writers()
+	h.follow("new", func(b block) { p.Mark(b.host + " " + b.how) })
+	h.mustBePair()
+	h.compare()
+	h.switchOver()
+	h.judge(p)
+}
+
+// mustBePair asks PostgreSQL itself, and looks at what must not be readable.
+func (h *hosts) mustBePair() {
+	h.Helper()
+	query := fmt.Sprintf("%s/psql -X -At -h %s -p %d -d postgres -c \"select application_name || ' ' || sync_state from pg_stat_replication\"",
+		os.Getenv("PG_BIN"), h.path(), h.ports["192.0.2.100:5432"])
+	if out := h.must("server1", "", query); strings.TrimSpace(out) != "server2 sync" {
+		h.Errorf("the primary replicates to %q", out)
+	}
+	for _, server := range []string{"server1", "server2"} {
+		for _, secret := range []string{"pgpass", "init.json", "tls/" + server + ".key"} {
+			info, err := os.Stat(h.path(server, "mc", secret))
+			h.ok(err)
+			if info.Mode().Perm() != 0o600 {
+				h.Errorf("%s of %s has mode %v", secret, server, info.Mode())
+			}
+		}
+		h.must(server, "", "mcctl config check -M /var/lib/postgresql/orders")
+	}
+	log, err := exec.Command("grep", "-rl", "PASSWORD '", h.path("server1", "log"), h.path("server1", "mc", "log")).Output()
+	if err == nil {
+		h.Errorf("a password stands in %s", log)
+	}
+}
+
+// switchOver shows that each server can be primary and the other follows it.
+func (h *hosts) switchOver() {
+	h.Helper()
+	h.must("server1", "", "mcctl switch -M /var/lib/postgresql/orders")
+	h.eventually("server1", "mcctl status --check -M /var/lib/postgresql/orders")
+}
+
+// config diff sees what differs between the servers, and config check all problems.
+func (h *hosts) compare() {
+	h.Helper()
+	pair := h.path("server2", "mc", "pair.toml")
+	text, err := os.ReadFile(pair)
+	h.ok(err)
+	h.ok(os.WriteFile(pair, append(text, "commit_stall_max = \"4s\"\n"...), 0o600))
+	out, err := h.run("server1", "", "mcctl config diff -M /var/lib/postgresql/orders")
+	if err == nil || !strings.Contains(out, `timings.commit_stall_max`) || !strings.Contains(out, `"4s" (pair.toml:`) {
+		h.Errorf("the difference is not shown: %v\n%s", err, out)
+	}
+	h.eventually("server2", `mcctl events -M /var/lib/postgresql/orders | grep 'timings.commit_stall_max: "2s" -> "4s" (in force)'`)
+	h.ok(os.WriteFile(pair, append(text, "x = 1\nprobe_timeout = 1\n"...), 0o600))
+	out, err = h.run("server2", "", "mcctl config check -M /var/lib/postgresql/orders")
+	if err == nil || !strings.Contains(out, "timings.x: is not a known key") || !strings.Contains(out, "timings.probe_timeout: \"1\" is not a duration") {
+		h.Errorf("not all problems are told: %v\n%s", err, out)
+	}
+	h.eventually("server2", `mcctl events -M /var/lib/postgresql/orders | grep 'timings.x: is not a known key'`)
+	h.ok(os.WriteFile(pair, text, 0o600))
+	h.must("server2", "", "mcctl config show -M /var/lib/postgresql/orders | grep -E '^timings.commit_stall_max +\"2s\" +profile default$'")
+	h.eventually("server1", "mcctl config diff -M /var/lib/postgresql/orders")
+}
