@@ -80,13 +80,15 @@ func (s *stage) spread() {
 		}
 	}
 	const moveWAL = `mcctl stop; rmdir "$WALDIR"; mv "$PGDATA/pg_wal" "$WALDIR"; ln -s "$WALDIR" "$PGDATA/pg_wal"` + "\n"
+	// The supervisors find each other a moment after the start.
+	const rebuildOnce = "timeout 60 sh -c 'until mcctl rebuild --way copy --yes; do sleep 0.2; done'\n"
 	for _, step := range []struct {
 		on   pair.Server
 		text string
 	}{
 		{two, moveWAL},
 		{one, `psql -qc "create tablespace elsewhere location '$TABLESPACE'" -c "create table spaced (n int) tablespace elsewhere" -c "insert into spaced values (42)"` + "\n"},
-		{two, `ln -s "$TABLESPACE" "$PGDATA/pg_tblspc/` + "$OID\"\n" + "mcctl start --mc-only\nmcctl rebuild --way copy --yes\n"},
+		{two, `ln -s "$TABLESPACE" "$PGDATA/pg_tblspc/` + "$OID\"\n" + "mcctl start --mc-only\n" + rebuildOnce},
 		{one, moveWAL + "mcctl start\ntimeout 60 sh -c 'until mcctl status --check >/dev/null; do sleep 0.1; done'\n"},
 	} {
 		if step.on == two && step.text != moveWAL {
