@@ -116,13 +116,34 @@ func (u *updater) attach(ctx context.Context) error {
 // stop takes the standby down. It never stops a primary: after a failover the plan
 // does not hold any more.
 func (u *updater) stop(ctx context.Context) error {
-	st, err := u.control.status(ctx)
-	switch {
-	case errors.Is(err, errNotRunning):
-		return u.down()
-	case err != nil:
-		return err
-	case st.Record.Primary == st.Local:
+	for {
+		st, err := u.control.status(ctx)
+		switch {
+		case err == nil:
+			err = u.stopStandby(st)
+			if err == nil {
+				err = runStop(ctx, u.quiet, &stopOptions{Mcdir: u.o.Mcdir, Timeout: u.o.Timeout})
+			}
+			if err != nil && !errors.Is(err, errNotRunning) {
+				return err
+			}
+		case !errors.Is(err, errNotRunning):
+			return err
+		}
+		// One that an earlier run asked to stop is on its way; one that was killed is
+		// being started again.
+		if watchOf(u.o.Mcdir) == 0 && supervisorOf(u.o.Mcdir) == 0 {
+			return u.down()
+		}
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// stopStandby refuses to stop what others need.
+func (u *updater) stopStandby(st wire.Status) error {
+	if st.Record.Primary == st.Local {
 		return failed(exitRefused, fmt.Errorf("%s has become the primary meanwhile", st.Local), "begin anew: mcctl rolling-update --abort -M %s", u.o.Mcdir)
 	}
 	for _, s := range st.Servers {
@@ -130,17 +151,11 @@ func (u *updater) stop(ctx context.Context) error {
 			return failed(exitRefused, fmt.Errorf("%s is the primary, but not open: %s", s.Server, s.Postgres), "see mcctl status -M %s", u.o.Mcdir)
 		}
 	}
-	if err := runStop(ctx, u.quiet, &stopOptions{Mcdir: u.o.Mcdir, Timeout: u.o.Timeout}); err != nil && !errors.Is(err, errNotRunning) {
-		return err
-	}
-	return u.down()
+	return nil
 }
 
-// down makes sure that nothing of this server runs.
+// down makes sure that PostgreSQL does not run here past the supervisor.
 func (u *updater) down() error {
-	if pid := watchOf(u.o.Mcdir); pid != 0 {
-		return failed(exitFailed, fmt.Errorf("the supervisor of %s is being started by process %d", u.Server, pid), "see mcctl status -M %s", u.o.Mcdir)
-	}
 	if pid, running := instanceOf(u.conf).Postmaster(); running {
 		return failed(exitFailed, fmt.Errorf("PostgreSQL runs here without a supervisor, as process %d", pid), "stop it: mcctl stop -e -M %s", u.o.Mcdir)
 	}
