@@ -93,7 +93,7 @@ model: ## check the protocol's model within wide bounds (TRAIL='no pledge': tell
 
 .PHONY: docs
 docs: ## write the pages that are made from the code
-	$(GO) test -count=1 ./pkg/decide ./pkg/check -run 'TestDocs|TestTheOrderThatMatters' -update
+	$(GO) test -count=1 ./pkg/decide ./pkg/check ./pkg/config ./pkg/cli -run 'TestDocs|TestTheOrderThatMatters' -update
 
 .PHONY: clean
 clean: ## remove what was built

@@ -9,23 +9,30 @@ import (
 // Commands are the programs that the site wants to have called; an empty path is
 // none. They belong to one server: paths and what they do may differ.
 type Commands struct {
-	// Fencing cuts the other server off before a forced switch and before a detach.
+	// Fencing cuts the other server off before a forced switch and before a detach. It
+	// is killed after FencingTimeout.
 	Fencing        string   `toml:"fencing"`
 	FencingTimeout Duration `toml:"fencing_timeout"`
-	// Arbitration says whether the other server is dead. No kind of arbiter of this
-	// version asks it.
+	// Arbitration says whether the other server is dead, within ArbitrationTimeout. No
+	// kind of arbiter of this version asks it.
 	Arbitration        string   `toml:"arbitration"`
 	ArbitrationTimeout Duration `toml:"arbitration_timeout"`
-	PostSwitch         string   `toml:"post_switch"`
-	PostSwitchTimeout  Duration `toml:"post_switch_timeout"`
-	PreDetach          string   `toml:"pre_detach"`
-	// PreDetachTimeout is also how long an operator's detach waits for the other
-	// server's command.
-	PreDetachTimeout  Duration `toml:"pre_detach_timeout"`
+	// PostSwitch is called on the new primary after any change of roles, and killed
+	// after PostSwitchTimeout.
+	PostSwitch        string   `toml:"post_switch"`
+	PostSwitchTimeout Duration `toml:"post_switch_timeout"`
+	// PreDetach is called on both servers before the standby is detached, and killed
+	// after PreDetachTimeout, which is also how long an operator's detach waits for the
+	// other server's command.
+	PreDetach        string   `toml:"pre_detach"`
+	PreDetachTimeout Duration `toml:"pre_detach_timeout"`
+	// PostAttach is called on both servers after the standby was attached, and killed
+	// after PostAttachTimeout.
 	PostAttach        string   `toml:"post_attach"`
 	PostAttachTimeout Duration `toml:"post_attach_timeout"`
-	Event             string   `toml:"event"`
-	EventTimeout      Duration `toml:"event_timeout"`
+	// Event is called for every line of mcctl events, and killed after EventTimeout.
+	Event        string   `toml:"event"`
+	EventTimeout Duration `toml:"event_timeout"`
 }
 
 // The defaults are Mirroring Controller's: fencing_command_timeout,

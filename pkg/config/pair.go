@@ -10,6 +10,7 @@ import (
 
 // Pair is pair.toml: what both servers must agree on.
 type Pair struct {
+	// Name is the pair's name, also in certificates: 1 to 50 of a-z, 0-9, _ and -.
 	Name    string              `toml:"pair"`
 	Servers map[string]Endpoint `toml:"servers"`
 	Arbiter ArbiterOf           `toml:"arbiter"`
@@ -38,11 +39,12 @@ const (
 	None ArbiterKind = "none"
 )
 
-// ArbiterOf is the arbiter as the servers see it. Address is host:port of a
-// witness and empty otherwise.
+// ArbiterOf is the arbiter as the servers see it.
 type ArbiterOf struct {
-	Kind    ArbiterKind `toml:"kind"`
-	Address string      `toml:"address"`
+	// Kind says who keeps the record of which server is primary.
+	Kind ArbiterKind `toml:"kind"`
+	// Address is host:port of a witness and empty otherwise.
+	Address string `toml:"address"`
 }
 
 // Policy is what the supervisors may do by themselves.

@@ -21,7 +21,8 @@ type Server struct {
 	ConfigFile string `toml:"config_file"`
 	HBAFile    string `toml:"hba_file"`
 	IdentFile  string `toml:"ident_file"`
-	// LogFile takes what PostgreSQL writes to its standard error.
+	// LogFile takes what PostgreSQL writes to its standard error; empty for
+	// log/postgresql.log in the management directory.
 	LogFile     string      `toml:"log_file"`
 	Postgres    Postgres    `toml:"postgres"`
 	Replication Replication `toml:"replication"`
@@ -33,16 +34,21 @@ type Server struct {
 type Postgres struct {
 	// SocketDirectory is one of PostgreSQL's unix_socket_directories.
 	SocketDirectory string `toml:"socket_directory"`
-	Port            int    `toml:"port"`
-	User            string `toml:"user"`
-	Database        string `toml:"database"`
+	// Port is the one that the socket is named after.
+	Port int `toml:"port"`
+	// User is a superuser.
+	User string `toml:"user"`
+	// Database is any that User may connect to.
+	Database string `toml:"database"`
 	// Passfile is a libpq password file; empty where none is needed.
 	Passfile string `toml:"passfile"`
 }
 
 // Replication says how this server's standby connects to the other server.
 type Replication struct {
-	User     string `toml:"user"`
+	// User is a role with the attribute REPLICATION.
+	User string `toml:"user"`
+	// Passfile is a libpq password file, mode 0600; empty where none is needed.
 	Passfile string `toml:"passfile"`
 	// Options holds further libpq keywords, such as "sslmode=verify-full".
 	Options string `toml:"options"`
@@ -51,9 +57,12 @@ type Replication struct {
 // TLS names the files by which the supervisors and the arbiter know each other,
 // all in PEM.
 type TLS struct {
-	CA          string `toml:"ca"`
+	// CA is the authority's certificate.
+	CA string `toml:"ca"`
+	// Certificate is this server's or arbiter's own.
 	Certificate string `toml:"certificate"`
-	Key         string `toml:"key"`
+	// Key belongs to Certificate; mode 0600, owned by the user that runs mcctl.
+	Key string `toml:"key"`
 }
 
 func defaultServer() Server {

@@ -12,23 +12,25 @@ type Timings struct {
 	// Profile names the set of values that the other keys override.
 	Profile string `toml:"profile"`
 	// HeartbeatInterval: how often a supervisor tells the other one and the arbiter
-	// that it lives; after HeartbeatTimeout without a word it counts as lost.
+	// that it lives; after HeartbeatTimeout without a word it counts as lost. The timeout
+	// is at least 3 times the interval.
 	HeartbeatInterval Duration `toml:"heartbeat_interval"`
 	HeartbeatTimeout  Duration `toml:"heartbeat_timeout"`
 	// PollInterval: how often the local PostgreSQL is asked for its state.
 	PollInterval Duration `toml:"poll_interval"`
 	// ProbeInterval: how often a fresh connection is tried; one that does not answer
-	// within ProbeTimeout means that PostgreSQL is frozen.
+	// within ProbeTimeout, which is at least ProbeInterval, means that PostgreSQL is frozen.
 	ProbeInterval Duration `toml:"probe_interval"`
 	ProbeTimeout  Duration `toml:"probe_timeout"`
 	// CommitStallMax: how long commits may wait for a standby that does not advance
-	// before the primary detaches it.
+	// before the primary detaches it; at least 2 times PollInterval.
 	CommitStallMax Duration `toml:"commit_stall_max"`
 	// IsolationTimeout: a primary that has heard neither the standby nor the arbiter
-	// for so long, while paired, closes to clients.
+	// for so long, while paired, closes to clients; at least 2 times HeartbeatTimeout.
 	IsolationTimeout Duration `toml:"isolation_timeout"`
 	// IOProbeInterval: how often a small write and sync is tried on PostgreSQL's
-	// disks; one that is not done within IOProbeTimeout means that the disk hangs.
+	// disks; one that is not done within IOProbeTimeout, which is at least
+	// IOProbeInterval, means that the disk hangs.
 	IOProbeInterval Duration `toml:"io_probe_interval"`
 	IOProbeTimeout  Duration `toml:"io_probe_timeout"`
 	// ShutdownTimeout: how long PostgreSQL may take to stop before it is stopped harder.

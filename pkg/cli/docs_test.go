@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+var update = flag.Bool("update", false, "rewrite docs/cli.md")
+
+// TestDocs keeps docs/cli.md what the commands' own help says.
+func TestDocs(t *testing.T) {
+	const path, begin, end = "../../docs/cli.md", "<!-- commands: made by make docs -->\n", "<!-- end of commands -->"
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok1 := strings.Cut(string(b), begin)
+	_, tail, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		t.Fatalf("%s lacks the markers %q and %q", path, begin, end)
+	}
+	want := head + begin + reference(New(testEnv(&bytes.Buffer{}, &bytes.Buffer{}))) + end + tail
+	if want == string(b) {
+		return
+	}
+	if !*update {
+		t.Fatalf("%s differs from the commands: run make docs", path)
+	}
+	if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reference is all commands in Markdown: a list, then each with its flags.
+func reference(root *cobra.Command) string {
+	var list, rest strings.Builder
+	list.WriteString("| command | what it does |\n| --- | --- |\n")
+	for _, cmd := range visible(root) {
+		anchor := strings.ReplaceAll(cmd.CommandPath(), " ", "-")
+		fmt.Fprintf(&list, "| [`%s`](#%s) | %s |\n", cmd.CommandPath(), anchor, cell(cmd.Short))
+		describe(&rest, cmd)
+	}
+	return list.String() + rest.String()
+}
+
+// visible are the commands that do something and that help shows.
+func visible(root *cobra.Command) (all []*cobra.Command) {
+	for _, cmd := range root.Commands() {
+		switch {
+		case cmd.Hidden || cmd.Name() == "help" || cmd.Name() == "completion":
+		case cmd.HasAvailableSubCommands():
+			all = append(all, visible(cmd)...)
+		default:
+			all = append(all, cmd)
+		}
+	}
+	return all
+}
+
+func describe(b *strings.Builder, cmd *cobra.Command) {
+	text := cmd.Long
+	if text == "" {
+		text = cmd.Short + "."
+	}
+	fmt.Fprintf(b, "\n### %s\n\n%s\n\n    %s\n", cmd.CommandPath(), prose(text), cmd.UseLine())
+	rows := ""
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden && f.Name != "help" {
+			rows += flagRow(f)
+		}
+	})
+	if rows != "" {
+		b.WriteString("\n| flag | default | meaning |\n| --- | --- | --- |\n" + rows)
+	}
+	if cmd.Example != "" {
+		fmt.Fprintf(b, "\n```\n%s\n```\n", strings.ReplaceAll("\n"+cmd.Example, "\n  ", "\n")[1:])
+	}
+}
+
+// prose is help text in Markdown: nothing in it is markup, and what is indented, such
+// as a list of words, stays as it is.
+func prose(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "  ") {
+			b.WriteString("    " + strings.TrimLeft(line, " "))
+			continue
+		}
+		b.WriteString(strings.NewReplacer("<", "&lt;", "*", `\*`, "_", `\_`).Replace(line))
+	}
+	return b.String()
+}
+
+func flagRow(f *pflag.Flag) string {
+	name := "--" + f.Name
+	if f.Shorthand != "" {
+		name = "-" + f.Shorthand + ", " + name
+	}
+	kind, usage := pflag.UnquoteUsage(f)
+	if kind != "" {
+		name += " " + kind
+	}
+	value := f.DefValue
+	switch {
+	case value == "[]" || value == "false" || value == "0" && strings.Contains(usage, "default"), value == "0s":
+		value = ""
+	case value != "":
+		value = "`" + value + "`"
+	}
+	return fmt.Sprintf("| `%s` | %s | %s |\n", cell(name), cell(value), cell(usage))
+}
+
+func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }

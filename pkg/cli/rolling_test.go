@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestUpdatePlan(t *testing.T) {
+	for _, c := range []struct {
+		primary, back bool
+		want          string
+	}{
+		{false, false, "check stop maintain start attach done"},
+		{false, true, "check stop maintain start attach done"},
+		{true, false, "check switch stop maintain start attach done"},
+		{true, true, "check switch stop maintain start attach switch-back done"},
+	} {
+		if got := strings.Join(planUpdate(c.primary, c.back), " "); got != c.want {
+			t.Errorf("primary %v, back %v: %s, want %s", c.primary, c.back, got, c.want)
+		}
+	}
+}
+
+func TestUpdateGoesOnWithTheStepUnderWay(t *testing.T) {
+	u := &updateState{Server: "a", Steps: planUpdate(true, true), Step: updateMaintain}
+	if got, want := u.left(), []string{"maintain", "start", "attach", "switch-back"}; !slices.Equal(got, want) {
+		t.Errorf("left: %q, want %q", got, want)
+	}
+	for _, step := range u.Steps[:len(u.Steps)-1] {
+		if u.stepText(step, "b") == "" {
+			t.Errorf("step %s says nothing of itself", step)
+		}
+	}
+	u.Step = updateDone
+	if !u.final() || len(u.left()) != 0 {
+		t.Errorf("done, but left are %q", u.left())
+	}
+}
+
+func TestUpdateStateIsReadBack(t *testing.T) {
+	dir := t.TempDir()
+	if u, err := readUpdate(dir); u != nil || err != nil {
+		t.Fatalf("without a file: %+v, %v", u, err)
+	}
+	want := &updateState{ID: "update-1", Began: time.Unix(5, 0).UTC(), Server: "a", Exec: "x", Steps: planUpdate(false, false), Step: updateStop, Tries: 2}
+	if err := want.save(dir); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readUpdate(dir)
+	if err != nil || got.ID != want.ID || got.Step != want.Step || got.Tries != 2 || !got.Began.Equal(want.Began) || !slices.Equal(got.Steps, want.Steps) {
+		t.Errorf("read back: %+v, %v", got, err)
+	}
+	if err := os.WriteFile(updateFile(dir), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readUpdate(dir); err == nil {
+		t.Error("a broken file is read")
+	}
+}
+
+func TestRollingUpdateFlags(t *testing.T) {
+	got := parse(t, newRollingUpdate, "-M /tmp --exec true --switch-back --yes --timeout 3s")
+	want := rollingOptions{Mcdir: "/tmp", Output: formText, Exec: "true", SwitchBack: true, Yes: true, Timeout: 3 * time.Second}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}

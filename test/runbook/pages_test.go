@@ -1,0 +1,89 @@
+package runbook
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"mcctl/pkg/lab"
+	"mcctl/pkg/pair"
+)
+
+// Every page is executed by one of the tests of this package.
+func TestEveryPageIsExecuted(t *testing.T) {
+	entries, err := os.ReadDir(pages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, e := range entries {
+		found = append(found, e.Name())
+	}
+	executed := []string{
+		"after-failover.md", "guided-update.md", "moving-postgresql-conf.md", "rebuild.md", "rolling-update-new-disk.md", "rolling-update.md", "without-arbiter.md",
+	}
+	if !slices.Equal(found, executed) {
+		t.Errorf("docs/runbooks has %q; write a test that executes the page and add it here: %q", found, executed)
+	}
+}
+
+// die ends everything of a server at once, as a power cut does.
+func (s *stage) die(server pair.Server) {
+	s.Helper()
+	p := s.lab.Pids().Servers[server]
+	s.kill(p.Watch, p.Supervisor, p.Postmaster)
+}
+
+func TestAfterAFailoverAndRebuild(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, lab.Options{})
+	before := s.confs()
+	s.begin()
+	s.probe.Mark("power cut")
+	s.die(one)
+	s.flowing()
+	s.execute(s.load("after-failover.md"))
+	s.execute(s.load("rebuild.md"))
+	s.judge(2)
+	s.sameConfs(before)
+}
+
+func TestWithoutAnArbiter(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, lab.Options{Arbiter: "none"})
+	before := s.confs()
+	s.begin()
+	s.probe.Mark("power cut")
+	s.die(one)
+	s.execute(s.load("without-arbiter.md"))
+	r, err := s.probe.Stop() // how long clients waited was up to the operator
+	if err != nil || !r.Safe() {
+		t.Errorf("writers: %v, %s", err, r.Verdict())
+	}
+	s.sameConfs(before)
+}
+
+// The files are the same at the new place, but for the lines that say where they are.
+func TestMovingPostgresqlConf(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, lab.Options{})
+	before := s.confs()
+	for _, server := range []pair.Server{one, two} {
+		dir := filepath.Join(s.lab.Dir, string(server), "etc")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		s.variables[server]["NEW"] = dir
+		before[server] += strings.NewReplacer("DATA", s.lab.Data(server), "DIR", dir).
+			Replace("data_directory = 'DATA'\nhba_file = 'DIR/pg_hba.conf'\nident_file = 'DIR/pg_ident.conf'\n")
+	}
+	s.begin()
+	s.execute(s.load("moving-postgresql-conf.md"))
+	s.judge(1)
+	for _, server := range []pair.Server{one, two} {
+		s.variables[server]["CONF"] = filepath.Join(s.variables[server]["NEW"], "postgresql.conf")
+	}
+	s.sameConfs(before)
+}

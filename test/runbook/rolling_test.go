@@ -1,0 +1,179 @@
+package runbook
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mcctl/pkg/lab"
+	"mcctl/pkg/pair"
+)
+
+// noted is the maintenance: it notes each try, and that the server is really down.
+const noted = `#!/bin/sh
+set -eu
+test ! -e "$MCCTL_DATA_DIRECTORY/postmaster.pid"
+sleep 0.3
+echo "$MCCTL_SERVER try $MCCTL_TRY" >>"$1"
+`
+
+// A rolling update that is cut off at every one of its steps goes on each time, and
+// brings the server back in the end.
+func TestAnInterruptedRollingUpdateGoesOn(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, lab.Options{})
+	script, done := filepath.Join(s.clean, "maintenance"), filepath.Join(s.clean, "done")
+	if err := os.WriteFile(script, []byte(noted), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	before := s.confs()
+	s.begin()
+	s.guided(script + " " + done)
+	steps := []string{"check", "switch", "stop", "maintain", "start", "attach"}
+	for i, c := range []struct {
+		how   syscall.Signal
+		after time.Duration
+	}{
+		{syscall.SIGKILL, 0},
+		{syscall.SIGKILL, 60 * time.Millisecond},
+		{syscall.SIGINT, 60 * time.Millisecond},
+	} {
+		primary := []pair.Server{one, two}[i%2] // has all the steps, and becomes the standby
+		s.probe.Mark(fmt.Sprintf("%s after %s", c.how, c.after))
+		cut := 0
+		for _, step := range steps {
+			in, ended := s.cutOff(primary, script+" "+done, step, c.how, c.after)
+			t.Logf("%s after %s of %-9s on %s: was in %q", c.how, c.after, step, primary, in)
+			if ended {
+				break
+			}
+			cut++
+		}
+		out, err := s.update(primary, script+" "+done)
+		if err != nil || !strings.Contains(out, `"event":"done"`) && cut == len(steps) {
+			s.tellLogs()
+			t.Fatalf("after %d interruptions: %v\n%s", cut, err, out)
+		}
+		if tries := strings.Count(s.read(done), string(primary)); tries == 0 {
+			t.Errorf("the maintenance was never done on %s", primary)
+		}
+		t.Logf("%s after %s: %d runs were cut off, the last one came to the end", c.how, c.after, cut)
+	}
+	t.Logf("maintenance:\n%s", s.read(done))
+	s.judge(5)
+	s.sameConfs(before)
+}
+
+// guided executes the page, and what the command refuses.
+func (s *stage) guided(maintenance string) {
+	s.Helper()
+	for _, server := range []pair.Server{one, two} {
+		s.variables[server]["MAINTENANCE"] = maintenance
+		for name, value := range map[string]string{"SERVER": string(server), "DATA_DIRECTORY": s.lab.Data(server), "TRY": "0"} {
+			s.variables[server]["MCCTL_"+name] = value // for the maintenance by hand
+		}
+	}
+	s.execute(s.load("guided-update.md"))
+	for _, c := range []struct {
+		on     pair.Server
+		args   string
+		status int
+		says   string
+	}{
+		{two, "--done", 4, "none is under way here"},
+		{two, "--abort", 4, "none is under way here"},
+		{two, "--exec true", 4, "not done without --yes"},
+		{two, "--yes --exec 'exit 7'", 1, "in step maintain: run the maintenance: exit status 7"},
+		{one, "--yes --exec true", 4, "the pair is not whole"},
+		{two, "--abort", 0, "given up in step maintain; server2 is started as it is"},
+	} {
+		out, err := s.shell(c.on, fmt.Sprintf("mcctl rolling-update %s || test $? = %d\n", c.args, c.status))
+		if err != nil || !strings.Contains(out, c.says) {
+			s.Errorf("rolling-update %s on %s: %v, want status %d and %q\n%s", c.args, c.on, err, c.status, c.says, out)
+		}
+	}
+	if out, err := s.shell(two, "timeout 60 sh -c 'until mcctl status --check >/dev/null; do sleep 0.2; done'\n"); err != nil {
+		s.Fatalf("not whole after --abort: %v\n%s", err, out)
+	}
+}
+
+// command is a rolling update on a server.
+func (s *stage) command(on pair.Server, maintenance string) *exec.Cmd {
+	cmd := exec.Command(s.lab.Mcctl(), "rolling-update", "--yes", "-o", "json", "--exec", maintenance, "-M", s.lab.Mcdir(on))
+	cmd.Dir = s.clean
+	return cmd
+}
+
+// cutOff runs an update until it has said that it begins a step, and cuts it off. It
+// tells the step that is on disk then, or that the update had ended before.
+func (s *stage) cutOff(on pair.Server, maintenance, step string, how syscall.Signal, after time.Duration) (in string, ended bool) {
+	s.Helper()
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			s.Fatalf("the update on %s never came to %s", on, step)
+		}
+		cmd := s.command(on, maintenance)
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			s.Fatal(err)
+		}
+		seen := awaitStep(bufio.NewScanner(out), step)
+		if seen {
+			time.Sleep(after)
+			_ = cmd.Process.Signal(how)
+		}
+		err = cmd.Wait()
+		switch {
+		case seen && how == syscall.SIGINT && err != nil && !strings.Contains(said.String(), "go on: mcctl rolling-update"):
+			s.Fatalf("Ctrl-C in %s does not say how to go on:\n%s", step, said.String())
+		case seen:
+			return s.stepOnDisk(on), err == nil
+		case strings.Contains(said.String(), "still goes on"): // the maintenance of the run before
+		default:
+			s.Fatalf("the update on %s ended before %s: %v\n%s", on, step, err, said.String())
+		}
+	}
+}
+
+func awaitStep(lines *bufio.Scanner, step string) bool {
+	for lines.Scan() {
+		var e struct{ Event, Step string }
+		if json.Unmarshal(lines.Bytes(), &e) == nil && e.Event == "step" && e.Step == step {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *stage) stepOnDisk(on pair.Server) string {
+	s.Helper()
+	var saved struct{ Step string }
+	if err := json.Unmarshal([]byte(s.read(filepath.Join(s.lab.Mcdir(on), "rolling-update.json"))), &saved); err != nil {
+		s.Fatal(err)
+	}
+	return saved.Step
+}
+
+// update runs an update to its end.
+func (s *stage) update(on pair.Server, maintenance string) (string, error) {
+	s.Helper()
+	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		out, err := s.command(on, maintenance).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "still goes on") || time.Since(began) > time.Minute {
+			return string(out), err
+		}
+	}
+}

@@ -1,0 +1,96 @@
+// Package runbook executes the pages in docs/runbooks: every block of commands, in
+// its order, on a real pair under load, with the page's variables set to the lab's
+// paths. It says nothing about how fast the pair is (test/bench) nor about faults that
+// no page speaks of (test/pair). Its tests are run by make test.
+package runbook
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Page is what a page in docs/runbooks has to be executed.
+type Page struct {
+	Name   string
+	Blocks []Block
+}
+
+// Block is one fenced block of commands.
+type Block struct {
+	Line      int      // of its first line in the page
+	Servers   []string // where it runs, in this order
+	Variables bool     // it sets the variables of the page for its servers
+	Text      string
+}
+
+// place is the first line of every block: "# on server2, the standby".
+var place = regexp.MustCompile(`^# on (server1|server2|both servers)\b(.*)$`)
+
+// exported is a variable of the page.
+var exported = regexp.MustCompile(`\b([A-Z]+)=`)
+
+// Parse reads a page. A fenced block is either of the language sh, and is executed,
+// or text, which somebody's terminal has shown; anything else is an error, since
+// nothing would look after it.
+func Parse(name, text string) (Page, error) {
+	page := Page{Name: name}
+	lines := strings.Split(text, "\n")
+	for i := 0; i < len(lines); i++ {
+		language, fence := strings.CutPrefix(lines[i], "```")
+		if !fence {
+			continue
+		}
+		begin := i + 1
+		for i++; i < len(lines) && lines[i] != "```"; i++ {
+		}
+		if i == len(lines) {
+			return page, fmt.Errorf("%s:%d: the block has no end", name, begin)
+		}
+		if language == "text" {
+			continue
+		}
+		b, err := parseBlock(lines[begin:i])
+		if err != nil || language != "sh" {
+			return page, fmt.Errorf("%s:%d: a block of language %q that cannot be executed: %w", name, begin, language, err)
+		}
+		b.Line = begin + 1
+		page.Blocks = append(page.Blocks, b)
+	}
+	return page, nil
+}
+
+func parseBlock(lines []string) (Block, error) {
+	if len(lines) < 2 {
+		return Block{}, fmt.Errorf("it has no command")
+	}
+	m := place.FindStringSubmatch(lines[0])
+	if m == nil {
+		return Block{}, fmt.Errorf("its first line must say where, such as: # on server2, the standby")
+	}
+	b := Block{Servers: []string{m[1]}, Variables: strings.Contains(m[2], ": the variables"), Text: strings.Join(lines, "\n") + "\n"}
+	if m[1] == "both servers" {
+		b.Servers = []string{"server1", "server2"}
+	}
+	return b, nil
+}
+
+// Names are the variables that the block exports.
+func (b Block) Names() (names []string) {
+	for line := range strings.Lines(b.Text) {
+		settings, ok := strings.CutPrefix(line, "export ")
+		if !ok {
+			continue
+		}
+		settings = regexp.MustCompile(`"[^"]*"|'[^']*'|#.*`).ReplaceAllString(settings, "")
+		for _, m := range exported.FindAllStringSubmatch(settings, -1) {
+			names = append(names, m[1])
+		}
+	}
+	return names
+}
+
+// Title is the block's first command, for messages.
+func (b Block) Title() string {
+	return strings.TrimSpace(strings.Split(b.Text, "\n")[1])
+}
