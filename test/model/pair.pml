@@ -421,7 +421,7 @@ proctype line(bool x) {
 	/* over a new connection: what the old one still brings is no answer */
 	:: atomic { bare && rep[x] != (CopiesCount -> cT[x] : kT[x]) ->
 		printf("server%d tells the keeper what it knows\n", x + 1);
-		if :: LateYesCounts -> skip :: else -> forget(x) fi;
+		if :: LateYesCounts || at[x] < DetachAsk -> skip :: else -> at[x] = Idle; yes[x] = false fi;
 		rep[x] = (CopiesCount -> cT[x] : kT[x]) }
 #endif
 	:: atomic { late != Nothing && lateBy == x ->
