@@ -16,7 +16,9 @@ import (
 // ended (PostgreSQL 15, WaitForWALToBecomeAvailable).
 const askAgain = 10 * time.Millisecond
 
-// Promote is the rest of T3. The names are commented out while PostgreSQL ends
+// Promote is the rest of T3. The copy is saved before PostgreSQL may open: a keeper
+// that loses its records finds them again from what the servers know, and this one
+// must not have forgotten, after a crash, that it was promoted. The names are commented out while PostgreSQL ends
 // recovery: a commit that comes before the reload waits for it, no longer.
 // PostgreSQL itself ends the walreceiver before it ends recovery
 // (TestFactAcknowledgedCommitsSurvivePromotion). The slot for the old primary is
@@ -26,7 +28,11 @@ func (h *Hands) Promote(ctx context.Context) error {
 	defer cancel()
 	r := h.Board.Read().Record
 	written := h.Aside(func() error { return h.writeSettings(h.primarySettings(false)) })
-	session, err := h.askPromotion(ctx)
+	var session *postgres.Session
+	err := h.save(r)
+	if err == nil {
+		session, err = h.askPromotion(ctx)
+	}
 	if err := errors.Join(err, <-written); err != nil {
 		if session != nil {
 			session.Close()
@@ -42,7 +48,7 @@ func (h *Hands) Promote(ctx context.Context) error {
 		defer h.Look()
 		return session.Checkpoint(ctx) // pg_rewind reads the new timeline from the control file
 	})
-	return h.save(r)
+	return nil
 }
 
 // askPromotion asks until PostgreSQL is out of recovery, and hands back a session on

@@ -58,9 +58,9 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h.announce(ctx, r)
+	err = h.handedOver(ctx, r)
 	h.Jobs.Commit()
-	if err := h.save(r); err != nil {
+	if err != nil {
 		h.Log.Warn("the own copy of the record cannot be saved", "error", err)
 	}
 	return nil

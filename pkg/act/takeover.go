@@ -22,6 +22,16 @@ func (h *Hands) HandOver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return h.handedOver(ctx, r)
+}
+
+// handedOver saves the record by which the other server reigns, and then tells it.
+// In this order: were this server to forget what the other one acts upon, a keeper
+// that has lost its records could find the old reign again.
+func (h *Hands) handedOver(ctx context.Context, r record.Record) error {
+	if err := h.save(r); err != nil {
+		return err // the other server reads the record from the keeper
+	}
 	h.announce(ctx, r)
-	return h.save(r)
+	return nil
 }

@@ -100,7 +100,7 @@ func TestTheCopyFollowsTheRecordButWaitsForAPromotion(t *testing.T) {
 	tell(t, a, wire.KindLearn, r)
 	a.copyIsDue(a.board.Read(), rule(decide.Promote))
 	if len(a.copyDue) != 0 {
-		t.Error("a promotion saves the copy at its end")
+		t.Error("a promotion saves the copy itself")
 	}
 	a.group.run("copy", a.keepCopy)
 	a.copyIsDue(a.board.Read(), rule(decide.Wait))

@@ -16,13 +16,23 @@ func (a *Agent) report() wire.Report {
 	rule := a.rule
 	a.mu.Unlock()
 	r := wire.Report{
-		Server: a.config.Me(), Record: s.Record, Copy: s.Copy, Postgres: a.postgresWord(s),
+		Server: a.config.Me(), Record: saidRecord(s), Copy: s.Copy, Postgres: a.postgresWord(s),
 		Timeline: s.Look.Timeline, CheckpointTimeline: s.Look.CheckpointTimeline,
 		Insert: s.Look.Insert, Received: s.Look.Received, Replayed: s.Look.Replayed,
 		Stream: s.Look.Receiver.Status, Failover: !s.FailoverOff,
 		Rule: rule.ID, Why: rule.Why, Doing: doingText(s), Version: a.opt.Version, DiskError: s.DiskError,
 	}
 	return r
+}
+
+// saidRecord is the record for the other server's ears: a new reign only when it is
+// on this disk. Hearsay that its source may forget in a crash could outlive, on the
+// other server, a keeper that has lost its records and found the old reign again.
+func saidRecord(s board.Sight) record.Record {
+	if s.Record.Term != s.Copy.Term {
+		return s.Copy
+	}
+	return s.Record
 }
 
 func doingText(s board.Sight) string {
@@ -72,7 +82,8 @@ func (a *Agent) witnessReport() wire.WitnessReport {
 	if a.postgresWord(s) == wire.ReportDown {
 		word = "down"
 	}
-	return wire.WitnessReport{Postgres: word, Copy: s.Copy, TimeoutMS: a.config.Timings().HeartbeatTimeout.Milliseconds()}
+	// What it knows, not what is on its disk: it may have acted upon it already.
+	return wire.WitnessReport{Postgres: word, Known: s.Record, TimeoutMS: a.config.Timings().HeartbeatTimeout.Milliseconds()}
 }
 
 // essence is what makes a report worth sending before its time: positions may wait.

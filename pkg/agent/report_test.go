@@ -67,7 +67,7 @@ func TestOnlyDownIsDownToTheWitness(t *testing.T) {
 	a.board.Set(func(s *board.Sight) {
 		s.Known, s.PID, s.LookAt, s.Record, s.Copy = true, 7, 1, rec(1, 2, "server1", pair.Paired), rec(1, 2, "server1", pair.Paired)
 	})
-	if got := a.witnessReport(); got.Postgres != wire.WitnessUp || got.Copy != a.board.Read().Copy {
+	if got := a.witnessReport(); got.Postgres != wire.WitnessUp || got.Known != a.board.Read().Record {
 		t.Errorf("open: %+v", got)
 	}
 	a.board.Set(func(s *board.Sight) { s.Task = decide.TaskStop })
@@ -77,6 +77,27 @@ func TestOnlyDownIsDownToTheWitness(t *testing.T) {
 	a.board.Set(func(s *board.Sight) { s.Task, s.PID = decide.NoTask, 0 })
 	if got := a.witnessReport(); got.Postgres != wire.WitnessDown {
 		t.Errorf("crashed: %+v", got)
+	}
+}
+
+func TestANewReignIsToldToTheKeeperAtOnceAndToTheOtherFromTheDisk(t *testing.T) {
+	a := someAgent(t)
+	old, reign := rec(1, 2, "server1", pair.Paired), rec(2, 3, "server2", pair.Alone)
+	a.board.Set(func(s *board.Sight) { s.Record, s.Copy = reign, old })
+	if got := a.witnessReport().Known; got != reign {
+		t.Errorf("the keeper is told %s; it could find an older record again than this server acts upon", got)
+	}
+	if got := a.report().Record; got != old {
+		t.Errorf("the other server is told %s, which a crash here would forget", got)
+	}
+	a.board.Set(func(s *board.Sight) { s.Copy = reign })
+	if got := a.report().Record; got != reign {
+		t.Errorf("it is on the disk, yet the other server is told %s", got)
+	}
+	gone := rec(2, 4, "server2", pair.Paired)
+	a.board.Set(func(s *board.Sight) { s.Record = gone })
+	if got := a.report().Record; got != gone {
+		t.Errorf("within a reign the newest is told, not %s", got)
 	}
 }
 

@@ -38,7 +38,7 @@ func (a *Agent) keepCopy(ctx context.Context) error {
 const copyRetry = time.Second
 
 // copyIsDue wakes keepCopy; the loop itself touches no disk. A promotion saves the
-// copy itself, at its end: every sync of this disk in the middle of it holds up
+// copy itself, at its beginning: every sync of this disk in the middle of it holds up
 // PostgreSQL's own.
 func (a *Agent) copyIsDue(s board.Sight, rule decide.Rule) {
 	if !s.Record.NewerThan(s.Copy) || rule.Do == decide.Promote {

@@ -102,7 +102,7 @@ func (h *host) member(t *testing.T, name string, own record.Record) *member {
 	t.Helper()
 	p, err := loadTLS(h.tls, name)
 	must(t, err)
-	m := &member{t: t, report: wire.WitnessReport{Postgres: wire.WitnessUp, Copy: own}}
+	m := &member{t: t, report: wire.WitnessReport{Postgres: wire.WitnessUp, Known: own}}
 	get := func() wire.WitnessReport {
 		m.mu.Lock()
 		defer m.mu.Unlock()

@@ -3,6 +3,7 @@ package arbiter
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -24,6 +25,11 @@ type remote struct {
 	stale bool // the witness has news: ask, and do not count its heartbeats
 	view  wire.WitnessView
 	asOf  time.Duration // wire.Now when view was last confirmed; 0 is never
+	// known is the newest record that a witness ever told us. It is part of what we
+	// report, although our caller may not have taken it over yet.
+	known record.Record
+	// ended counts the connections that have ended.
+	ended int
 }
 
 // NewWitness makes a Keeper that holds a connection to a witness; Addr, TLS, Interval
@@ -63,33 +69,63 @@ func (w *remote) OtherPostgresDown() bool {
 
 func (w *remote) Read(ctx context.Context) (record.Record, error) {
 	var r record.Record
+	before := w.connection()
 	if err := w.link.Call(ctx, wire.KindRead, nil, &r); err != nil {
 		return record.Record{}, unknown("read record", err)
 	}
-	w.learn(r)
+	if err := w.learn(r, before); err != nil {
+		return record.Record{}, unknown("read record", err)
+	}
 	return r, nil
 }
 
 func (w *remote) Change(ctx context.Context, c record.Change) (record.Record, error) {
 	var r record.Record
+	before := w.connection()
 	if err := w.link.Call(ctx, wire.KindChange, wire.ChangeRequest{Change: c}, &r); err != nil {
 		return record.Record{}, classify(string(c.Transition), err)
 	}
-	w.learn(r)
+	if err := w.learn(r, before); err != nil {
+		return record.Record{}, unknown(string(c.Transition), err)
+	}
 	return r, nil
 }
 
-// learn takes over a record that the witness answered, unless a later one has
-// overtaken it on the way.
-func (w *remote) learn(r record.Record) {
+// connection is which connection a question may go over: the present one or a later.
+func (w *remote) connection() int {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ended
+}
+
+// errLate: the witness that answered may have lost its records since, and found them
+// again from a report that did not know this answer yet.
+var errLate = errors.New("the answer came over a connection that has ended since")
+
+// learn takes over a record that the witness answered, unless a later one has
+// overtaken it on the way. What came over an earlier connection is errLate.
+func (w *remote) learn(r record.Record, connection int) error {
+	w.mu.Lock()
+	if connection != w.ended {
+		w.mu.Unlock()
+		return errLate
+	}
 	newer := r.NewerThan(w.view.Record)
 	if newer {
 		w.view.Record = r
 	}
+	w.know(r)
 	w.mu.Unlock()
 	if newer {
 		w.tell()
+	}
+	return nil
+}
+
+// know keeps the newest record. Called with mu held.
+func (w *remote) know(r record.Record) {
+	if r.NewerThan(w.known) {
+		w.known = r
 	}
 }
 
@@ -98,6 +134,9 @@ func (w *remote) beat() (string, any) {
 	now := w.report()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.known.NewerThan(now.Known) {
+		now.Known = w.known
+	}
 	if w.told != nil && *w.told == now && !w.stale {
 		return "", nil
 	}
@@ -120,6 +159,7 @@ func (w *remote) answer(_ string, body json.RawMessage) {
 	}
 	told := w.sent
 	w.told, w.view, w.asOf = &told, v, wire.Now()
+	w.know(v.Record)
 	w.mu.Unlock()
 	if first || was != v {
 		w.tell()
@@ -143,6 +183,7 @@ func (w *remote) changed() {
 	if !w.link.State().Connected {
 		w.mu.Lock()
 		w.told = nil
+		w.ended++
 		w.mu.Unlock()
 	}
 	w.tell()

@@ -27,32 +27,30 @@ func (r Record) Judge(c Change, seen Sight) (Record, error) {
 	return r.Apply(c)
 }
 
-// FromCopies finds the record again from both servers' own copies, for a keeper
-// that has none: the newest term, and of that term the copy of the server it
-// names primary, never the other's, which may be stale. A copy that does not
-// exist (a new server) counts as older than any other.
-func FromCopies(copies map[pair.Server]Record) (Record, error) {
+// FromKnown finds the record again from what both servers know, for a keeper that
+// has none: the newest term and its primary, alone, whatever was known of the mode.
+// Alone promises nothing of the other server and lets nobody take over, so it is
+// right whatever was forgotten; the pair attaches again by T2. A server that knows
+// nothing (a new one) counts as older than any other.
+func FromKnown(known map[pair.Server]Record) (Record, error) {
 	var newest Record
-	for _, c := range copies {
-		if c.Term > newest.Term {
-			newest = c
+	for _, k := range known {
+		if k.NewerThan(newest) {
+			newest = k
 		}
 	}
 	if !newest.Exists() {
-		return Record{}, fmt.Errorf("neither server has a copy of the record; initialise the pair first")
+		return Record{}, fmt.Errorf("neither server knows a record; initialise the pair first")
 	}
-	own, ok := copies[newest.Primary]
-	if !ok || own.Term != newest.Term {
-		return Record{}, fmt.Errorf("term %d names %s primary, but its own copy is of term %d; an operator must decide with mcctl switch --force", newest.Term, newest.Primary, own.Term)
+	if newest == First(newest.Pair, newest.Primary) {
+		newest.Revision++ // a new pair: no keeper has been lost
+		return newest, nil
 	}
-	if own == First(own.Pair, own.Primary) {
-		own.Revision++ // a new pair: no keeper has been lost
-		return own, nil
-	}
-	own.Revision += reborn
-	return own, nil
+	newest.Mode = pair.Alone
+	newest.Revision += reborn
+	return newest, nil
 }
 
 // reborn is how far the revision jumps when a record is found again: changes that
-// the lost keeper made, and that nobody has a copy of, must not have the same one.
+// the lost keeper made, and that nobody knows of, must not have the same one.
 const reborn = 1 << 20

@@ -95,29 +95,55 @@ func TestALateChangeCannotUndoADetach(t *testing.T) {
 	}
 }
 
-func TestFromCopies(t *testing.T) {
-	one := Record{Pair: "p", Term: 2, Primary: "server1", Mode: pair.Alone, Revision: 9}
-	stale := Record{Pair: "p", Term: 2, Primary: "server1", Mode: pair.Paired, Revision: 8}
-	next := Record{Pair: "p", Term: 3, Primary: "server2", Mode: pair.Alone, Revision: 10}
-	for _, c := range []struct {
-		name   string
-		copies map[pair.Server]Record
-		want   Record
-		ok     bool
-	}{
-		{"the primary's own copy, not the other's", map[pair.Server]Record{"server1": one, "server2": stale}, one, true},
-		{"a new second server", map[pair.Server]Record{"server1": one, "server2": {}}, one, true},
-		{"the newest term", map[pair.Server]Record{"server1": one, "server2": next}, next, true},
-		{"the newest term's primary has an old copy", map[pair.Server]Record{"server1": next, "server2": stale}, Record{}, false},
-		{"no copies", map[pair.Server]Record{"server1": {}, "server2": {}}, Record{}, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			got, err := FromCopies(c.copies)
-			c.want.Revision += reborn
-			if (err == nil) != c.ok || (c.ok && got != c.want) {
-				t.Errorf("FromCopies = %v, %v; want %v, ok %v", got, err, c.want, c.ok)
+// Whatever two servers know: the record found again is of the newest term, promises
+// nothing and lets nobody take over, and no revision that anybody knows fits it.
+func TestFromKnown(t *testing.T) {
+	all := []Record{{}}
+	everyRecord(func(r Record) { all = append(all, r) })
+	for _, a := range all {
+		for _, b := range all {
+			got, err := FromKnown(map[pair.Server]Record{"server1": a, "server2": b})
+			if !a.Exists() && !b.Exists() {
+				if err == nil {
+					t.Errorf("of nothing came %s", got)
+				}
+				continue
 			}
-		})
+			newest := a
+			if b.NewerThan(a) {
+				newest = b
+			}
+			if err != nil || got.Term != newest.Term || got.Primary != newest.Primary || got.Forced != newest.Forced || got.Pair != newest.Pair {
+				t.Errorf("of %s and %s came %s, %v", a, b, got, err)
+			}
+			if got.Mode != pair.Alone {
+				t.Errorf("of %s and %s came the promise %s", a, b, got)
+			}
+			if got.Revision <= max(a.Revision, b.Revision)+1000 {
+				t.Errorf("of %s and %s came the revision %d, which the lost keeper may have given too", a, b, got.Revision)
+			}
+		}
+	}
+}
+
+// everyRecord calls f with all records of two terms, at two revisions of each, as
+// they can be: a record of one revision is the same for everybody.
+func everyRecord(f func(Record)) {
+	for term := range pair.Term(2) {
+		for step := range Revision(2) {
+			for _, mode := range []pair.Mode{pair.Paired, pair.Alone} {
+				r := Record{Pair: "p", Term: term + 1, Primary: servers[term], Mode: mode, Revision: 5 + 2*Revision(term) + step, Forced: term == 1}
+				f(r)
+			}
+		}
+	}
+}
+
+func TestANewPairIsNoLostOne(t *testing.T) {
+	first := First("p", "server1")
+	got, err := FromKnown(map[pair.Server]Record{"server1": first, "server2": {}})
+	if err != nil || got.Revision != first.Revision+1 || got.Mode != pair.Alone {
+		t.Errorf("a new pair begins with %s, %v", got, err)
 	}
 }
 

@@ -25,8 +25,10 @@ const (
 
 // WitnessReport is what a server tells the witness when it has changed.
 type WitnessReport struct {
-	Postgres string        `json:"postgres"`
-	Copy     record.Record `json:"copy"` // on the server's own disk
+	Postgres string `json:"postgres"`
+	// Known is the newest record that the server knows and may act upon, whether or not
+	// it is on its disk: a witness that has lost its records must not fall behind it.
+	Known record.Record `json:"known"`
 	// TimeoutMS is the pair's heartbeat_timeout in milliseconds: how long its servers
 	// count as heard. 0 leaves it to the witness.
 	TimeoutMS int64 `json:"timeout_ms,omitempty"`

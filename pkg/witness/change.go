@@ -63,39 +63,39 @@ func (w *Witness) sight(k *keep, primary pair.Server) record.Sight {
 	}
 }
 
-// seed finds a lost or first record again from both servers' copies, both connected
-// now. Nothing comes of it while one is missing or an operator must decide.
+// seed finds a lost or first record again from what both servers know, both connected
+// now. Nothing comes of it while one is missing or neither knows a record.
 func (w *Witness) seed(k *keep) {
 	if !k.writing.TryLock() {
 		return // somebody is at it; without a record the servers are asked again (News)
 	}
 	defer k.writing.Unlock()
-	copies := w.copies(k)
-	if now, err := k.now(); err != nil || now.Exists() || len(copies) < maxSeats || k.settle(now) != nil {
+	known := w.known(k)
+	if now, err := k.now(); err != nil || now.Exists() || len(known) < maxSeats || k.settle(now) != nil {
 		return
 	}
-	found, err := record.FromCopies(copies)
+	found, err := record.FromKnown(known)
 	if err != nil {
 		if text := err.Error(); text != k.unfound {
 			k.unfound = text
-			k.log.Warn("no record, and the servers' copies do not give one", "pair", k.pair, "error", err)
+			k.log.Warn("no record, and the servers do not know one", "pair", k.pair, "error", err)
 		}
 		return
 	}
 	found.Pair = k.pair
 	if k.put(found) == nil {
-		k.log.Info("record found from both servers' copies", "pair", k.pair, "record", found.String())
+		k.log.Info("record found again from what both servers know", "pair", k.pair, "record", found.String())
 	}
 }
 
-// copies are those of the servers that are connected and have reported.
-func (w *Witness) copies(k *keep) map[pair.Server]record.Record {
+// known is what the servers know that are connected and have reported.
+func (w *Witness) known(k *keep) map[pair.Server]record.Record {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	found, now := map[pair.Server]record.Record{}, wire.Now()
 	for _, s := range k.seats {
 		if s.reported && s.online(now, w.cfg.HeartbeatTimeout) {
-			found[pair.Server(s.name)] = s.report.Copy
+			found[pair.Server(s.name)] = s.report.Known
 		}
 	}
 	return found

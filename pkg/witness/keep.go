@@ -20,7 +20,7 @@ type keep struct {
 	// unsure: the last write failed, so the disk may hold a record that nobody was
 	// told of, and would show it after a restart. Guarded by writing.
 	unsure bool
-	// unfound is why the servers' copies gave no record, as last told. Guarded by writing.
+	// unfound is why the servers' knowledge gave no record, as last told. Guarded by writing.
 	unfound string
 
 	mu     sync.Mutex // never held across anything slow
@@ -47,7 +47,7 @@ func (k *keep) now() (record.Record, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.broken != nil {
-		return record.Record{}, fmt.Errorf("the witness has no answer for pair %s; restore that file, or remove it to start from the servers' copies, and restart the witness: %w", k.pair, k.broken)
+		return record.Record{}, fmt.Errorf("the witness has no answer for pair %s; restore that file, or remove it to start from what the servers know, and restart the witness: %w", k.pair, k.broken)
 	}
 	return k.record, nil
 }

@@ -43,7 +43,7 @@ func (w *Witness) detach(pairName string, from record.Revision) error {
 func (w *Witness) found(t *testing.T, pairName string) {
 	t.Helper()
 	for name, own := range map[string]record.Record{"server1": record.First(pairName, "server1"), "server2": {}} {
-		_, err := w.ask(pairName, name, wire.KindReport, wire.WitnessReport{Postgres: wire.WitnessUp, Copy: own})
+		_, err := w.ask(pairName, name, wire.KindReport, wire.WitnessReport{Postgres: wire.WitnessUp, Known: own})
 		must(t, err)
 	}
 }

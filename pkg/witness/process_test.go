@@ -121,7 +121,7 @@ func (h *host) connect(t *testing.T, pairName, name string) *server {
 func (s *server) report(postgres string, own record.Record) wire.WitnessView {
 	s.t.Helper()
 	var v wire.WitnessView
-	must(s.t, s.Call(s.t.Context(), wire.KindReport, wire.WitnessReport{Postgres: postgres, Copy: own}, &v))
+	must(s.t, s.Call(s.t.Context(), wire.KindReport, wire.WitnessReport{Postgres: postgres, Known: own}, &v))
 	return v
 }
 
@@ -144,7 +144,7 @@ func (s *server) keepSaying(postgres string, own record.Record) (stop func()) {
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			_ = s.Call(ctx, wire.KindReport, wire.WitnessReport{Postgres: postgres, Copy: own}, nil)
+			_ = s.Call(ctx, wire.KindReport, wire.WitnessReport{Postgres: postgres, Known: own}, nil)
 			select {
 			case <-ctx.Done():
 			case <-time.After(50 * time.Millisecond):

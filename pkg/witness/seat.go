@@ -136,10 +136,10 @@ func (w *Witness) view(k *keep, name string, now time.Duration) wire.WitnessView
 }
 
 // report notes what a server says of itself. A pair without a record gets one as
-// soon as both servers have told their copies.
+// soon as both servers have told what they know.
 func (w *Witness) report(k *keep, from wire.Identity, r wire.WitnessReport) (any, error) {
-	if r.Copy.Exists() && r.Copy.Pair != from.Pair {
-		return nil, fmt.Errorf("%w: %s reports a record of pair %q; look at its record.json", wire.ErrRefused, from, r.Copy.Pair)
+	if r.Known.Exists() && r.Known.Pair != from.Pair {
+		return nil, fmt.Errorf("%w: %s reports a record of pair %q; look at its record.json", wire.ErrRefused, from, r.Known.Pair)
 	}
 	if err := k.note(from.Name, r); err != nil {
 		return nil, err
@@ -167,7 +167,7 @@ func (k *keep) note(name string, r wire.WitnessReport) error {
 		return err
 	}
 	if was := s.report.Postgres; !s.reported || was != r.Postgres {
-		k.log.Info("server reports", "pair", k.pair, "server", name, "postgres", r.Postgres, "copy", r.Copy.String())
+		k.log.Info("server reports", "pair", k.pair, "server", name, "postgres", r.Postgres, "known", r.Known.String())
 	}
 	s.open, s.heard, s.reported, s.report = true, wire.Now(), true, r
 	return nil

@@ -12,8 +12,7 @@
  *   FAULTS   processes killed and actions given up in all
  *   TERMS    the highest term
  *   KIND     WITNESS (also etcd: the same compare-and-swap), NONE
- *   LOSES    the keeper may lose its records once (WITNESS): 1 while no change is
- *            under way, 2 at any moment
+ *   LOSES    the keeper may lose its records once, at any moment (WITNESS)
  * The rule to leave out is read from the environment when the checker starts.
  */
 #define WITNESS 1
@@ -33,10 +32,11 @@
 #define PositionEarly  (without == 11)
 #define PairedOpens    (without == 12)
 #define HandOverAlone  (without == 13)
-#define FromStandby    (without == 14)
-/* Rules that the code does not have: to be put in. */
-#define CopyBeforeOpen       (without == 101 || without == 103)
-#define KnownCounts          (without == 102 || without == 103)
+#define OpenUnsaved    (without == 14)
+#define FoundPaired    (without == 15)
+#define CopiesCount    (without == 16)
+#define LateYesCounts  (without == 17)
+#define ToldUnsaved    (without == 18)
 
 c_decl {
 \#include <stdlib.h>
@@ -65,9 +65,9 @@ c_decl {
 #define AttachNote   6
 #define AttachWait   7
 #define AttachPledge 8
-#define PromoteOpen  9
-#define PromoteNames 10
-#define PromoteSave  11
+#define PromoteSaved 9
+#define PromoteOpen  10
+#define PromoteNames 11
 #define GateNote     12
 #define GateWait     13
 #define RejoinDo     14
@@ -94,8 +94,11 @@ bool sure[2] = true;         /* the keeper has told the record in this run */
 byte tl[2] = 1;        /* the timeline, by the term that began it */
 
 byte T = 1; bool M = true; byte R = 1;                   /* the keeper's record */
-bool lost;             /* the keeper has lost its records once */
-bool bare;            /* and has not found them again */
+bool bare;            /* the keeper has lost its records, and not found them again */
+bool yes[2];          /* the keeper has said yes, and the answer is on its way */
+byte rep[2];          /* the term that the keeper without records was told; 0: nothing yet */
+
+byte hT, hM, hR, hW;  /* what is being heard */
 
 byte without;          /* the rule left out; 0: none */
 
@@ -117,6 +120,13 @@ byte told;             /* commits acknowledged, or readable by a client */
 #define THEIRS(i) (!NAMED(i) && !(RUNS(i) && !conf[i]))
 /* o streams from i: it is a standby whose log i has, or, where that counts, a copy under way */
 #define STREAMS(o, i) (RUNS(i) && tl[o] <= tl[i] && (disk[o] & ~disk[i]) == 0 && (pg[o] == Standby || (BackupCounts && at[o] == RejoinCopy)))
+/* what o says in its report: a new reign only when it is on its disk */
+#define SAID(o) (cT[o] == kT[o] || ToldUnsaved)
+#define SAIDT(o) (SAID(o) -> kT[o] : cT[o])
+#define SAIDM(o) (SAID(o) -> kM[o] : cM[o])
+#define SAIDR(o) (SAID(o) -> kR[o] : cR[o])
+/* who must know: the open primary, and who has just handed over (announce) */
+#define WORD(o) (KIND != WITNESS || (pg[o] == Open && PRIM(SAIDT(o)) == o) || (conf[o] && SAID(o) && PRIM(kT[o]) != o))
 #define HASALL(o, what) ((what & ~(at[o] == RejoinCopy && BackupCounts -> goal[o] : disk[o])) == 0)
 
 #define S1 (bare || (told & ~disk[PRIM(T)]) == 0)
@@ -143,7 +153,7 @@ inline save(i, t, m, r) {
 
 /* heeded: a question from a record that has moved on since is refused. */
 inline heeded(i) {
-	if :: at[i] >= DetachAsk -> at[i] = Idle :: else -> skip fi
+	if :: at[i] >= DetachAsk -> at[i] = Idle; yes[i] = false :: else -> skip fi
 }
 
 /* learn takes a record in if it is news (board.Sight.Learn). */
@@ -177,16 +187,16 @@ inline apply(kind) {
  * nobody waits for its answer: one such is kept for the pair, the newest. */
 inline forget(i) {
 	if
-	:: at[i] >= DetachAsk -> late = at[i] - DetachAsk + 1; lateBy = i; lateR = kR[i]
+	:: at[i] >= DetachAsk && !yes[i] -> late = at[i] - DetachAsk + 1; lateBy = i; lateR = kR[i]
 	:: else -> skip
 	fi;
-	at[i] = Idle; goal[i] = 0
+	at[i] = Idle; goal[i] = 0; yes[i] = false
 }
 
 /* supervisor restarts: it knows what its disk says. */
 inline restart(i) {
 	forget(i);
-	kT[i] = cT[i]; kM[i] = cM[i]; kR[i] = cR[i]; conf[i] = false; sure[i] = (KIND != WITNESS)
+	kT[i] = cT[i]; kM[i] = cM[i]; kR[i] = cR[i]; conf[i] = false; sure[i] = (KIND != WITNESS); rep[i] = 0
 }
 
 inline dies(i) {
@@ -237,9 +247,10 @@ proctype server(bool i) {
 	:: atomic { !conf[i] && PRIM(cT[i]) == i && !NEWER(kT[i], kR[i], cT[i], cR[i]) ->
 		printf("server%d holds the record itself\n", i + 1); conf[i] = true }
 #endif
-	:: atomic { NEWER(kT[o], kR[o], kT[i], kR[i]) || (kT[o] == kT[i] && kR[o] == kR[i] && !conf[i] && (KIND != WITNESS || pg[o] == Open)) ->
+	:: atomic { NEWER(SAIDT(o), SAIDR(o), kT[i], kR[i]) || (SAIDT(o) == kT[i] && SAIDR(o) == kR[i] && !conf[i] && WORD(o)) ->
 		printf("server%d hears the other's report\n", i + 1);
-		learn(i, kT[o], kM[o], kR[o], (KIND != WITNESS || (pg[o] == Open && PRIM(kT[o]) == o))) }
+		hT = SAIDT(o); hM = SAIDM(o); hR = SAIDR(o); hW = WORD(o);
+		learn(i, hT, hM, hR, hW); hT = 0; hM = 0; hR = 0; hW = 0 }
 	:: atomic { at[i] == Idle && NEWER(kT[i], kR[i], cT[i], cR[i]) && !(NAMED(i) && ALONE(i) && pg[i] == Standby) ->
 		printf("server%d saves its copy\n", i + 1); save(i, kT[i], kM[i], kR[i]) }
 
@@ -292,19 +303,18 @@ proctype server(bool i) {
 		printf("server%d: T4: hands over\n", i + 1);
 		propose(i, HandOver, HandAsk, Idle) }
 	:: atomic { at[i] == Idle && MINE(i) && ALONE(i) && pg[i] == Standby ->
-		printf("server%d promotes: takes the names out first\n", i + 1);
-		if :: CopyBeforeOpen -> save(i, kT[i], kM[i], kR[i]) :: else -> skip fi;
-		names[i] = false; at[i] = PromoteOpen }
-	:: atomic { at[i] == Idle && MINE(i) && ALONE(i) && pg[i] == Standby ->
+		printf("server%d promotes: saves its copy\n", i + 1);
+		if :: OpenUnsaved -> skip :: else -> save(i, kT[i], kM[i], kR[i]) fi;
+		at[i] = PromoteSaved }
+	:: atomic { at[i] == PromoteSaved && pg[i] == Standby ->
+		printf("server%d promotes: takes the names out first\n", i + 1); names[i] = false; at[i] = PromoteOpen }
+	:: atomic { at[i] == PromoteSaved && pg[i] == Standby ->
 		printf("server%d promotes: PostgreSQL ends recovery first\n", i + 1);
-		if :: CopyBeforeOpen -> save(i, kT[i], kM[i], kR[i]) :: else -> skip fi;
-		data[i] = Primary; tl[i] = kT[i]; opens(i); at[i] = PromoteNames }
+		data[i] = Primary; tl[i] = (NAMED(i) -> kT[i] : kT[i] - 1); opens(i); at[i] = PromoteNames }
 	:: atomic { at[i] == PromoteOpen && pg[i] == Standby ->
-		printf("server%d promotes: PostgreSQL ends recovery\n", i + 1); data[i] = Primary; tl[i] = (NAMED(i) -> kT[i] : kT[i] - 1); opens(i); at[i] = PromoteSave }
+		printf("server%d promotes: PostgreSQL ends recovery\n", i + 1); data[i] = Primary; tl[i] = (NAMED(i) -> kT[i] : kT[i] - 1); opens(i); at[i] = Idle }
 	:: atomic { at[i] == PromoteNames ->
-		printf("server%d promotes: takes the names out\n", i + 1); names[i] = false; at[i] = PromoteSave }
-	:: atomic { at[i] == PromoteSave ->
-		printf("server%d promotes: saves its copy\n", i + 1); save(i, kT[i], kM[i], kR[i]); at[i] = Idle }
+		printf("server%d promotes: takes the names out\n", i + 1); names[i] = false; at[i] = Idle }
 
 	/* ---- T5 and T6: the start of a primary, and its gate ---- */
 	:: atomic { at[i] == Idle && MINE(i) && (ALONE(i) || PairedOpens) && pg[i] == Down && data[i] == Primary ->
@@ -343,7 +353,7 @@ proctype server(bool i) {
 			printf("server%d: T7: leaves it to an operator\n", i + 1); at[i] = Idle
 		:: tl[o] >= tl[i] && (disk[i] & ~disk[o]) == 0 -> printf("server%d: T7: follows straight\n", i + 1); data[i] = Follower; at[i] = Idle
 		:: else ->
-			assert(lost || (PRIM(T) == o && tl[o] == T));   /* S4 */
+			assert(bare || (PRIM(T) == o && tl[o] == T));   /* S4 */
 			if
 			:: printf("server%d: T7: rewinds\n", i + 1); disk[i] = disk[i] & disk[o]; tl[i] = tl[o]; data[i] = Follower; at[i] = Idle
 			:: printf("server%d: T7: a rewind is cut off\n", i + 1); disk[i] = disk[i] & disk[o]; tl[i] = tl[o]; data[i] = Broken; at[i] = Idle
@@ -354,7 +364,7 @@ proctype server(bool i) {
 		printf("server%d: T7: the copy goes on\n", i + 1); goal[i] = disk[o] }
 	:: atomic { at[i] == RejoinCopy && pg[o] == Open && PRIM(kT[o]) == o && kT[o] >= kT[i] ->
 		printf("server%d: T7: replaces its data by the copy\n", i + 1);
-		assert(lost || PRIM(T) == o);                         /* S4 */
+		assert(bare || PRIM(T) == o);                         /* S4 */
 		disk[i] = goal[i]; tl[i] = tl[o]; goal[i] = 0; data[i] = Follower; at[i] = Idle }
 
 	/* ---- what may go wrong here at any moment ---- */
@@ -387,15 +397,33 @@ proctype server(bool i) {
 #define KINDOF(x) (at[x] - DetachAsk + 1)
 proctype line(bool x) {
 	do
-	:: atomic { ASKS(x) ->
+	:: atomic { ASKS(x) && !yes[x] ->
 		if
 		:: LEGAL(KINDOF(x), x, kR[x]) ->
 			printf("the keeper says yes to server%d\n", x + 1);
 			apply(KINDOF(x));
+#if LOSES
+			yes[x] = true
+#else
 			at[x] = (at[x] == DetachAsk -> DetachSave : Idle);
 			learn(x, T, M, R, true)
+#endif
 		:: else -> printf("the keeper says no to server%d\n", x + 1); at[x] = Idle
 		fi }
+#if LOSES
+	:: atomic { yes[x] ->
+		printf("server%d hears the yes\n", x + 1); yes[x] = false;
+		if
+		:: at[x] == DetachAsk -> at[x] = DetachSave; learn(x, kT[x], false, kR[x] + 1, true)
+		:: at[x] == AttachAsk -> at[x] = Idle; learn(x, kT[x], true, kR[x] + 1, true)
+		:: else -> at[x] = Idle; learn(x, kT[x] + 1, false, kR[x] + 1, true)
+		fi }
+	/* over a new connection: what the old one still brings is no answer */
+	:: atomic { bare && rep[x] != (CopiesCount -> cT[x] : kT[x]) ->
+		printf("server%d tells the keeper what it knows\n", x + 1);
+		if :: LateYesCounts || at[x] < DetachAsk -> skip :: else -> at[x] = Idle; yes[x] = false fi;
+		rep[x] = (CopiesCount -> cT[x] : kT[x]) }
+#endif
 	:: atomic { late != Nothing && lateBy == x ->
 		if
 		:: LEGAL(late, x, lateR) ->
@@ -407,28 +435,20 @@ proctype line(bool x) {
 }
 
 #if LOSES
-#define JUMP (CHANGES + 1)
+/* beyond every revision that the lost records can have had */
+#define JUMP (CHANGES + 2)
+#define NEWEST (rep[0] > rep[1] -> rep[0] : rep[1])
 
-/* The keeper's disk: lost once, and found again from the copies of both servers
- * (record.FromCopies). Where they do not give a record, an operator must decide. */
-/* The copy of the server that the record names claims neither more nor less. */
-#define ATREST (at[0] == Idle && at[1] == Idle && cT[PRIM(T)] == T && cM[PRIM(T)] == M && (M || cR[PRIM(T)] == R))
-#define NEWEST (cT[0] > cT[1] -> cT[0] : cT[1])
-#define KNOWN (kT[0] > kT[1] -> kT[0] : kT[1])
+/* The keeper's disk: lost once, and found again from what both servers tell
+ * (record.FromKnown): the newest term, alone. */
 proctype keeper() {
-	byte t;
-	atomic { LOSES == 2 || ATREST -> printf("the keeper loses its records\n"); lost = true; bare = true; T = 1; M = false; R = 0 };
+	atomic { printf("the keeper loses its records\n"); bare = true; T = 1; M = false; R = 0 };
 	atomic {
-		t = (KnownCounts -> KNOWN : NEWEST);
-		(KnownCounts -> kT[PRIM(t)] : cT[PRIM(t)]) == t;
+		rep[0] && rep[1] ->
 		printf("the keeper finds the record again\n");
-		T = t;
-		if
-		:: FromStandby && cT[1 - PRIM(t)] == t -> M = cM[1 - PRIM(t)]; R = cR[1 - PRIM(t)] + JUMP
-		:: KnownCounts -> M = (kM[PRIM(t)] || PLEDGED(PRIM(t))); R = kR[PRIM(t)] + JUMP
-		:: else -> M = cM[PRIM(t)]; R = cR[PRIM(t)] + JUMP
-		fi;
-		bare = false; t = 0
+		T = NEWEST; R = JUMP;
+		M = (FoundPaired && (kM[PRIM(T)] || PLEDGED(PRIM(T))));
+		bare = false; rep[0] = 0; rep[1] = 0
 	}
 }
 #endif
