@@ -46,7 +46,7 @@ func (a *Agent) prepareDetach(ctx context.Context, body json.RawMessage) error {
 		return nil
 	}
 	if s.Task != decide.NoTask {
-		return fmt.Errorf("detach: %w: a %s is under way", wire.ErrRefused, s.Task)
+		return fmt.Errorf("%w: a %s is under way", wire.ErrRefused, s.Task)
 	}
 	a.beforeDetach(ctx, s)
 	return a.fence(ctx, hook.OpDetach, q.NoFencing)

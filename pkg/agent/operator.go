@@ -166,7 +166,7 @@ func (a *Agent) detach(_ context.Context, body json.RawMessage) (any, error) {
 		return nil, err
 	}
 	if task := a.board.Read().Task; task != decide.NoTask {
-		return nil, fmt.Errorf("detach: %w: a %s is under way", wire.ErrRefused, task)
+		return nil, fmt.Errorf("%w: a %s is under way", wire.ErrRefused, task)
 	}
 	if err := a.wish(func(w *wishes) { w.Held = true }); err != nil {
 		return nil, err

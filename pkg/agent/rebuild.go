@@ -23,17 +23,17 @@ func (a *Agent) rebuild(ctx context.Context, body json.RawMessage) (any, error) 
 		return wire.RebuildAnswer{Job: &job, Plan: &job.Plan}, nil
 	}
 	if reason := a.noRebuild(a.board.Read()); reason != "" {
-		return nil, fmt.Errorf("rebuild: %w: %s", wire.ErrRefused, reason)
+		return nil, fmt.Errorf("%w: %s", wire.ErrRefused, reason)
 	}
 	plan, err := a.hands.PlanRebuild(ctx, q)
 	if err != nil {
-		return nil, fmt.Errorf("rebuild: %w: %w", wire.ErrRefused, err)
+		return nil, fmt.Errorf("%w: %w", wire.ErrRefused, err)
 	}
 	if q.DryRun || plan.Way == wire.WayStraight {
 		return wire.RebuildAnswer{Plan: &plan}, nil
 	}
 	if len(plan.Problems) > 0 {
-		return nil, fmt.Errorf("rebuild: %w: %s", wire.ErrRefused, strings.Join(plan.Problems, "; "))
+		return nil, fmt.Errorf("%w: %s", wire.ErrRefused, strings.Join(plan.Problems, "; "))
 	}
 	job, begun, err := a.hands.Rebuilds.Begin(plan, q, false)
 	if err != nil {
