@@ -13,8 +13,7 @@ import (
 // loseRecords ends the witness and empties its disk.
 func (s *stage) loseRecords() {
 	s.Helper()
-	p := s.lab.Pids()
-	s.kill(p.WitnessWatch, p.Witness)
+	s.endWitness()
 	found, err := filepath.Glob(s.lab.ArbiterDir() + "/records/*.json")
 	if err != nil || len(found) != 1 {
 		s.Fatalf("records of the witness: %q, %v", found, err)
@@ -45,16 +44,16 @@ func TestAWitnessThatLostItsDiskNeedsNobody(t *testing.T) {
 	s.paired(two)
 }
 
-// The witness loses its records and the new primary its supervisor, right after the
-// take-over. The old primary's supervisor lives and remembers the old reign at most.
+// The new primary loses its supervisor right after the take-over, and the witness its
+// records: the reign is found again.
 func TestATakeOverOutlivesTheWitnessThatGrantedIt(t *testing.T) {
 	s := newStage(t, lab.Options{})
 	s.kill(s.lab.Pids().Servers[one].Postmaster)
 	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
-	p := s.lab.Pids().Servers[two]
+	s.kill(s.lab.Pids().Servers[two].Supervisor) // its watch starts another one
 	s.loseRecords()
-	s.kill(p.Supervisor) // its watch starts another one
 	s.startWitness()
+	s.foundAgain(two)
 	if st := s.paired(two); st.Record.Term != 2 {
 		t.Errorf("the reign changed: %s", st.Record)
 	}
