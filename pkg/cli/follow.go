@@ -198,9 +198,10 @@ func isOpen(st wire.Status, r record.Record) bool {
 }
 
 // lose notes that there was no answer. One that our own timeout cut off says
-// nothing about the supervisor.
+// nothing about the supervisor; a connection keeps that time by a clock of its own
+// and may end a moment before ctx does.
 func (f *follower) lose(ctx context.Context, err error) {
-	if ctx.Err() != nil {
+	if end, limited := ctx.Deadline(); ctx.Err() != nil || limited && !time.Now().Before(end) {
 		return
 	}
 	if !f.lost {
