@@ -23,7 +23,7 @@ func runAsk(ctx context.Context, env *Env, o *askOptions) error {
 	defer cancel()
 	var done wire.Done
 	err := control{o.Mcdir}.call(ctx, o.Kind, wire.DetachRequest{NoFencing: o.NoFence}, &done)
-	if err != nil && !answered(err) && ctx.Err() != nil {
+	if err != nil && !answered(err) && isOver(ctx) {
 		return failed(exitGoingOn, fmt.Errorf("%s: not complete after %s; it goes on", o.Kind, o.Timeout), "follow it: mcctl status --watch -M %s", o.Mcdir)
 	}
 	if err != nil {

@@ -71,6 +71,13 @@ func (c control) status(ctx context.Context) (st wire.Status, err error) {
 	return st, c.ask(ctx, wire.KindStatus, nil, &st)
 }
 
+// isOver tells that a command's own time has ended, or its user has ended it. A
+// connection keeps the deadline by a clock of its own and may end a moment before ctx.
+func isOver(ctx context.Context) bool {
+	end, limited := ctx.Deadline()
+	return ctx.Err() != nil || limited && !time.Now().Before(end)
+}
+
 // sleep waits, or tells that ctx ended first.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)

@@ -198,10 +198,9 @@ func isOpen(st wire.Status, r record.Record) bool {
 }
 
 // lose notes that there was no answer. One that our own timeout cut off says
-// nothing about the supervisor; a connection keeps that time by a clock of its own
-// and may end a moment before ctx does.
+// nothing about the supervisor.
 func (f *follower) lose(ctx context.Context, err error) {
-	if end, limited := ctx.Deadline(); ctx.Err() != nil || limited && !time.Now().Before(end) {
+	if isOver(ctx) {
 		return
 	}
 	if !f.lost {
