@@ -51,13 +51,18 @@ func run(ctx context.Context, megabytes, rounds int) (err error) {
 	}
 	var raw, copied, whole []float64
 	for round := range rounds + 1 {
-		r, err := byHand(ctx, s, filepath.Join(dir, "raw"))
-		if err != nil {
-			return err
+		var r, c, w float64
+		var bytes int64
+		hand := func() (err error) { r, err = byHand(ctx, s, filepath.Join(dir, "raw")); return err }
+		ours := func() (err error) { c, w, bytes, err = byRebuild(ctx, s); return err }
+		order := []func() error{hand, ours}
+		if round%2 == 1 {
+			slices.Reverse(order)
 		}
-		c, w, bytes, err := byRebuild(ctx, s)
-		if err != nil {
-			return err
+		for _, measure := range order {
+			if err := errors.Join(settle(ctx, s), measure()); err != nil {
+				return err
+			}
 		}
 		note := ""
 		if round == 0 {
@@ -70,6 +75,21 @@ func run(ctx context.Context, megabytes, rounds int) (err error) {
 	fmt.Printf("median  pg_basebackup %6.2f s   rebuild: copy %6.2f s, until it streams %6.2f s\n", median(raw), median(copied), median(whole))
 	fmt.Printf("throughput of the copy is %.3f of raw pg_basebackup, of the whole rebuild %.3f\n", median(raw)/median(copied), median(raw)/median(whole))
 	return nil
+}
+
+// settle waits until nothing of the measurement before is at work on the disk.
+func settle(ctx context.Context, s *stage.Stage) error {
+	for {
+		if _, err := os.Lstat(s.Lab.Data(lab.Server2) + ".old"); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	time.Sleep(time.Second)
+	return exec.CommandContext(ctx, "sync").Run()
 }
 
 func median(v []float64) float64 {
