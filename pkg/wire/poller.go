@@ -1,9 +1,10 @@
 package wire
 
 import (
+	"errors"
 	"os"
-	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,10 +21,12 @@ const (
 	busyPause  = time.Millisecond
 )
 
-// poller watches the parked connections of one Serve. One goroutine sits in
-// epoll_wait(2) for all of them, and answers their heartbeats.
+// poller watches the parked connections of one Serve. One goroutine waits for all of
+// them, and answers their heartbeats.
 type poller struct {
 	epoll, bell int // the epoll instance, and the eventfd that ends run
+	file        *os.File
+	ready       syscall.RawConn // file's: waits until epoll has an event
 
 	mu sync.Mutex
 	of map[int32]*incoming // by descriptor; from before watch until before Close
@@ -57,7 +60,15 @@ func newPoller() (*poller, error) {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
 	p := &poller{epoll: epoll, bell: bell, of: map[int32]*incoming{}}
-	if err := p.control(unix.EPOLL_CTL_ADD, bell, unix.EPOLLIN); err != nil {
+	err = unix.SetNonblock(epoll, true) // else Go would not wait for it
+	p.file = os.NewFile(uintptr(epoll), "epoll")
+	if err == nil {
+		p.ready, err = p.file.SyscallConn()
+	}
+	if err == nil {
+		err = p.control(unix.EPOLL_CTL_ADD, bell, unix.EPOLLIN)
+	}
+	if err != nil {
 		p.close()
 		return nil, err
 	}
@@ -82,21 +93,24 @@ func (p *poller) run() {
 	}
 }
 
-// wait is how many events there are. Before it blocks it gives way: goroutines that
-// the last turns have started would wait for this thread to be missed.
-func (p *poller) wait(events []unix.EpollEvent) int {
-	for timeout := 0; ; timeout = -1 {
-		n, err := unix.EpollWait(p.epoll, events, timeout)
-		switch {
-		case err != nil && err != unix.EINTR:
-			// The descriptor and the buffer are ours: it cannot fail, and a server that
-			// hears nobody any more must not look alive.
-			panic("wire: " + os.NewSyscallError("epoll_wait", err).Error())
-		case n > 0:
-			return n
+// wait is how many events there are. Go's own poller watches the epoll instance: a
+// thread that blocked in epoll_wait would keep the runtime's monitor awake, which
+// costs an idle process more than all of its heartbeats.
+func (p *poller) wait(events []unix.EpollEvent) (n int) {
+	var failed error
+	err := p.ready.Read(func(fd uintptr) bool {
+		n, failed = unix.EpollWait(int(fd), events, 0)
+		if failed == unix.EINTR {
+			n, failed = 0, nil
 		}
-		runtime.Gosched()
+		return n > 0 || failed != nil
+	})
+	if err := errors.Join(err, os.NewSyscallError("epoll_wait", failed)); err != nil {
+		// The descriptor and the buffer are ours: it cannot fail, and a server that
+		// hears nobody any more must not look alive.
+		panic("wire: " + err.Error())
 	}
+	return n
 }
 
 func (p *poller) control(op, fd int, events uint32) error {
@@ -130,5 +144,5 @@ func (p *poller) stop() {
 
 func (p *poller) close() {
 	unix.Close(p.bell)
-	unix.Close(p.epoll)
+	p.file.Close() // and with it epoll
 }
