@@ -79,6 +79,21 @@ func TestArbiterInTheBackground(t *testing.T) {
 	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone) // at once after the stop
 }
 
+// Started right after a kill, it is not taken for running because it is still dying.
+func TestArbiterStartAfterAKill(t *testing.T) {
+	dir := newArbiterDir(t)
+	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone)
+	for range 5 {
+		for _, pid := range []int{watchOf(dir), arbiterOf(dir)} {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone, "the arbiter is running\n")
+		mcctl(t.Context(), "arbiter", "status", "-M", dir).wants(t, exitDone, "pairs: 0")
+	}
+}
+
 // A frozen arbiter hears no SIGTERM.
 func TestArbiterStopKillsWhatIsFrozen(t *testing.T) {
 	dir := newArbiterDir(t)

@@ -35,11 +35,25 @@ directory holds arbiter.toml. An arbiter needs no PostgreSQL and serves many pai
 	return cmd
 }
 
+// arbiterNow is the pid of a running arbiter, or 0. One that is being killed has its
+// pid for a moment longer, but does not answer: that moment is waited for.
+func arbiterNow(ctx context.Context, mcdir string) int {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for {
+		var st wire.WitnessStatus
+		pid := arbiterOf(mcdir)
+		if pid == 0 || (control{mcdir}).ask(ctx, wire.KindStatus, wire.WitnessStatusRequest{}, &st) == nil || sleep(ctx, 20*time.Millisecond) != nil {
+			return pid
+		}
+	}
+}
+
 func runArbiterStart(ctx context.Context, env *Env, o *arbiterStartOptions) error {
 	if _, err := loadArbiter(o.Mcdir); err != nil {
 		return err
 	}
-	if pid := arbiterOf(o.Mcdir); pid != 0 {
+	if pid := arbiterNow(ctx, o.Mcdir); pid != 0 {
 		_, _ = fmt.Fprintf(env.Stdout, "the arbiter is already running, pid %d\n", pid)
 		if o.Foreground {
 			return quietly(exitFailed)
