@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
+	"time"
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/conffiles"
@@ -23,6 +26,9 @@ func (h *Hands) PutRight(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := h.awaitCalm(ctx); err != nil {
+		return err
+	}
 	w := h.Wanted(s)
 	if t, err := conffiles.Read(h.Roots()); err == nil {
 		for _, f := range w.Faults(t) {
@@ -36,6 +42,40 @@ func (h *Hands) PutRight(ctx context.Context) error {
 	}
 	h.Board.Note(func(s *board.Sight) { s.SettingsStale = false })
 	return nil
+}
+
+// calm is how long the files must not have changed before they are put right.
+const calm = 50 * time.Millisecond
+
+// awaitCalm waits until nobody is writing the configuration. Whoever replaces a text in
+// place leaves the file empty for a moment: putting that right would replace the file,
+// and what is being written would be lost.
+func (h *Hands) awaitCalm(ctx context.Context) error {
+	for was := ""; ; {
+		now := h.stamp()
+		if now == was {
+			return nil
+		}
+		was = now
+		if err := pause(ctx, calm); err != nil {
+			return err
+		}
+	}
+}
+
+// stamp changes whenever one of the configuration files does.
+func (h *Hands) stamp() string {
+	t, err := conffiles.Read(h.Roots())
+	if err != nil {
+		return err.Error()
+	}
+	var all strings.Builder
+	for _, path := range t.Paths() {
+		if info, err := os.Stat(path); err == nil {
+			fmt.Fprintln(&all, path, info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return all.String()
 }
 
 // Wanted is what the managed settings must be under the record as it is known.
