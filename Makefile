@@ -77,9 +77,14 @@ bench-peers: build ## the same beside other tools (installs them; root)
 	test/bench/peers
 
 .PHONY: bench-rebuild
-bench-rebuild: build ## measure mcctl rebuild beside pg_basebackup by hand
+bench-rebuild: build ## measure mcctl rebuild beside pg_basebackup by hand (BENCH='-mb 1100 -rounds 3')
 	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
 	  $(GO) build -trimpath -o bin/bench-rebuild ./test/bench/rebuild; bin/bench-rebuild $(BENCH)
+
+.PHONY: bench-dirty
+bench-dirty: build ## measure a switch with a large dirty buffer pool beside the same by hand (BENCH='-rounds 5')
+	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
+	  $(GO) build -trimpath -o bin/bench-dirty ./test/bench/dirty; bin/bench-dirty $(BENCH)
 
 .PHONY: storm
 storm: build ## kill processes of a real pair at random (STORM='-rounds 200 -seed 1 -arbiter none')
