@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"mcctl/pkg/board"
@@ -154,11 +155,17 @@ func (a *Agent) seeStranded(ctx context.Context, s board.Sight, waited bool) {
 	}
 }
 
-// version is that of the data or, when that was emptied, of the programs.
-func (a *Agent) version(ctx context.Context) (int, error) {
-	if a.postgres.Empty() {
-		a.log.Warn("the data directory is empty", "path", a.config.Server.DataDirectory)
-		return a.postgres.ProgramsVersion(ctx)
+// version is that of the data or, when that was emptied or its copy is unfinished,
+// of the programs.
+func (a *Agent) version(ctx context.Context, unfinished bool) (int, error) {
+	data := a.config.Server.DataDirectory
+	switch {
+	case a.postgres.Empty():
+		a.log.Warn("the data directory is empty", "path", data)
+	case unfinished && !exists(filepath.Join(data, "PG_VERSION")):
+		a.log.Warn("a copy into the data directory was cut off", "path", data)
+	default:
+		return a.postgres.Version(ctx)
 	}
-	return a.postgres.Version(ctx)
+	return a.postgres.ProgramsVersion(ctx)
 }

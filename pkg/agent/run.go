@@ -67,10 +67,12 @@ func (a *Agent) run(ctx context.Context) error {
 
 // prepare ends what a crash has cut off, before anything looks at the data.
 func (a *Agent) prepare(ctx context.Context) error {
-	if err := a.hands.Recover(); err != nil && !errors.Is(err, postgres.ErrUnfinished) {
-		return err
+	recovered := a.hands.Recover()
+	unfinished := errors.Is(recovered, postgres.ErrUnfinished)
+	if recovered != nil && !unfinished {
+		return recovered
 	}
-	major, err := a.version(ctx)
+	major, err := a.version(ctx, unfinished)
 	if err != nil {
 		return err
 	}

@@ -54,6 +54,9 @@ func (in *Instance) backup(ctx context.Context, source Source, opt BackupOptions
 	if err := in.DropCopy(); err != nil {
 		return err
 	}
+	if err := source.awaitSlot(ctx, opt.Slot); err != nil {
+		return err
+	}
 	part, places := in.Data+".part", goal.places()
 	for _, p := range places { // of a copy that died before it had links
 		if err := os.RemoveAll(newer(p.dir)); err != nil {

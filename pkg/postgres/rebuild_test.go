@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func write(t *testing.T, path, text string) {
@@ -250,4 +252,25 @@ func TestBaseBackupInPlace(t *testing.T) {
 	}
 	ok(t, in.MarkStandby())
 	start(t, in)
+}
+
+// The walsender of a copy that was killed holds the slot a moment longer.
+func TestACopyWaitsForItsSlot(t *testing.T) {
+	primary := newServer(t)
+	start(t, primary)
+	ok(t, connect(t, primary).EnsureSlot(within(t), "mine"))
+	in := newInstance(t)
+	receiver := exec.Command(filepath.Join(bin(), "pg_receivewal"), "-D", newDir(t), "-S", "mine", "-d", sourceOf(primary, "r").Conninfo())
+	ok(t, receiver.Start())
+	eventually(t, "somebody receives from the slot", func() bool {
+		return query(t, primary, "select active from pg_replication_slots") == "true"
+	})
+	gone := make(chan error, 1)
+	go func() {
+		time.Sleep(time.Second) // long enough for a copy that does not wait to have failed
+		gone <- receiver.Process.Kill()
+	}()
+	ok(t, in.BaseBackup(within(t), sourceOf(primary, "copy"), BackupOptions{Slot: "mine"}))
+	ok(t, <-gone)
+	_ = receiver.Wait()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -47,6 +48,43 @@ func (s *Session) DropSlot(ctx context.Context, name string) error {
 		return fmt.Errorf("drop slot %s: %w", name, err)
 	}
 	return nil
+}
+
+// slotPatience is how long a copy waits for its slot. The walsender of a copy that
+// was killed holds it until it next sends something.
+const slotPatience = 20 * time.Second
+
+var errSlotInUse = errors.New("another copy or a standby receives from it; end that first")
+
+// awaitSlot waits until nobody receives from the slot; an empty name is none.
+func (s Source) awaitSlot(ctx context.Context, name string) error {
+	if name == "" {
+		return nil
+	}
+	conn, err := s.dial(ctx)
+	if err != nil {
+		return err
+	}
+	session := &Session{conn: conn}
+	defer session.Close()
+	ctx, cancel := context.WithTimeoutCause(ctx, slotPatience, errSlotInUse)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		have, err := session.slot(ctx, name)
+		if err != nil {
+			return fmt.Errorf("look at slot %s of the source: %w", name, err)
+		}
+		if have == nil || !have.active {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for slot %s of the source: %w", name, context.Cause(ctx))
+		}
+	}
 }
 
 func (s *Session) slot(ctx context.Context, name string) (*slot, error) {

@@ -2,7 +2,9 @@ package pair
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -101,7 +103,14 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
-	const cut = "connection of the copy cut"
+	whileEmptied := func() {
+		s.eventually("the old data has gone", func() bool {
+			_, err := os.Lstat(filepath.Join(s.lab.Data(two), "PG_VERSION"))
+			return errors.Is(err, fs.ErrNotExist)
+		})
+		supervisor()
+	}
+	const cut, emptied = "connection of the copy cut", "supervisor killed, emptied"
 	tries := 0
 	for _, c := range []struct {
 		what, phase string
@@ -114,12 +123,13 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 		{"supervisor killed", wire.RebuildSwapping, false, supervisor},
 		{"supervisor killed", wire.RebuildStarting, false, supervisor},
 		{"supervisor killed", wire.RebuildCopying, true, supervisor},
+		{emptied, wire.RebuildCopying, true, whileEmptied},
 		{"pg_basebackup killed", wire.RebuildCopying, false, func() { s.kill(s.copier(two)) }},
 		{"pg_basebackup killed", wire.RebuildCopying, true, func() { s.kill(s.copier(two)) }},
 		{cut, wire.RebuildCopying, false, cutNetwork},
 	} {
 		args := []string{"rebuild", "--way", "copy", "--yes", "--no-wait", "-M", s.lab.Mcdir(two)}
-		if c.what == cut { // it must last long enough to be caught
+		if c.what == cut || c.what == emptied { // it must last long enough to be caught
 			args = append(args, "--max-rate", "15M")
 		}
 		if c.inPlace {
@@ -145,7 +155,7 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 	if left, _ := filepath.Glob(s.lab.Data(two) + ".*"); len(left) > 1 { // the last old one may still be going
 		t.Errorf("left behind: %v", left)
 	}
-	t.Logf("%d copies for 9 rebuilds", tries)
+	t.Logf("%d copies for 10 rebuilds", tries)
 	s.bySitesCommand()
 }
 
