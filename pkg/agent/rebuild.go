@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"strings"
 
+	"mcctl/pkg/act"
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
-	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
 
@@ -113,7 +113,7 @@ func (a *Agent) holdings(ctx context.Context, body json.RawMessage) (any, error)
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, fmt.Errorf("read question: %w", err)
 	}
-	session, err := a.postgres.Connect(ctx)
+	session, err := a.server.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (a *Agent) seeStranded(ctx context.Context, s board.Sight, waited bool) {
 	}
 	at := max(s.Look.Received, s.Look.Replayed)
 	idle := false
-	err := a.warm.with(ctx, func(ctx context.Context, session *postgres.Session) (err error) {
+	err := a.warm.with(ctx, func(ctx context.Context, session act.Session) (err error) {
 		idle, err = session.AwaitsLog(ctx)
 		return err
 	})
