@@ -18,7 +18,7 @@ const attachLimit = 3 * time.Second
 // Attach is T2. The numbers are the steps of docs/protocol.md; until step 6 it can
 // be given up, and then PutRight takes the names away again.
 func (h *Hands) Attach(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, attachLimit, fmt.Errorf("the standby did not get ready within %s", attachLimit))
+	ctx, cancel := h.within(ctx, attachLimit, fmt.Errorf("the standby did not get ready within %s", attachLimit))
 	defer cancel()
 	// What streams may still have stopped taking anything. Seen while nothing waits for
 	// it, that costs no client a moment.
@@ -62,7 +62,7 @@ func (h *Hands) proveNames(ctx context.Context) error {
 		if err != nil || inForce {
 			return err
 		}
-		if err := pause(ctx, 2*time.Millisecond); err != nil {
+		if err := h.pause(ctx, 2*time.Millisecond); err != nil {
 			return fmt.Errorf("prove that %s waits for %s: %w", h.me(), h.other(), err)
 		}
 	}
@@ -102,7 +102,7 @@ func (h *Hands) standbyHolds(ctx context.Context) error {
 	}
 	goal := seen.Insert
 	for seen.Peer == nil || seen.Peer.Flush < goal {
-		if err = pause(ctx, 2*time.Millisecond); err == nil {
+		if err = h.pause(ctx, 2*time.Millisecond); err == nil {
 			seen, err = session.Look(ctx, string(h.other()))
 		}
 		if err != nil {

@@ -44,17 +44,24 @@ func (h *Hands) closeGate() error {
 	return durable.Symlink(h.gateText(), h.gateLink())
 }
 
+func (f files) CloseGate() (string, error) { return f.gateLink(), f.closeGate() }
+
+func (f files) TurnGate() error { return durable.Symlink(f.siteHBA(), f.gateLink()) }
+
 // Gated reports whether this postmaster was started behind the gate and the gate
 // is still closed. Its command line and the link tell, so that a restarted
 // supervisor knows as well.
-func (h *Hands) Gated(pid int) bool {
+func (f files) Gated(pid int) bool {
 	cmdline, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "cmdline"))
-	if err != nil || !strings.Contains(string(cmdline), "hba_file="+h.gateLink()) {
+	if err != nil || !strings.Contains(string(cmdline), "hba_file="+f.gateLink()) {
 		return false
 	}
-	to, err := os.Readlink(h.gateLink())
-	return err == nil && to == h.gateText()
+	to, err := os.Readlink(f.gateLink())
+	return err == nil && to == f.gateText()
 }
+
+// Gated is that of the site.
+func (h *Hands) Gated(pid int) bool { return h.site().Gated(pid) }
 
 // OpenGate lets clients in (T5, T6). While paired, commits that were waiting at
 // the crash are visible now: the standby must have them first.
@@ -68,7 +75,7 @@ func (h *Hands) OpenGate(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := durable.Symlink(h.siteHBA(), h.gateLink()); err != nil {
+	if err := h.site().TurnGate(); err != nil {
 		return err
 	}
 	if err := h.Postgres.Reload(s.PID); err != nil {

@@ -77,7 +77,7 @@ func TestGatedGoesByTheCommandLineAndTheLink(t *testing.T) {
 // client tries to get in as an application does.
 func client(t *testing.T, h *Hands) error {
 	t.Helper()
-	app := &postgres.Instance{Socket: h.Postgres.Socket, Port: h.Postgres.Port, User: "app", Database: "postgres"}
+	app := &postgres.Instance{Socket: server(h).Socket, Port: server(h).Port, User: "app", Database: "postgres"}
 	return app.Knock(within(t))
 }
 
@@ -91,7 +91,7 @@ func TestClientsComeInWhenTheGateOpens(t *testing.T) {
 	}
 	h.Board.Set(func(s *board.Sight) { s.Gated = true })
 	fails(t, client(t, h), "pg_hba.conf")
-	ok(t, h.Postgres.Knock(within(t)))
+	ok(t, server(h).Knock(within(t)))
 
 	ok(t, h.OpenGate(within(t)))
 	if h.Board.Read().Gated || h.Gated(pid) {

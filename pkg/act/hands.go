@@ -14,10 +14,10 @@ import (
 
 	"mcctl/pkg/arbiter"
 	"mcctl/pkg/board"
+	"mcctl/pkg/clock"
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
-	"mcctl/pkg/postgres"
 )
 
 // Peer is the connection to the other supervisor.
@@ -29,7 +29,7 @@ type Peer interface {
 // Hands is what the actions work with.
 type Hands struct {
 	Config   *config.Config
-	Postgres *postgres.Instance
+	Postgres Postgres
 	Keeper   arbiter.Keeper
 	Peer     Peer
 	Board    *board.Board
@@ -47,6 +47,9 @@ type Hands struct {
 	Tell func(text string)
 	// Major is PostgreSQL's major version.
 	Major int
+	// Clock is this machine's unless given, Site its files.
+	Clock clock.Clock
+	Site  Site
 
 	saving sync.Mutex // of this server's own files
 }
@@ -88,19 +91,33 @@ func (h *Hands) progress(format string, args ...any) {
 	h.Board.Note(func(s *board.Sight) { s.Progress = text })
 }
 
+func (h *Hands) now() time.Duration { return clock.Or(h.Clock).Now() }
+
+func (h *Hands) pause(ctx context.Context, d time.Duration) error {
+	return clock.Pause(clock.Or(h.Clock), ctx, d)
+}
+
+// within bounds what follows; a nil cause is the usual one.
+func (h *Hands) within(ctx context.Context, d time.Duration, cause error) (context.Context, context.CancelFunc) {
+	return clock.Or(h.Clock).Timeout(ctx, d, cause)
+}
+
+func (h *Hands) site() Site {
+	if h.Site == nil {
+		return files{h}
+	}
+	return h.Site
+}
+
 // until polls a condition on the board, looking anew each time.
 func (h *Hands) until(ctx context.Context, what string, every time.Duration, met func(board.Sight) bool) error {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
 	for {
 		if met(h.Board.Read()) {
 			return nil
 		}
 		h.Look()
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait until %s: %w", what, context.Cause(ctx))
+		if err := h.pause(ctx, every); err != nil {
+			return fmt.Errorf("wait until %s: %w", what, err)
 		}
 	}
 }

@@ -184,7 +184,7 @@ func newHands(t *testing.T, r record.Record) (*Hands, *otherSide) {
 	h := &Hands{
 		Config: c, Peer: other, Board: board.NewBoard(), Copy: own, Jobs: jobs, Rebuilds: rebuilds, Log: slog.New(slog.DiscardHandler), Major: 15,
 		Keeper:   arbiter.NewLocal(own, "server1", func() (record.Record, bool) { return record.Record{}, false }),
-		Postgres: newServer(t, dir, c),
+		Postgres: On(newServer(t, dir, c)),
 	}
 	h.Look = func() { look(h) }
 	var work sync.WaitGroup
@@ -199,6 +199,9 @@ func newHands(t *testing.T, r record.Record) (*Hands, *otherSide) {
 	look(h)
 	return h, other
 }
+
+// server is the PostgreSQL itself.
+func server(h *Hands) *postgres.Instance { return h.Postgres.(instance).Instance }
 
 // look notes whether a postmaster runs, as a watcher does.
 func look(h *Hands) {

@@ -8,7 +8,6 @@ import (
 
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/settings"
-	"mcctl/pkg/wire"
 )
 
 // askAgain is the pace of asking for promotion. A single request can be slept over
@@ -24,11 +23,11 @@ const askAgain = 10 * time.Millisecond
 // (TestFactAcknowledgedCommitsSurvivePromotion). The slot for the old primary is
 // reserved before the first checkpoint can recycle the log it will need.
 func (h *Hands) Promote(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, h.Config.Timings().PromoteTimeout.Duration)
+	ctx, cancel := h.within(ctx, h.Config.Timings().PromoteTimeout.Duration, nil)
 	defer cancel()
 	r := h.Board.Read().Record
 	written := h.Aside(func() error { return h.writeSettings(h.primarySettings(false)) })
-	var session *postgres.Session
+	var session Session
 	err := h.save(r)
 	if err == nil {
 		session, err = h.askPromotion(ctx)
@@ -55,30 +54,21 @@ func (h *Hands) Promote(ctx context.Context) error {
 // it. It goes by pg_control, which says so when sessions may write
 // (TestFactInProductionIsOpen): a session that is asked again and again would take
 // its share of the machine from the promotion that it waits for.
-func (h *Hands) askPromotion(ctx context.Context) (*postgres.Session, error) {
+func (h *Hands) askPromotion(ctx context.Context) (Session, error) {
 	pid := h.Board.Read().PID
 	var asked time.Duration
 	for {
-		if wire.Now()-asked >= askAgain {
+		if h.now()-asked >= askAgain {
 			if err := h.Postgres.AskPromotion(pid); err != nil {
 				return nil, err
 			}
-			asked = wire.Now()
+			asked = h.now()
 		}
 		if c, err := h.Postgres.Control(); err == nil && c.State == postgres.InProduction {
 			return h.Postgres.Connect(ctx)
 		}
-		if err := pause(ctx, time.Millisecond); err != nil {
+		if err := h.pause(ctx, time.Millisecond); err != nil {
 			return nil, fmt.Errorf("promote: %w", err)
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

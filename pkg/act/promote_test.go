@@ -29,7 +29,7 @@ func noSaving(t *testing.T, h *Hands) (undo func()) {
 // that it was promoted, and a keeper that has lost its records would believe it.
 func TestNothingIsPromotedBeforeTheCopyIsSaved(t *testing.T) {
 	h, _ := newHands(t, copyOf(3, 8, pair.Paired))
-	ok(t, os.WriteFile(filepath.Join(h.Postgres.Data, "standby.signal"), nil, 0o600))
+	ok(t, os.WriteFile(filepath.Join(server(h).Data, "standby.signal"), nil, 0o600))
 	started(t, h)
 	reign := copyOf(4, 9, pair.Alone)
 	h.Board.Set(func(s *board.Sight) { s.Record = reign })

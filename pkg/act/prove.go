@@ -29,7 +29,7 @@ func (h *Hands) applySettings(ctx context.Context, w settings.Wanted) error {
 // for it, and ignores all of it for the sake of one bad line anywhere; so the server
 // is asked. The error names the line that is in the way.
 func (h *Hands) proveSettings(ctx context.Context, w settings.Wanted) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, reloadLimit, fmt.Errorf("PostgreSQL did not read it within %s", reloadLimit))
+	ctx, cancel := h.within(ctx, reloadLimit, fmt.Errorf("PostgreSQL did not read it within %s", reloadLimit))
 	defer cancel()
 	session, err := h.Postgres.Connect(ctx)
 	if err != nil {
@@ -44,14 +44,14 @@ func (h *Hands) proveSettings(ctx context.Context, w settings.Wanted) error {
 		if err := whyNotInForce(ctx, session, wrong); err != nil {
 			return err
 		}
-		if err := pause(ctx, 2*time.Millisecond); err != nil {
+		if err := h.pause(ctx, 2*time.Millisecond); err != nil {
 			return fmt.Errorf("reload: %s is still as %s says: %w", wrong[0].Name, wrong[0].Place(), err)
 		}
 	}
 }
 
 // notInForce lists the managed settings that the server does not have as wanted.
-func notInForce(ctx context.Context, session *postgres.Session, w settings.Wanted) (wrong []postgres.InForce, err error) {
+func notInForce(ctx context.Context, session Session, w settings.Wanted) (wrong []postgres.InForce, err error) {
 	all, err := session.InForce(ctx, w.Names())
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func notInForce(ctx context.Context, session *postgres.Session, w settings.Wante
 
 // whyNotInForce tells what keeps a reload from bringing the settings into force, if it
 // is more than the moment that a reload takes.
-func whyNotInForce(ctx context.Context, session *postgres.Session, wrong []postgres.InForce) error {
+func whyNotInForce(ctx context.Context, session Session, wrong []postgres.InForce) error {
 	for _, f := range wrong {
 		if f.Fixed() {
 			return fmt.Errorf("reload: %s was set on %s of PostgreSQL, which wins over every file: mcctl stop, then mcctl start, which sets no such thing", f.Name, f.Place())

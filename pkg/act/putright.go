@@ -30,11 +30,10 @@ func (h *Hands) PutRight(ctx context.Context) error {
 		return err
 	}
 	w := h.Wanted(s)
-	if t, err := conffiles.Read(h.Roots()); err == nil {
-		for _, f := range w.Faults(t) {
-			if !f.Override { // those are told whenever they are met
-				h.tell("putting right: %s", f)
-			}
+	faults, _ := h.site().Faults(w)
+	for _, f := range faults {
+		if !f.Override { // those are told whenever they are met
+			h.tell("putting right: %s", f)
 		}
 	}
 	if err := h.applySettings(ctx, w); err != nil {
@@ -52,20 +51,22 @@ const calm = 50 * time.Millisecond
 // and what is being written would be lost.
 func (h *Hands) awaitCalm(ctx context.Context) error {
 	for was := ""; ; {
-		now := h.stamp()
+		now := h.site().Stamp()
 		if now == was {
 			return nil
 		}
 		was = now
-		if err := pause(ctx, calm); err != nil {
+		if err := h.pause(ctx, calm); err != nil {
 			return err
 		}
 	}
 }
 
-// stamp changes whenever one of the configuration files does.
-func (h *Hands) stamp() string {
-	t, err := conffiles.Read(h.Roots())
+// files is the site on this machine.
+type files struct{ *Hands }
+
+func (f files) Stamp() string {
+	t, err := conffiles.Read(f.Roots())
 	if err != nil {
 		return err.Error()
 	}
@@ -124,19 +125,32 @@ func (h *Hands) writeSettings(w settings.Wanted) error {
 }
 
 func (h *Hands) editSettings(w settings.Wanted) error {
-	t, err := conffiles.Read(h.Roots())
+	overrides, err := h.site().Edit(w)
 	if err != nil {
-		return err
-	}
-	overrides := slices.DeleteFunc(w.Faults(t), func(f settings.Fault) bool { return !f.Override })
-	w.Write(t)
-	if err := conffiles.Write(t); err != nil {
 		return err
 	}
 	for _, f := range overrides {
 		h.tell("%s; commented out", f)
 	}
 	return nil
+}
+
+func (f files) Edit(w settings.Wanted) (overrides []settings.Fault, err error) {
+	t, err := conffiles.Read(f.Roots())
+	if err != nil {
+		return nil, err
+	}
+	overrides = slices.DeleteFunc(w.Faults(t), func(f settings.Fault) bool { return !f.Override })
+	w.Write(t)
+	return overrides, conffiles.Write(t)
+}
+
+func (f files) Faults(w settings.Wanted) ([]settings.Fault, error) {
+	t, err := conffiles.Read(f.Roots())
+	if err != nil {
+		return nil, err
+	}
+	return w.Faults(t), nil
 }
 
 // tell puts a line into the events.

@@ -228,7 +228,7 @@ func (h *Hands) tryCopies(ctx context.Context, w way, at standing, q wire.Rebuil
 		h.Log.Warn("the copy failed and is begun again", "error", err)
 		note = "begun again after: " + firstLine(err)
 		at.broken = at.broken || inPlace
-		if err := pause(ctx, time.Duration(try)*time.Second); err != nil {
+		if err := h.pause(ctx, time.Duration(try)*time.Second); err != nil {
 			return err
 		}
 	}

@@ -53,7 +53,7 @@ func (h *Hands) PlanRebuild(ctx context.Context, q wire.RebuildRequest) (wire.Re
 
 // holdings asks the primary what there is to copy; its sizes take their time.
 func (h *Hands) holdings(ctx context.Context, sizes bool) (a wire.HoldingsAnswer, err error) {
-	ctx, cancel := context.WithTimeout(ctx, holdingsPatience)
+	ctx, cancel := h.within(ctx, holdingsPatience, nil)
 	defer cancel()
 	if err := h.Peer.Call(ctx, wire.KindHoldings, wire.HoldingsRequest{Sizes: sizes}, &a); err != nil {
 		return a, fmt.Errorf("ask %s what there is to copy: %w", h.other(), err)

@@ -16,6 +16,7 @@ import (
 // what it stands for begins, so that a supervisor that was killed goes on with it.
 type Rebuilds struct {
 	path string // rebuild.json
+	disk durable.Disk
 
 	mu     sync.Mutex
 	job    wire.RebuildJob
@@ -36,11 +37,16 @@ type savedRebuild struct {
 // LoadRebuilds finds the rebuild of an earlier life, and whether it shall go on: one
 // that an operator asked for does, one of the supervisor's own is decided anew.
 func LoadRebuilds(path string) (r *Rebuilds, goesOn bool, err error) {
+	return LoadRebuildsOn(durable.Machine, path)
+}
+
+// LoadRebuildsOn finds it on that disk.
+func LoadRebuildsOn(disk durable.Disk, path string) (r *Rebuilds, goesOn bool, err error) {
 	var saved savedRebuild
-	if err := durable.ReadJSON(path, &saved); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := disk.ReadJSON(path, &saved); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, false, fmt.Errorf("load rebuild: %w", err)
 	}
-	r = &Rebuilds{path: path, job: saved.Job, rate: saved.Rate, began: wire.Now()}
+	r = &Rebuilds{path: path, disk: disk, job: saved.Job, rate: saved.Rate, began: wire.Now()}
 	if r.job.ID == "" || r.job.Final {
 		return r, false, nil
 	}
@@ -96,7 +102,7 @@ func (r *Rebuilds) enter(phase string) {
 }
 
 func (r *Rebuilds) save() error {
-	return durable.WriteJSON(r.path, savedRebuild{r.job, r.rate}, 0o600)
+	return r.disk.WriteJSON(r.path, savedRebuild{r.job, r.rate}, 0o600)
 }
 
 // Changed notes that the way has become another one, and why.

@@ -38,7 +38,7 @@ func (h *Hands) changeFrom(ctx context.Context, from record.Record, t record.Tra
 // bounded gives others the time of a heartbeat timeout to answer: only one action
 // runs at a time, and no answer is an answer.
 func (h *Hands) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, h.Config.Timings().HeartbeatTimeout.Duration)
+	return h.within(ctx, h.Config.Timings().HeartbeatTimeout.Duration, nil)
 }
 
 // save writes this server's own copy. A newer one that is there already is as good.

@@ -46,7 +46,7 @@ func (h *Hands) follow(ctx context.Context) error {
 	if err := h.StartStandby(ctx); err != nil {
 		return err
 	}
-	bounded, cancel := context.WithTimeout(ctx, streamPatience)
+	bounded, cancel := h.within(ctx, streamPatience, nil)
 	defer cancel()
 	return h.until(bounded, "the new standby streams", 10*time.Millisecond, func(s board.Sight) bool {
 		return s.Look.Receiver.Status == "streaming"

@@ -32,10 +32,11 @@ func (h *Hands) StartGated(ctx context.Context) error {
 	if err := h.Postgres.ClearStandby(); err != nil {
 		return err
 	}
-	if err := h.closeGate(); err != nil {
+	hba, err := h.site().CloseGate()
+	if err != nil {
 		return err
 	}
-	if err := h.start(ctx, h.primarySettings(board.Mode(h.Board.Read()) != decide.Alone), h.gateLink()); err != nil {
+	if err := h.start(ctx, h.primarySettings(board.Mode(h.Board.Read()) != decide.Alone), hba); err != nil {
 		return err
 	}
 	return h.EnsureSlot(ctx)
@@ -103,7 +104,7 @@ func (h *Hands) tryStart(ctx context.Context, w settings.Wanted, hba string) err
 		// past the gate.
 		Settings: map[string]string{"restart_after_crash": "off"},
 	}
-	for began := time.Now(); ; {
+	for began := h.now(); ; {
 		_, err := h.Postgres.Start(options)
 		if err == nil {
 			err = h.Postgres.WaitReady(ctx)
@@ -111,12 +112,12 @@ func (h *Hands) tryStart(ctx context.Context, w settings.Wanted, hba string) err
 		if !errors.Is(err, postgres.ErrStillInUse) {
 			return err
 		}
-		if time.Since(began) > 2*time.Second {
+		if h.now()-began > 2*time.Second {
 			if err := h.Postgres.KillLeftovers(); err != nil {
 				return err
 			}
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := h.pause(ctx, 20*time.Millisecond); err != nil {
 			return fmt.Errorf("start PostgreSQL: %w", err)
 		}
 	}

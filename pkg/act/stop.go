@@ -40,7 +40,7 @@ func (h *Hands) Stop(ctx context.Context) error {
 	if !s.Names(h.me()) {
 		kind = wire.KindRelease
 	}
-	asked, cancel := context.WithTimeout(ctx, h.goodbyePatience(kind, s))
+	asked, cancel := h.within(ctx, h.goodbyePatience(kind, s), nil)
 	defer cancel()
 	h.progress("telling %s", h.other())
 	if err := h.Peer.Call(asked, kind, struct{}{}, nil); err != nil {
@@ -69,7 +69,7 @@ func (h *Hands) stop(ctx context.Context, patience time.Duration) error {
 		mode     postgres.StopMode
 		patience time.Duration
 	}{{postgres.Fast, patience}, {postgres.Immediate, immediatePatience}} {
-		bounded, cancel := context.WithTimeout(ctx, try.patience)
+		bounded, cancel := h.within(ctx, try.patience, nil)
 		err := h.Postgres.Stop(bounded, pid, try.mode)
 		cancel()
 		if err == nil {

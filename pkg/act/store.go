@@ -14,13 +14,14 @@ import (
 type Store struct {
 	Wishes string // wishes.json
 	Job    string // job.json
+	Disk   durable.Disk
 
 	mu sync.Mutex
 }
 
 // NewStore names the files below the management directory.
 func NewStore(path func(...string) string) *Store {
-	return &Store{Wishes: path("wishes.json"), Job: path("job.json")}
+	return &Store{Wishes: path("wishes.json"), Job: path("job.json"), Disk: durable.Machine}
 }
 
 // Wishes are the operator's switches that outlive a restart.
@@ -34,12 +35,12 @@ type Wishes struct {
 func (st *Store) SaveWishes(w Wishes) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return durable.WriteJSON(st.Wishes, w, 0o600)
+	return st.Disk.WriteJSON(st.Wishes, w, 0o600)
 }
 
 // LoadWishes reads them; no file is no wish.
 func (st *Store) LoadWishes() (w Wishes, err error) {
-	err = load(st.Wishes, &w)
+	err = st.load(st.Wishes, &w)
 	return w, err
 }
 
@@ -47,17 +48,17 @@ func (st *Store) LoadWishes() (w Wishes, err error) {
 func (st *Store) SaveJob(j wire.Job) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return durable.WriteJSON(st.Job, j, 0o600)
+	return st.Disk.WriteJSON(st.Job, j, 0o600)
 }
 
 // LoadJob reads it; no file is no job.
 func (st *Store) LoadJob() (j wire.Job, err error) {
-	err = load(st.Job, &j)
+	err = st.load(st.Job, &j)
 	return j, err
 }
 
-func load(path string, v any) error {
-	err := durable.ReadJSON(path, v)
+func (st *Store) load(path string, v any) error {
+	err := st.Disk.ReadJSON(path, v)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

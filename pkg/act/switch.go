@@ -9,7 +9,6 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
-	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
@@ -97,8 +96,8 @@ func (h *Hands) checkpointTwice(ctx context.Context) error {
 
 // endSegment keeps the end of a segment out of the promotion. The standby has to make
 // the new one: that is waited for while clients still write.
-func (h *Hands) endSegment(ctx context.Context, session *postgres.Session) error {
-	ctx, cancel := context.WithTimeout(ctx, holdsPatience)
+func (h *Hands) endSegment(ctx context.Context, session Session) error {
+	ctx, cancel := h.within(ctx, holdsPatience, nil)
 	defer cancel()
 	if ended, err := session.EndSegment(ctx); err != nil || !ended {
 		return err
@@ -110,7 +109,7 @@ func (h *Hands) endSegment(ctx context.Context, session *postgres.Session) error
 // hold everything. The postmaster may still be on its way out: see awaitExit.
 func (h *Hands) close(ctx context.Context) error {
 	if pid, running := h.Postgres.Postmaster(); running {
-		bounded, cancel := context.WithTimeout(ctx, h.Config.Timings().ShutdownTimeout.Duration)
+		bounded, cancel := h.within(ctx, h.Config.Timings().ShutdownTimeout.Duration, nil)
 		defer cancel()
 		if err := h.Postgres.Shut(bounded, pid); err != nil {
 			// Half stopped it serves nobody: end it, and the table decides what follows.
@@ -128,7 +127,7 @@ func (h *Hands) close(ctx context.Context) error {
 }
 
 func (h *Hands) otherHolds(ctx context.Context, last pair.LSN) error {
-	ctx, cancel := context.WithTimeout(ctx, holdsPatience)
+	ctx, cancel := h.within(ctx, holdsPatience, nil)
 	defer cancel()
 	for {
 		var got wire.HoldsAnswer
@@ -136,7 +135,7 @@ func (h *Hands) otherHolds(ctx context.Context, last pair.LSN) error {
 		if err == nil && got.Holds {
 			return nil
 		}
-		if stopped := pause(ctx, 2*time.Millisecond); stopped != nil {
+		if stopped := h.pause(ctx, 2*time.Millisecond); stopped != nil {
 			if err == nil {
 				err = fmt.Errorf("it has %s", got.Received)
 			}

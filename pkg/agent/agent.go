@@ -17,6 +17,7 @@ import (
 	"mcctl/pkg/act"
 	"mcctl/pkg/arbiter"
 	"mcctl/pkg/board"
+	"mcctl/pkg/clock"
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/observe"
@@ -45,12 +46,15 @@ type Agent struct {
 	board  *board.Board
 	limits limits
 
+	clock     clock.Clock
+	world     World
 	postgres  *postgres.Instance
+	server    Postgres // the same, as the loop and the actions need it
 	local     *observe.Local
 	neighbour *observe.Neighbour
 	keeper    arbiter.Keeper
 	tls       *wire.TLSPair
-	link      *wire.Link
+	link      Link
 	store     *act.Store
 	own       *arbiter.Copy
 	jobs      *act.Jobs
@@ -59,8 +63,8 @@ type Agent struct {
 	runner    *runner
 	journal   *journal
 	commands  *commands
-	warm      *warm
-	asked     *warm // for who only wants to know, so that the pair's own questions never wait for those
+	warm      *warm[act.Session]
+	asked     *warm[*postgres.Session] // for who only wants to know, so that the pair's own questions never wait for those
 	systemd   *notifier
 	replay    replayHold
 	telling   telling
@@ -98,19 +102,37 @@ func Run(ctx context.Context, opt Options) error {
 	return a.run(ctx)
 }
 
+// assemble makes the supervisor of this machine.
 func assemble(opt Options) (*Agent, error) {
-	c := opt.Config
-	a := &Agent{opt: opt, config: c, log: opt.Log, board: board.NewBoard(), copyDue: make(chan struct{}, 1), stopped: make(chan struct{})}
-	s := c.Server
-	a.limits = limits{c}
-	a.systemd = newNotifier()
-	a.postgres = &postgres.Instance{
+	c, s := opt.Config, opt.Config.Server
+	in := &postgres.Instance{
 		Data: s.DataDirectory, Bin: s.BinDirectory, ConfigFile: s.ConfigFile, LogFile: s.LogFile, Socket: s.Postgres.SocketDirectory,
 		Port: s.Postgres.Port, User: s.Postgres.User, Database: s.Postgres.Database, Passfile: s.Postgres.Passfile,
 	}
-	a.warm, a.asked = &warm{postgres: a.postgres}, &warm{postgres: a.postgres}
-	a.replay.warm = a.warm
+	tls, err := certificate(c)
+	if err != nil {
+		return nil, err
+	}
+	a, err := assembleIn(machine(c, in, tls), opt)
+	if err != nil {
+		return nil, err
+	}
+	a.postgres, a.tls, a.systemd = in, tls, newNotifier()
+	a.asked = newWarm(clock.Machine.Mutex(), in.Connect)
+	a.journal = openJournal(c.Path("log", "events.jsonl"), a.log)
+	return a, a.openCommands()
+}
+
+// assembleIn makes a supervisor in any world.
+func assembleIn(w World, opt Options) (*Agent, error) {
+	c := opt.Config
+	a := &Agent{opt: opt, config: c, log: opt.Log, board: board.NewBoard(), copyDue: make(chan struct{}, 1), stopped: make(chan struct{})}
+	a.world, a.clock, a.server, a.limits = w, w.Clock, w.Postgres, limits{c}
+	a.systemd, a.telling.clock = &notifier{}, a.clock
+	a.warm = newWarm(a.clock.Mutex(), a.server.Connect)
+	a.replay = replayHold{warm: a.warm, clock: a.clock, mu: a.clock.Mutex()}
 	a.store = act.NewStore(c.Path)
+	a.store.Disk = w.Disk
 	var err error
 	if a.jobs, err = act.LoadJobs(a.store); err != nil {
 		return nil, err
@@ -118,32 +140,36 @@ func assemble(opt Options) (*Agent, error) {
 	if err := a.remember(); err != nil {
 		return nil, err
 	}
-	rebuilds, goesOn, err := act.LoadRebuilds(c.Path("rebuild.json"))
+	rebuilds, goesOn, err := act.LoadRebuildsOn(w.Disk, c.Path("rebuild.json"))
 	if err != nil {
 		return nil, err
 	}
 	if goesOn {
 		a.board.Note(func(s *board.Sight) { s.Task = decide.TaskRebuild })
 	}
-	if err := a.connect(); err != nil {
-		return nil, err
-	}
+	a.connect()
 	a.group = newGroup()
+	if w.Begin != nil {
+		a.group.begins = w.Begin
+	}
 	a.hands = &act.Hands{
-		Config: c, Postgres: a.postgres, Keeper: a.keeper, Peer: a.link, Board: a.board, Copy: a.own, Jobs: a.jobs, Rebuilds: rebuilds, Log: a.log,
+		Config: c, Postgres: a.server, Keeper: a.keeper, Peer: a.link, Board: a.board, Copy: a.own, Jobs: a.jobs, Rebuilds: rebuilds, Log: a.log,
 		Look: func() { a.local.Kick() }, Background: a.background, Aside: a.aside,
-		Tell: a.tell,
+		Tell: a.tell, Clock: w.Clock, Site: w.Site,
 	}
 	a.observers()
 	a.runner = newRunner(a.hands.Do, a.board, a.local.Kick, a.opDone)
-	a.journal = openJournal(c.Path("log", "events.jsonl"), a.log)
-	return a, a.openCommands()
+	a.runner.clock = a.clock
+	if w.Begin != nil {
+		a.runner.begins = w.Begin
+	}
+	return a, nil
 }
 
 // remember loads what an earlier life has left.
 func (a *Agent) remember() error {
 	var err error
-	if a.own, err = arbiter.OpenCopy(a.config.Path("record.json")); err != nil {
+	if a.own, err = arbiter.OpenCopyOn(a.world.Disk, a.config.Path("record.json")); err != nil {
 		return err
 	}
 	if a.wishes, err = a.store.LoadWishes(); err != nil {
@@ -156,57 +182,52 @@ func (a *Agent) remember() error {
 		}
 	}
 	a.board.Note(func(s *board.Sight) {
-		s.Started, s.Copy, s.Record = wire.Now(), a.own.Get(), a.own.Get()
+		s.Started, s.Copy, s.Record = a.clock.Now(), a.own.Get(), a.own.Get()
 		s.FailoverOff = a.wishes.FailoverOff || !a.config.Policy().Failover
 		s.Held, s.PeerResting = a.wishes.Held, a.wishes.PeerResting
 	})
 	return nil
 }
 
+// arbiterName is the arbiter's in its certificate.
+const arbiterName = "arbiter"
+
 // connect makes the links to the other server and to the keeper of the record.
-func (a *Agent) connect() error {
+func (a *Agent) connect() {
 	c, t := a.config, a.config.Pair.Timings
-	paths := c.TLS()
-	var err error
-	if a.tls, err = wire.LoadTLS(paths.CA, paths.Certificate, paths.Key); err != nil {
-		return err
-	}
-	if me := (wire.Identity{Pair: c.Pair.Name, Name: string(c.Me())}); a.tls.Own != me {
-		return fmt.Errorf("load certificate %s: it is of %s, but this server is %s: check tls.certificate in server.toml", paths.Certificate, a.tls.Own, me)
-	}
-	a.link = wire.NewLink(wire.LinkConfig{
-		Addr: c.Endpoint(c.Other()).Admin, TLS: a.tls.Client(string(c.Other())),
+	a.link = a.world.Link(string(c.Other()), wire.LinkConfig{
+		Addr:     c.Endpoint(c.Other()).Admin,
 		Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
 		Beat: a.beat, Answer: func(string, json.RawMessage) { a.telling.answered() }, Changed: a.peerChanged,
 	})
 	if c.Pair.Arbiter.Kind == config.None {
 		a.keeper = arbiter.NewLocal(a.own, c.Me(), a.peerRecord)
-		return nil
+		return
 	}
-	a.keeper = arbiter.NewWitness(wire.LinkConfig{
-		Addr: c.Pair.Arbiter.Address, TLS: a.tls.Client("arbiter"),
+	dial := func(l wire.LinkConfig) arbiter.Link { return a.world.Link(arbiterName, l) }
+	a.keeper = arbiter.NewWitnessOver(dial, a.clock, wire.LinkConfig{
+		Addr:     c.Pair.Arbiter.Address,
 		Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
 	}, a.witnessReport, a.board.Wake)
-	return nil
 }
 
 func (a *Agent) observers() {
 	t := a.config.Pair.Timings
 	a.local = observe.NewLocal(observe.Local{
-		Board: a.board, Instance: a.postgres, Peer: a.config.Other(), Gated: a.hands.Gated,
-		Unfinished: func() bool { return exists(a.hands.KeepDir()) || a.postgres.Empty() },
+		Board: a.board, Instance: a.world.Watched, Clock: a.clock, Peer: a.config.Other(), Gated: a.hands.Gated,
+		Unfinished: func() bool { return a.server.Unfinished(a.hands.KeepDir()) },
 		Fits: func(s board.Sight) (bool, error) {
 			if !s.Record.Exists() || a.acting() {
 				return true, nil // an action in the middle of its steps is not a mistake
 			}
-			fits, err := a.files.Hold(a.hands.Wanted(s))
+			fits, err := a.fits(a.hands.Wanted(s))
 			return fits || a.acting(), err // it may have begun meanwhile
 		},
 		LookEvery: t.PollInterval.Duration, KnockEvery: t.ProbeInterval.Duration, Timeout: t.ProbeTimeout.Duration,
 	})
 	a.neighbour = observe.NewNeighbour(observe.Neighbour{
 		Board: a.board, Addr: a.config.Endpoint(a.config.Other()).Replication,
-		Every: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration / 2,
+		Every: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration / 2, Clock: a.clock, Answers: a.world.Port,
 	})
 }
 

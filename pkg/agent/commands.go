@@ -78,7 +78,7 @@ func (a *Agent) runCommands() {
 
 // commandsAreDue wakes watchCommands when the record has moved on.
 func (a *Agent) commandsAreDue(s board.Sight) {
-	if !s.Confirmed || uint64(s.Record.Revision) == a.commands.revision.Load() {
+	if a.commands == nil || !s.Confirmed || uint64(s.Record.Revision) == a.commands.revision.Load() {
 		return
 	}
 	select {

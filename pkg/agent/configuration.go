@@ -120,7 +120,7 @@ const releasedPatience = 3 * time.Second
 // released tells whether commits no longer wait for the standby, now that the record
 // says alone. They do while a broken line keeps PostgreSQL from reading its files.
 func (a *Agent) released(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, releasedPatience, errors.New("PostgreSQL has not read its configuration"))
+	ctx, cancel := a.clock.Timeout(ctx, releasedPatience, errors.New("PostgreSQL has not read its configuration"))
 	defer cancel()
 	err := a.await(ctx, func(s board.Sight) bool { return s.PID == 0 || s.Look.InRecovery || s.Look.SyncNames == "" })
 	if err == nil {

@@ -17,7 +17,7 @@ import (
 // operator asked for. Its no is the operator's no: nothing was changed. Nobody is
 // fenced for a change that could not be made.
 func (a *Agent) fence(ctx context.Context, operation string, skip bool) error {
-	if skip || !a.commands.runner.Has(hook.Fencing) {
+	if skip || a.commands == nil || !a.commands.runner.Has(hook.Fencing) {
 		return nil
 	}
 	s := a.board.Read()
@@ -57,7 +57,7 @@ func (a *Agent) prepareDetach(ctx context.Context, body json.RawMessage) error {
 // second time does not wait for them.
 func (a *Agent) stopInOrder(ctx context.Context) error {
 	s := a.board.Read()
-	if s.Record.Mode == pair.Paired && !s.Names(a.config.Me()) && a.commands.detaching.Load() != uint64(s.Record.Revision) {
+	if a.commands != nil && s.Record.Mode == pair.Paired && !s.Names(a.config.Me()) && a.commands.detaching.Load() != uint64(s.Record.Revision) {
 		a.beforeDetach(ctx, s)
 	}
 	a.board.Note(func(s *board.Sight) { s.Task = decide.TaskStop })
@@ -67,6 +67,9 @@ func (a *Agent) stopInOrder(ctx context.Context) error {
 // beforeDetach runs pre_detach on both servers at once and waits for their end, but
 // not longer than this server's own timeout: an operator asked, no fault waits.
 func (a *Agent) beforeDetach(ctx context.Context, s board.Sight) {
+	if a.commands == nil {
+		return
+	}
 	bound := a.config.Server.Commands.PreDetachTimeout.Duration + 2*hook.Grace
 	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("no answer within %s", bound))
 	defer cancel()
@@ -94,7 +97,7 @@ func (a *Agent) preDetachHere(ctx context.Context, _ json.RawMessage) (any, erro
 // detach does not wait for the command.
 func (a *Agent) detachDecided(rule decide.Rule) {
 	s := a.board.Read()
-	if rule.Do != decide.Detach || a.commands.detaching.Swap(uint64(s.Record.Revision)) == uint64(s.Record.Revision) {
+	if rule.Do != decide.Detach || a.commands == nil || a.commands.detaching.Swap(uint64(s.Record.Revision)) == uint64(s.Record.Revision) {
 		return
 	}
 	a.commands.runner.Post(a.call(hook.PreDetach, s.Record))

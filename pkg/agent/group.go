@@ -13,17 +13,23 @@ type group struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup
+	// begins runs work beside the caller.
+	begins func(work func())
 }
 
 // errDone ends the group in good order.
 var errDone = errors.New("stopped")
 
-func newGroup() *group { return &group{} }
+func newGroup() *group {
+	g := &group{}
+	g.begins = g.wg.Go
+	return g
+}
 
 func (g *group) start(ctx context.Context) { g.ctx, g.cancel = context.WithCancelCause(ctx) }
 
 func (g *group) run(name string, work func(context.Context) error) {
-	g.wg.Go(func() {
+	g.begins(func() {
 		if err := work(g.ctx); err != nil && g.ctx.Err() == nil {
 			g.cancel(fmt.Errorf("%s: %w", name, err))
 		}
@@ -43,7 +49,7 @@ func (g *group) wait() error {
 
 // background runs work that nobody waits for; its failure is told and ends nothing.
 func (a *Agent) background(name string, work func(context.Context) error) {
-	a.group.wg.Go(func() {
+	a.group.begins(func() {
 		if err := work(a.group.ctx); err != nil && a.group.ctx.Err() == nil {
 			a.log.Warn(name+" failed", "error", err)
 		}
@@ -53,6 +59,6 @@ func (a *Agent) background(name string, work func(context.Context) error) {
 // aside runs a step that somebody waits for.
 func (a *Agent) aside(step func() error) <-chan error {
 	outcome := make(chan error, 1)
-	a.group.wg.Go(func() { outcome <- step() })
+	a.group.begins(func() { outcome <- step() })
 	return outcome
 }

@@ -7,7 +7,6 @@ import (
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
-	"mcctl/pkg/wire"
 )
 
 // idleTurn is how long the loop rests at most: systemd's watchdog wants a sign.
@@ -16,11 +15,9 @@ const idleTurn = time.Second
 // loop is the supervisor: observe, decide, act. It never blocks on PostgreSQL, a
 // disk or the network: watchers write on the board and the runner does the work.
 func (a *Agent) loop(ctx context.Context) error {
-	age := time.NewTimer(0)
-	defer age.Stop()
 	for {
 		s := a.observe()
-		now := wire.Now()
+		now := a.clock.Now()
 		facts := a.limits.Classify(s, now)
 		rule := decide.Decide(facts)
 		a.note(rule, facts)
@@ -38,11 +35,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		a.runner.consider(ctx, a.permitted(rule))
 		a.tellNews()
 		a.systemd.turn(facts.Postgres == decide.PostgresOpen || facts.Postgres == decide.PostgresStandby)
-		age.Reset(a.limits.Next(s, now, idleTurn))
-		select {
-		case <-a.board.Woken():
-		case <-age.C:
-		case <-ctx.Done():
+		if a.clock.Wait(ctx, a.limits.Next(s, now, idleTurn), a.board.Woken()); ctx.Err() != nil {
 			a.runner.end()
 			return ctx.Err()
 		}
@@ -78,7 +71,7 @@ func (a *Agent) observe() board.Sight {
 	s := a.board.Read()
 	lost := s.KeeperLost
 	if !reached && (s.KeeperReached || lost == 0) {
-		lost = wire.Now()
+		lost = a.clock.Now()
 	}
 	a.board.Set(func(s *board.Sight) {
 		s.Link, s.KeeperReached, s.KeeperLost = link, reached, lost
@@ -145,7 +138,7 @@ func (a *Agent) isStopped(s board.Sight, rule decide.Rule) bool {
 		return false
 	}
 	close(a.stopped)
-	time.Sleep(lingering)
+	a.clock.Wait(context.Background(), lingering, nil)
 	return true
 }
 

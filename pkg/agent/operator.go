@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/clock"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/hook"
 	"mcctl/pkg/record"
@@ -108,14 +109,17 @@ func (a *Agent) beginSwitch(ctx context.Context, _ json.RawMessage) (any, error)
 	if !p.Possible() {
 		return nil, fmt.Errorf("switch: %w: %s", wire.ErrRefused, strings.Join(p.Blockers(), "\n"))
 	}
-	s := a.board.Read()
-	job, err := a.jobs.Begin("switch", a.config.Me(), a.config.Other(), s.Record)
-	if err != nil {
-		return nil, err
-	}
-	a.board.Note(func(s *board.Sight) { s.Task = decide.TaskSwitch })
+	job, err := a.enterSwitch()
 	job.Warnings = p.Warnings()
-	return job, nil
+	return job, err
+}
+
+func (a *Agent) enterSwitch() (wire.Job, error) {
+	job, err := a.jobs.Begin("switch", a.config.Me(), a.config.Other(), a.board.Read().Record)
+	if err == nil {
+		a.board.Note(func(s *board.Sight) { s.Task = decide.TaskSwitch })
+	}
+	return job, err
 }
 
 // force is T8: the operator decides that this server reigns, whatever may be lost.
@@ -141,7 +145,7 @@ func (a *Agent) force(ctx context.Context, noFencing bool) (any, error) {
 }
 
 func (a *Agent) mayForce(s board.Sight) error {
-	f := a.limits.Classify(s, wire.Now())
+	f := a.limits.Classify(s, a.clock.Now())
 	reason := ""
 	switch {
 	case s.Names(a.config.Me()):
@@ -197,13 +201,11 @@ func (a *Agent) attach(ctx context.Context, _ json.RawMessage) (any, error) {
 }
 
 func (a *Agent) await(ctx context.Context, met func(board.Sight) bool) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, operatorPatience, fmt.Errorf("not within %s", operatorPatience))
+	ctx, cancel := a.clock.Timeout(ctx, operatorPatience, fmt.Errorf("not within %s", operatorPatience))
 	defer cancel()
 	for !met(a.board.Read()) {
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := clock.Pause(a.clock, ctx, 5*time.Millisecond); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -221,18 +223,16 @@ func (a *Agent) stop(ctx context.Context, body json.RawMessage) (any, error) {
 		a.stopOther(ctx, q, &answer)
 	}
 	if q.KeepPostgres {
-		time.AfterFunc(lingering, func() { a.group.stop(errDone) })
+		a.clock.After(lingering, func() { a.group.stop(errDone) })
 		return answer, nil
 	}
 	if err := a.stopInOrder(ctx); err != nil {
 		return nil, err
 	}
-	select {
-	case <-a.stopped:
+	if a.clock.Wait(ctx, -1, a.stopped) {
 		return answer, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
 	}
+	return nil, context.Cause(ctx)
 }
 
 func (a *Agent) pids() wire.PIDs {

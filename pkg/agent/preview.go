@@ -78,7 +78,7 @@ func (a *Agent) lastSwitch(ctx context.Context) *wire.Job {
 // conditions are what the supervisor itself knows of a switch, each with its value
 // and what was wanted.
 func (a *Agent) conditions(s board.Sight) []check.Hurdle {
-	f := a.limits.Classify(s, wire.Now())
+	f := a.limits.Classify(s, a.clock.Now())
 	me, other := a.config.Me(), a.config.Other()
 	var all []check.Hurdle
 	add := func(id string, holds bool, value, wanted fmt.Stringer, text string) {

@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"mcctl/pkg/act"
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
-	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
 
@@ -114,7 +114,7 @@ func (a *Agent) holdings(ctx context.Context, body json.RawMessage) (any, error)
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, fmt.Errorf("read question: %w", err)
 	}
-	session, err := a.postgres.Connect(ctx)
+	session, err := a.server.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (a *Agent) seeStranded(ctx context.Context, s board.Sight, waited bool) {
 	}
 	at := max(s.Look.Received, s.Look.Replayed)
 	idle := false
-	err := a.warm.with(ctx, func(ctx context.Context, session *postgres.Session) (err error) {
+	err := a.warm.with(ctx, func(ctx context.Context, session act.Session) (err error) {
 		idle, err = session.AwaitsLog(ctx)
 		return err
 	})
@@ -157,12 +157,12 @@ func (a *Agent) seeStranded(ctx context.Context, s board.Sight, waited bool) {
 
 // version is that of the data or, when that was emptied or its copy is unfinished,
 // of the programs.
-func (a *Agent) version(ctx context.Context, unfinished bool) (int, error) {
+func (a *Agent) version(ctx context.Context) (int, error) {
 	data := a.config.Server.DataDirectory
 	switch {
 	case a.postgres.Empty():
 		a.log.Warn("the data directory is empty", "path", data)
-	case unfinished && !exists(filepath.Join(data, "PG_VERSION")):
+	case exists(a.hands.KeepDir()) && !exists(filepath.Join(data, "PG_VERSION")):
 		a.log.Warn("a copy into the data directory was cut off", "path", data)
 	default:
 		return a.postgres.Version(ctx)

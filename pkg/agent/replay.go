@@ -5,7 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"mcctl/pkg/postgres"
+	"mcctl/pkg/act"
+	"mcctl/pkg/clock"
 )
 
 // replayLimit ends a pause of replay whose primary does not come back for it.
@@ -13,31 +14,33 @@ const replayLimit = 3 * time.Second
 
 // replayHold pauses replay for the attach proof and never for long.
 type replayHold struct {
-	warm   *warm
-	mu     sync.Mutex
-	expiry *time.Timer
+	warm  *warm[act.Session]
+	clock clock.Clock
+	mu    sync.Locker
+	// forget ends the expiry; nil while nothing is paused.
+	forget func()
 }
 
 func (h *replayHold) pause(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.expiry != nil {
-		h.expiry.Stop()
+	if h.forget != nil {
+		h.forget()
 	}
-	h.expiry = time.AfterFunc(replayLimit, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), replayLimit)
+	h.forget = h.clock.After(replayLimit, func() {
+		ctx, cancel := h.clock.Timeout(context.Background(), replayLimit, nil)
 		defer cancel()
 		_ = h.resume(ctx) // failing, it is resumed when PostgreSQL starts next
 	})
-	return h.warm.with(ctx, func(ctx context.Context, s *postgres.Session) error { return s.PauseReplay(ctx) })
+	return h.warm.with(ctx, func(ctx context.Context, s act.Session) error { return s.PauseReplay(ctx) })
 }
 
 func (h *replayHold) resume(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.expiry != nil {
-		h.expiry.Stop()
-		h.expiry = nil
+	if h.forget != nil {
+		h.forget()
+		h.forget = nil
 	}
-	return h.warm.with(ctx, func(ctx context.Context, s *postgres.Session) error { return s.ResumeReplay(ctx) })
+	return h.warm.with(ctx, func(ctx context.Context, s act.Session) error { return s.ResumeReplay(ctx) })
 }

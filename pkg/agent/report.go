@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/clock"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
@@ -60,7 +61,7 @@ func (a *Agent) postgresWord(s board.Sight) string {
 		return wire.ReportBusy
 	case state == decide.PostgresHung || s.DiskFailed:
 		return wire.ReportDown
-	case state == decide.PostgresStarting && wire.Now()-s.Started < a.limits.now().HeartbeatTimeout:
+	case state == decide.PostgresStarting && clock.Or(a.clock).Now()-s.Started < a.limits.now().HeartbeatTimeout:
 		// A supervisor that has just started has not looked yet at a PostgreSQL that runs
 		// already. Were it called down, the primary would detach a standby that is well.
 		return wire.ReportBusy

@@ -41,44 +41,46 @@ func (a *Agent) run(ctx context.Context) error {
 	g.start(ctx)
 	a.background("delete replaced data", a.hands.DropLeftOver)
 	a.background("save own files", func(context.Context) error { a.hands.SaveOwn(); return nil })
-	g.run("keeper", a.keeper.Run)
+	works := a.Works()
+	keeper, rest := works[0], works[1:]
+	g.run(keeper.Name, keeper.Do)
 	if err := a.awaitArbiter(ctx); err != nil {
 		g.stop(err)
 		return g.wait()
 	}
 	g.run("serve servers", func(ctx context.Context) error { return wire.Serve(ctx, admin, a) })
 	g.run("serve operators", func(ctx context.Context) error { return wire.Serve(ctx, control, a) })
-	g.run("link", a.link.Run)
-	g.run("postmaster", a.local.WatchPostmaster)
-	g.run("look", a.local.LookAround)
-	g.run("knock", a.local.KnockAround)
-	g.run("port", a.neighbour.TryPort)
 	g.run("configuration", a.watchConfiguration)
-	g.run("divergence", a.watchDivergence)
 	g.run("disk", a.watchDisk)
-	g.run("copy", a.keepCopy)
 	g.run("signals", a.signals)
 	a.runCommands()
 	g.run("reload", a.watchOwnFiles)
-	g.run("loop", a.loop)
+	for _, w := range rest {
+		g.run(w.Name, w.Do)
+	}
 	a.log.Info("supervisor started", "server", a.config.Me(), "version", a.opt.Version, "record", a.board.Read().Record.String())
 	return g.wait()
 }
 
 // prepare ends what a crash has cut off, before anything looks at the data.
 func (a *Agent) prepare(ctx context.Context) error {
-	recovered := a.hands.Recover()
-	unfinished := errors.Is(recovered, postgres.ErrUnfinished)
-	if recovered != nil && !unfinished {
-		return recovered
+	if err := a.recover(); err != nil {
+		return err
 	}
-	major, err := a.version(ctx, unfinished)
+	major, err := a.version(ctx)
 	if err != nil {
 		return err
 	}
 	a.hands.Major = major
 	a.files = observe.NewFiles(conffiles.NewWatched(a.hands.Roots()))
 	return a.sameCluster()
+}
+
+func (a *Agent) recover() error {
+	if err := a.hands.Recover(); err != nil && !errors.Is(err, postgres.ErrUnfinished) {
+		return err
+	}
+	return nil
 }
 
 func (a *Agent) listen() (admin, control net.Listener, err error) {

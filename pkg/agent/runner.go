@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/clock"
 	"mcctl/pkg/decide"
-	"mcctl/pkg/wire"
 )
 
 // How soon an action that failed is tried again, doubling up to the limit of its
@@ -36,10 +36,15 @@ type runner struct {
 	retryAt time.Duration
 	backoff time.Duration
 	wg      sync.WaitGroup
+	// clock is this machine's, and begins runs work beside the caller, unless set.
+	clock  clock.Clock
+	begins func(work func())
 }
 
 func newRunner(do func(context.Context, decide.Action) error, b *board.Board, look func(), done func(decide.Action, error, time.Duration)) *runner {
-	return &runner{do: do, board: b, look: look, done: done}
+	r := &runner{do: do, board: b, look: look, done: done, clock: clock.Machine}
+	r.begins = r.wg.Go
+	return r
 }
 
 // consider starts the rule's action unless one is under way or it failed a moment
@@ -54,7 +59,7 @@ func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 			r.cancel()
 		}
 	case rule.Do == decide.Wait:
-	case rule.Do == r.failed && wire.Now() < r.retryAt:
+	case rule.Do == r.failed && r.clock.Now() < r.retryAt:
 	default:
 		r.begin(ctx, rule.Do)
 	}
@@ -75,11 +80,11 @@ func yields(doing, to decide.Action) bool {
 func (r *runner) begin(ctx context.Context, action decide.Action) {
 	ctx, cancel := context.WithCancel(ctx)
 	r.action, r.cancel = action, cancel
-	r.wg.Go(func() {
+	r.begins(func() {
 		defer cancel()
-		began := wire.Now()
+		began := r.clock.Now()
 		err := r.do(ctx, action)
-		took := wire.Now() - began
+		took := r.clock.Now() - began
 		if err == nil && action != decide.TakeOver { // which changes nothing that a look would see
 			r.settle()
 		}
@@ -91,13 +96,13 @@ func (r *runner) begin(ctx context.Context, action decide.Action) {
 
 // settle waits for a look that is newer than the action.
 func (r *runner) settle() {
-	since := wire.Now()
-	for wire.Now()-since < settling {
+	since := r.clock.Now()
+	for r.clock.Now()-since < settling {
 		if s := r.board.Read(); s.LookAt > since || (s.Known && s.PID == 0) {
 			return
 		}
 		r.look()
-		time.Sleep(time.Millisecond)
+		r.clock.Wait(context.Background(), time.Millisecond, nil)
 	}
 }
 
@@ -119,8 +124,8 @@ func (r *runner) finish(action decide.Action, err error) {
 	} else {
 		r.backoff = min(2*r.backoff, limit)
 	}
-	r.failed, r.why, r.retryAt = action, err, wire.Now()+r.backoff
-	time.AfterFunc(r.backoff, r.board.Wake)
+	r.failed, r.why, r.retryAt = action, err, r.clock.Now()+r.backoff
+	r.clock.After(r.backoff, r.board.Wake)
 }
 
 // doing is the action under way, or "".

@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"time"
 
+	"mcctl/pkg/act"
 	"mcctl/pkg/board"
+	"mcctl/pkg/clock"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
-	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
@@ -50,7 +51,7 @@ func (a *Agent) isOther(from wire.Identity) bool {
 // Beat notes a bare heartbeat.
 func (a *Agent) Beat(from wire.Identity) {
 	if a.isOther(from) {
-		a.board.Note(func(s *board.Sight) { s.Heard, s.Inbound = wire.Now(), true })
+		a.board.Note(func(s *board.Sight) { s.Heard, s.Inbound = a.clock.Now(), true })
 	}
 }
 
@@ -90,7 +91,7 @@ func (a *Agent) hear(_ context.Context, body json.RawMessage) (any, error) {
 	}
 	woken := false
 	a.board.Note(func(s *board.Sight) {
-		s.Report, s.ReportAt, s.Heard, s.Inbound = r, wire.Now(), wire.Now(), true
+		s.Report, s.ReportAt, s.Heard, s.Inbound = r, a.clock.Now(), a.clock.Now(), true
 		// The open primary knows by whose leave it is open.
 		s.Learn(r.Record, r.Postgres == wire.ReportOpen && r.Record.Primary == r.Server)
 		woken = s.PeerResting && r.Postgres != wire.ReportResting
@@ -123,7 +124,7 @@ func (a *Agent) learn(_ context.Context, body json.RawMessage) (any, error) {
 // release is a standby's goodbye: it is answered when no commit waits for it any
 // more, so that it can stop without a stall.
 func (a *Agent) release(ctx context.Context, _ json.RawMessage) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, releasePatience)
+	ctx, cancel := a.clock.Timeout(ctx, releasePatience, nil)
 	defer cancel()
 	a.board.Note(func(s *board.Sight) { s.Report.Postgres = wire.ReportLeaving })
 	for {
@@ -132,9 +133,7 @@ func (a *Agent) release(ctx context.Context, _ json.RawMessage) (any, error) {
 		if settled || s.Task == decide.TaskStop || !s.Names(a.config.Me()) {
 			return nil, nil
 		}
-		select {
-		case <-time.After(2 * time.Millisecond):
-		case <-ctx.Done():
+		if clock.Pause(a.clock, ctx, 2*time.Millisecond) != nil {
 			return nil, errors.New("the primary could not go alone in time")
 		}
 	}
@@ -152,7 +151,7 @@ func (a *Agent) holds(ctx context.Context, body json.RawMessage) (any, error) {
 		return nil, fmt.Errorf("read question: %w", err)
 	}
 	var received, replayed pair.LSN
-	err := a.warm.with(ctx, func(ctx context.Context, s *postgres.Session) (err error) {
+	err := a.warm.with(ctx, func(ctx context.Context, s act.Session) (err error) {
 		received, replayed, err = s.Applied(ctx)
 		return err
 	})
@@ -172,7 +171,7 @@ func (a *Agent) history(ctx context.Context, _ json.RawMessage) (any, error) {
 	if err := a.hands.EnsureSlot(ctx); err != nil {
 		return nil, err
 	}
-	session, err := a.postgres.Connect(ctx)
+	session, err := a.server.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -181,11 +180,11 @@ func (a *Agent) history(ctx context.Context, _ json.RawMessage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	control, err := a.postgres.Control()
+	control, err := a.server.Control()
 	if err != nil {
 		return nil, err
 	}
-	forks, err := a.postgres.History(seen.Timeline)
+	forks, err := a.server.History(seen.Timeline)
 	if err != nil {
 		return nil, err
 	}

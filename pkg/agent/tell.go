@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"mcctl/pkg/clock"
 	"mcctl/pkg/wire"
 )
 
@@ -15,6 +16,8 @@ type telling struct {
 	sent wire.Report
 	told wire.Report   // the report that was answered last
 	at   time.Duration // when; 0: nothing was, over this connection
+	// clock is this machine's unless set.
+	clock clock.Clock
 }
 
 // due reports whether now must be sent. A report is repeated when it is older than
@@ -23,7 +26,7 @@ type telling struct {
 func (t *telling) due(now wire.Report, refresh time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.at > 0 && t.told == now && wire.Now()-t.at < refresh-refresh/8 { // ticks come a little late at times
+	if t.at > 0 && t.told == now && clock.Or(t.clock).Now()-t.at < refresh-refresh/8 { // ticks come a little late at times
 		return false
 	}
 	t.sent = now
@@ -34,7 +37,7 @@ func (t *telling) due(now wire.Report, refresh time.Duration) bool {
 func (t *telling) answered() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.told, t.at = t.sent, wire.Now()
+	t.told, t.at = t.sent, clock.Or(t.clock).Now()
 }
 
 // forget: the connection has ended. Whoever is there next may know nothing.

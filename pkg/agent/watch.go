@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/clock"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/observe"
 	"mcctl/pkg/pair"
@@ -19,17 +20,12 @@ import (
 // must have saved at a certain step it saves itself.
 func (a *Agent) keepCopy(ctx context.Context) error {
 	for {
-		select {
-		case <-a.copyDue:
-		case <-ctx.Done():
+		if a.clock.Wait(ctx, -1, a.copyDue); ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err := a.saveCopy(); err != nil {
 			a.log.Warn("the own copy of the record cannot be saved", "error", err)
-			select {
-			case <-time.After(copyRetry):
-			case <-ctx.Done():
-			}
+			a.clock.Wait(ctx, copyRetry, nil)
 		}
 	}
 }
@@ -73,10 +69,8 @@ func (a *Agent) watchDivergence(ctx context.Context) error {
 	var since time.Duration
 	var at pair.LSN // where it stood when the histories were compared last
 	for {
-		select {
-		case <-time.After(wire.ToTick(divergencePatience)):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := clock.Pause(a.clock, ctx, wire.TickAfter(a.clock.Now(), divergencePatience)); err != nil {
+			return err
 		}
 		s := a.board.Read()
 		cut := board.Postgres(s) == decide.PostgresStandby && !s.Names(a.config.Me()) && s.Look.Receiver.Status != "streaming" &&
@@ -85,8 +79,8 @@ func (a *Agent) watchDivergence(ctx context.Context) error {
 		case !cut:
 			since = 0
 		case since == 0:
-			since = wire.Now()
-		case wire.Now()-since > divergencePatience:
+			since = a.clock.Now()
+		case a.clock.Now()-since > divergencePatience:
 			a.compareHistories(ctx, s, at)
 			since, at = 0, max(s.Look.Received, s.Look.Replayed)
 		}
@@ -94,23 +88,23 @@ func (a *Agent) watchDivergence(ctx context.Context) error {
 }
 
 func (a *Agent) compareHistories(ctx context.Context, s board.Sight, before pair.LSN) {
-	ctx, cancel := context.WithTimeout(ctx, divergencePatience)
+	ctx, cancel := a.clock.Timeout(ctx, divergencePatience, nil)
 	defer cancel()
 	var h wire.HistoryAnswer
 	if err := a.link.Call(ctx, wire.KindHistory, struct{}{}, &h); err != nil {
 		return
 	}
 	at := max(s.Look.Received, s.Look.Replayed)
-	if control, err := a.postgres.Control(); err == nil && control.SystemID != h.SystemID {
-		a.cannotStream(s, fmt.Sprintf("the data directory %s is of another cluster (%d) than %s's (%d): check data_directory in server.toml", a.postgres.Data, control.SystemID, a.config.Other(), h.SystemID), true)
+	if control, err := a.server.Control(); err == nil && control.SystemID != h.SystemID {
+		a.cannotStream(s, fmt.Sprintf("the data directory %s is of another cluster (%d) than %s's (%d): check data_directory in server.toml", a.config.Server.DataDirectory, control.SystemID, a.config.Other(), h.SystemID), true)
 		return
 	}
-	timeline, err := a.postgres.TimelineAt(at)
+	timeline, err := a.server.TimelineAt(at)
 	if err != nil || timeline == 0 {
 		return // not to be judged
 	}
 	if board.Contains(h, timeline, at) {
-		a.cannotStream(s, "this standby does not stream, although the primary has all that it needs: the end of "+a.postgres.LogFile+" says why", false)
+		a.cannotStream(s, "this standby does not stream, although the primary has all that it needs: the end of "+a.config.Server.LogFile+" says why", false)
 		a.seeStranded(ctx, s, at == before)
 		return
 	}

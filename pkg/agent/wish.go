@@ -48,7 +48,7 @@ func (a *Agent) setFailover(ctx context.Context, body json.RawMessage) (any, err
 	if q.Local {
 		return wire.FailoverAnswer{}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.config.Timings().HeartbeatTimeout.Duration)
+	ctx, cancel := a.clock.Timeout(ctx, a.config.Timings().HeartbeatTimeout.Duration, nil)
 	defer cancel()
 	if err := a.link.Call(ctx, wire.KindFailover, wire.FailoverRequest{On: q.On, Local: true}, nil); err != nil {
 		return wire.FailoverAnswer{Other: err.Error()}, nil

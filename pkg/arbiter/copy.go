@@ -15,14 +15,18 @@ import (
 // goes back: several writers may come late with what they knew.
 type Copy struct {
 	path string
+	disk durable.Disk
 	mu   sync.Mutex
 	last record.Record // what the file holds
 }
 
 // OpenCopy reads the copy; no file is no record.
-func OpenCopy(path string) (*Copy, error) {
-	c := &Copy{path: path}
-	if err := durable.ReadJSON(path, &c.last); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func OpenCopy(path string) (*Copy, error) { return OpenCopyOn(durable.Machine, path) }
+
+// OpenCopyOn reads the copy on that disk.
+func OpenCopyOn(disk durable.Disk, path string) (*Copy, error) {
+	c := &Copy{path: path, disk: disk}
+	if err := disk.ReadJSON(path, &c.last); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the own copy of the record cannot be read: %w", err)
 	}
 	return c, nil
@@ -48,7 +52,7 @@ func (c *Copy) Save(r record.Record) error {
 	if r == c.last {
 		return nil
 	}
-	if err := durable.WriteJSON(c.path, r, 0o600); err != nil {
+	if err := c.disk.WriteJSON(c.path, r, 0o600); err != nil {
 		return err
 	}
 	c.last = r

@@ -7,13 +7,15 @@ import (
 	"sync"
 	"time"
 
+	"mcctl/pkg/clock"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
 
 // remote is a Keeper that asks a witness process.
 type remote struct {
-	link   *wire.Link
+	link   Link
+	clock  clock.Clock
 	report func() wire.WitnessReport
 	tell   func()
 
@@ -24,7 +26,7 @@ type remote struct {
 	sent  wire.WitnessReport
 	stale bool // the witness has news: ask, and do not count its heartbeats
 	view  wire.WitnessView
-	asOf  time.Duration // wire.Now when view was last confirmed; 0 is never
+	asOf  time.Duration // by the clock, when view was last confirmed; 0 is never
 	// known is the newest record that a witness ever told us. It is part of what we
 	// report, although our caller may not have taken it over yet.
 	known record.Record
@@ -38,9 +40,22 @@ type remote struct {
 // OtherPostgresDown or Problem say something new. Neither may wait; report must not
 // call the Keeper.
 func NewWitness(link wire.LinkConfig, report func() wire.WitnessReport, changed func()) Keeper {
-	w := &remote{report: report, tell: changed}
+	return NewWitnessOver(func(c wire.LinkConfig) Link { return wire.NewLink(c) }, clock.Machine, link, report, changed)
+}
+
+// Link is the connection to the witness, as wire.Link makes it.
+type Link interface {
+	Run(ctx context.Context) error
+	Kick()
+	State() wire.LinkState
+	Call(ctx context.Context, kind string, request, answer any) error
+}
+
+// NewWitnessOver is NewWitness over connections that dial makes, by that clock.
+func NewWitnessOver(dial func(wire.LinkConfig) Link, by clock.Clock, link wire.LinkConfig, report func() wire.WitnessReport, changed func()) Keeper {
+	w := &remote{report: report, tell: changed, clock: by}
 	link.Beat, link.Answer, link.Heard, link.Changed = w.beat, w.answer, w.heard, w.changed
-	w.link = wire.NewLink(link)
+	w.link = dial(link)
 	return w
 }
 
@@ -52,7 +67,7 @@ func (w *remote) Problem() string               { return w.link.State().Error }
 func (w *remote) Seen() (record.Record, time.Duration, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.view.Record, wire.Now() - w.asOf, w.told != nil
+	return w.view.Record, w.clock.Now() - w.asOf, w.told != nil
 }
 
 func (w *remote) OtherHeard() bool {
@@ -158,7 +173,7 @@ func (w *remote) answer(_ string, body json.RawMessage) {
 		v.Record = was.Record
 	}
 	told := w.sent
-	w.told, w.view, w.asOf = &told, v, wire.Now()
+	w.told, w.view, w.asOf = &told, v, w.clock.Now()
 	w.know(v.Record)
 	w.mu.Unlock()
 	if first || was != v {
@@ -174,7 +189,7 @@ func (w *remote) heard(news bool) {
 	case news:
 		w.stale = true
 	case w.told != nil && !w.stale:
-		w.asOf = wire.Now()
+		w.asOf = w.clock.Now()
 	}
 }
 

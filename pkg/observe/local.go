@@ -10,16 +10,50 @@ import (
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/clock"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
 
+// Postgres is the local server as it is looked at, by the verbs of postgres.Instance.
+type Postgres interface {
+	Postmaster() (pid int, running bool)
+	WatchExit(pid int) (exited <-chan struct{}, forget func(), err error)
+	Control() (postgres.Control, error)
+	MarkedStandby() bool
+	Accepts(pid int) bool
+	Connect(ctx context.Context) (Session, error)
+	Knock(ctx context.Context) error
+}
+
+// Session is a connection to it.
+type Session interface {
+	Look(ctx context.Context, peerName string) (postgres.Look, error)
+	Close()
+}
+
+// On is the PostgreSQL of this machine.
+func On(in *postgres.Instance) Postgres { return instance{in} }
+
+type instance struct{ *postgres.Instance }
+
+func (instance) WatchExit(pid int) (<-chan struct{}, func(), error) { return postgres.WatchExit(pid) }
+
+func (in instance) Connect(ctx context.Context) (Session, error) {
+	s, err := in.Instance.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
 // Local watches the PostgreSQL of this server. Three watchers look independently,
 // so that one that hangs does not blind the others.
 type Local struct {
 	Board    *board.Board
-	Instance *postgres.Instance
+	Instance Postgres
+	Clock    clock.Clock // this machine's unless given
 	Peer     pair.Server // application_name of the other server's walreceiver
 	// Gated reports whether this postmaster was started behind the gate and the
 	// gate is still closed.
@@ -37,6 +71,7 @@ type Local struct {
 // NewLocal fills in what needs no choice.
 func NewLocal(l Local) *Local {
 	l.kick = make(chan struct{}, 1)
+	l.Clock = clock.Or(l.Clock)
 	return &l
 }
 
@@ -55,18 +90,15 @@ func (l *Local) WatchPostmaster(ctx context.Context) error {
 		pid, running := l.Instance.Postmaster()
 		if !running {
 			l.noteDown()
-			sleep(ctx, min(l.LookEvery, 20*time.Millisecond))
+			l.sleep(ctx, min(l.LookEvery, 20*time.Millisecond))
 			continue
 		}
-		exited, forget, err := postgres.WatchExit(pid)
+		exited, forget, err := l.Instance.WatchExit(pid)
 		if err != nil {
 			continue // it ended between the two calls
 		}
 		l.noteUp(pid)
-		select {
-		case <-exited:
-		case <-ctx.Done():
-		}
+		l.Clock.Wait(ctx, -1, exited)
 		forget()
 	}
 	return ctx.Err()
@@ -75,7 +107,7 @@ func (l *Local) WatchPostmaster(ctx context.Context) error {
 func (l *Local) noteUp(pid int) {
 	gated := l.Gated(pid)
 	l.Board.Note(func(s *board.Sight) {
-		s.Known, s.PID, s.SeenPID, s.LookAt, s.Hung, s.Gated = true, pid, wire.Now(), 0, false, gated
+		s.Known, s.PID, s.SeenPID, s.LookAt, s.Hung, s.Gated = true, pid, l.Clock.Now(), 0, false, gated
 		s.Look, s.Waiting, s.Diverged, s.Stranded = postgres.Look{}, 0, false, false
 	})
 	l.Kick()
@@ -100,7 +132,7 @@ func (l *Local) noteDown() {
 // LookAround asks PostgreSQL for its state over one warm connection, with one
 // statement each interval.
 func (l *Local) LookAround(ctx context.Context) error {
-	var session *postgres.Session
+	var session Session
 	var of int // postmaster that the session belongs to
 	drop := func() {
 		if session != nil {
@@ -115,18 +147,14 @@ func (l *Local) LookAround(ctx context.Context) error {
 			drop()
 			of = s.PID
 		}
-		pause := wire.ToTick(l.LookEvery)
+		pause := wire.TickAfter(l.Clock.Now(), l.LookEvery)
 		if s.PID != 0 && (session == nil && !l.Instance.Accepts(s.PID) || !l.look(ctx, &session, s.PID)) {
 			drop()
 			l.noteShut(s)
 			pause = 10 * time.Millisecond // starting or changing its role: clients are waiting
 		}
 		l.checkSettings()
-		select {
-		case <-l.kick:
-		case <-time.After(pause):
-		case <-ctx.Done():
-		}
+		l.Clock.Wait(ctx, pause, l.kick)
 	}
 	return ctx.Err()
 }
@@ -144,8 +172,8 @@ func (l *Local) noteShut(seen board.Sight) {
 	})
 }
 
-func (l *Local) look(ctx context.Context, session **postgres.Session, pid int) bool {
-	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
+func (l *Local) look(ctx context.Context, session *Session, pid int) bool {
+	ctx, cancel := l.Clock.Timeout(ctx, l.Timeout, nil)
 	defer cancel()
 	if *session == nil {
 		fresh, err := l.Instance.Connect(ctx)
@@ -164,7 +192,7 @@ func (l *Local) look(ctx context.Context, session **postgres.Session, pid int) b
 		if s.PID != pid {
 			return // of a postmaster that has gone meanwhile
 		}
-		now := wire.Now()
+		now := l.Clock.Now()
 		s.Waiting = waitingSince(*s, seen, now)
 		if s.Waiting > 0 {
 			s.WorstWait = max(s.WorstWait, now-s.Waiting)
@@ -225,17 +253,19 @@ func (l *Local) KnockAround(ctx context.Context) error {
 				l.Board.Note(func(s *board.Sight) { s.Hung = hung && s.PID == pid })
 			}
 		}
-		sleep(ctx, wire.ToTick(l.KnockEvery))
+		l.sleep(ctx, wire.TickAfter(l.Clock.Now(), l.KnockEvery))
 	}
 	return ctx.Err()
 }
 
 func (l *Local) knock(ctx context.Context) (hung bool) {
-	ctx, cancel := context.WithTimeout(ctx, l.Timeout)
+	ctx, cancel := l.Clock.Timeout(ctx, l.Timeout, nil)
 	defer cancel()
 	err := l.Instance.Knock(ctx)
-	return err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded)
+	return err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 }
+
+func (l *Local) sleep(ctx context.Context, d time.Duration) { l.Clock.Wait(ctx, d, nil) }
 
 func sleep(ctx context.Context, d time.Duration) {
 	select {

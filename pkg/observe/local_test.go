@@ -24,7 +24,7 @@ func newObserved(t *testing.T) *observed {
 	t.Helper()
 	o := &observed{T: t, in: newServer(t), board: board.NewBoard()}
 	o.local = NewLocal(Local{
-		Board: o.board, Instance: o.in, Peer: "server2",
+		Board: o.board, Instance: On(o.in), Peer: "server2",
 		Gated: func(int) bool { return o.gated.Load() }, Unfinished: o.unfinished.Load,
 		Fits:      func(board.Sight) (bool, error) { return !o.unfit.Load(), nil },
 		LookEvery: 50 * time.Millisecond, KnockEvery: 20 * time.Millisecond, Timeout: 500 * time.Millisecond,
@@ -132,7 +132,7 @@ func TestALookAtAFormerPostmasterIsNotNoted(t *testing.T) {
 	o := newObserved(t)
 	pid := start(t, o.in)
 	o.board.Note(func(s *board.Sight) { s.Known, s.PID = true, pid+1 })
-	var session *postgres.Session
+	var session Session
 	if !o.local.look(within(t), &session, pid) {
 		t.Fatal("the look failed")
 	}

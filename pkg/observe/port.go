@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/clock"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
@@ -18,6 +19,9 @@ type Neighbour struct {
 	Addr    string
 	Every   time.Duration // between two tries, and the age at which the peer counts as late
 	Timeout time.Duration // of one try
+	// Clock and Answers are this machine's, and postgres.Answers, unless given.
+	Clock   clock.Clock
+	Answers func(ctx context.Context, addr string) error
 
 	kick chan struct{}
 }
@@ -25,6 +29,10 @@ type Neighbour struct {
 // NewNeighbour fills in what needs no choice.
 func NewNeighbour(n Neighbour) *Neighbour {
 	n.kick = make(chan struct{}, 1)
+	n.Clock = clock.Or(n.Clock)
+	if n.Answers == nil {
+		n.Answers = postgres.Answers
+	}
 	return &n
 }
 
@@ -46,22 +54,18 @@ func (n *Neighbour) TryPort(ctx context.Context) error {
 	pause := firstPause
 	for ctx.Err() == nil {
 		s := n.Board.Read()
-		left := max(s.Heard, s.Started) + 2*n.Every - wire.Now()
+		left := max(s.Heard, s.Started) + 2*n.Every - n.Clock.Now()
 		gone := s.Link.Refused && !s.Link.Connected
 		switch {
 		case left <= 0 || gone:
 			n.note(n.try(ctx))
-			sleep(ctx, pause)
+			n.Clock.Wait(ctx, pause, nil)
 			pause = min(2*pause, n.Every)
 		case s.Port != board.PortUnknown:
 			n.note(board.PortUnknown)
 		default:
 			pause = firstPause
-			select {
-			case <-n.kick:
-			case <-time.After(n.rest(left)):
-			case <-ctx.Done():
-			}
+			n.Clock.Wait(ctx, n.rest(left), n.kick)
 		}
 	}
 	return ctx.Err()
@@ -70,7 +74,7 @@ func (n *Neighbour) TryPort(ctx context.Context) error {
 // rest is how long to wait while the peer is not late: until the next tick, which costs
 // no wake-up of its own, or until it is late if that may come before the tick after.
 func (n *Neighbour) rest(left time.Duration) time.Duration {
-	if tick := wire.ToTick(n.Every); tick < left {
+	if tick := wire.TickAfter(n.Clock.Now(), n.Every); tick < left {
 		return tick
 	}
 	return left
@@ -80,13 +84,13 @@ func (n *Neighbour) note(found board.Port) {
 	if n.Board.Read().Port == found {
 		return
 	}
-	n.Board.Note(func(s *board.Sight) { s.Port, s.PortSince = found, wire.Now() })
+	n.Board.Note(func(s *board.Sight) { s.Port, s.PortSince = found, n.Clock.Now() })
 }
 
 func (n *Neighbour) try(ctx context.Context) board.Port {
-	ctx, cancel := context.WithTimeout(ctx, n.Timeout)
+	ctx, cancel := n.Clock.Timeout(ctx, n.Timeout, nil)
 	defer cancel()
-	err := postgres.Answers(ctx, n.Addr)
+	err := n.Answers(ctx, n.Addr)
 	switch {
 	case err == nil:
 		return board.PortAnswers

@@ -102,3 +102,6 @@ func plain(err error) string {
 	}
 	return strings.TrimPrefix(err.Error(), errHandshake.Error()+": ")
 }
+
+// Carried is a handler's error as whoever asked gets it.
+func Carried(err error) error { return &RemoteError{Code: codeOf(err), Text: err.Error()} }

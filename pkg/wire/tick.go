@@ -9,9 +9,10 @@ import "time"
 //
 // A tick that is nearer than an eighth of every is left out: what was done a moment ago,
 // out of turn, need not be done again.
-func ToTick(every time.Duration) time.Duration { return toTick(Now(), every) }
+func ToTick(every time.Duration) time.Duration { return TickAfter(Now(), every) }
 
-func toTick(now, every time.Duration) time.Duration {
+// TickAfter is ToTick for a clock that shows now.
+func TickAfter(now, every time.Duration) time.Duration {
 	left := every - now%every
 	if left < every/8 {
 		left += every

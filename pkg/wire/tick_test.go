@@ -16,13 +16,13 @@ func TestEverybodyWaitsForTheSameTicks(t *testing.T) {
 		{0, 250 * ms, 250 * ms},
 		{7, 3, 2},
 	} {
-		if got := toTick(c.now, c.every); got != c.want {
+		if got := TickAfter(c.now, c.every); got != c.want {
 			t.Errorf("at %s, every %s: %s, not %s", c.now, c.every, got, c.want)
 		}
 	}
 	for now := time.Duration(0); now < 10*time.Second; now += 777 * time.Microsecond {
 		for _, every := range []time.Duration{ms, 100 * ms, 250 * ms, time.Second} {
-			left := toTick(now, every)
+			left := TickAfter(now, every)
 			if (now+left)%every != 0 || left < every/8 || left > every+every/8 {
 				t.Fatalf("at %s, every %s: %s", now, every, left)
 			}

@@ -55,7 +55,7 @@ func refuse(err error) error {
 func (w *Witness) sight(k *keep, primary pair.Server) record.Sight {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	now, s := wire.Now(), k.seated(string(primary))
+	now, s := w.cfg.Clock.Now(), k.seated(string(primary))
 	unheard := s == nil && now-w.started <= w.cfg.HeartbeatTimeout
 	return record.Sight{
 		PrimaryHeard: unheard || s.online(now, w.cfg.HeartbeatTimeout),
@@ -92,7 +92,7 @@ func (w *Witness) seed(k *keep) {
 func (w *Witness) known(k *keep) map[pair.Server]record.Record {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	found, now := map[pair.Server]record.Record{}, wire.Now()
+	found, now := map[pair.Server]record.Record{}, w.cfg.Clock.Now()
 	for _, s := range k.seats {
 		if s.reported && s.online(now, w.cfg.HeartbeatTimeout) {
 			found[pair.Server(s.name)] = s.report.Known

@@ -14,6 +14,7 @@ import (
 type keep struct {
 	pair string
 	path string
+	disk durable.Disk
 	log  *slog.Logger
 
 	writing sync.Mutex // held across disk writes, taken before mu
@@ -32,7 +33,7 @@ type keep struct {
 // load reads the record from disk.
 func (k *keep) load() error {
 	var r record.Record
-	err := durable.ReadJSON(k.path, &r)
+	err := k.disk.ReadJSON(k.path, &r)
 	if err == nil && (r.Pair != k.pair || !r.Exists()) {
 		err = fmt.Errorf("%s holds no record of pair %s but: pair %q, %s", k.path, k.pair, r.Pair, r)
 	}
@@ -70,10 +71,10 @@ func (k *keep) settle(r record.Record) error {
 		return nil
 	}
 	if !r.Exists() {
-		if err := durable.Remove(k.path); err != nil {
+		if err := k.disk.Remove(k.path); err != nil {
 			return err
 		}
-	} else if err := durable.WriteJSON(k.path, r, 0o600); err != nil {
+	} else if err := k.disk.WriteJSON(k.path, r, 0o600); err != nil {
 		return err
 	}
 	k.unsure = false
@@ -82,7 +83,7 @@ func (k *keep) settle(r record.Record) error {
 
 // put makes next the record, on the disk first. Called with writing held.
 func (k *keep) put(next record.Record) error {
-	if err := durable.WriteJSON(k.path, next, 0o600); err != nil {
+	if err := k.disk.WriteJSON(k.path, next, 0o600); err != nil {
 		k.unsure = true
 		k.log.Error("the record could not be written; the pair keeps the old one", "pair", k.pair, "error", err)
 		return err

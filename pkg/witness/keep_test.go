@@ -21,7 +21,7 @@ func open(t *testing.T, dir string) *Witness {
 	t.Helper()
 	w, err := New(Config{Records: dir, HeartbeatTimeout: time.Minute, Version: "v1", Log: slog.New(slog.DiscardHandler)})
 	must(t, err)
-	t.Cleanup(func() { w.lock.Close() })
+	t.Cleanup(func() { w.unlock() })
 	return w
 }
 
@@ -102,7 +102,7 @@ func TestFailedWrite(t *testing.T) {
 	if r.(record.Record).Revision != 2 {
 		t.Errorf("the record is %v", r)
 	}
-	must(t, w.lock.Close())
+	must(t, w.unlock())
 	if r, err := open(t, dir).ask("lab", "server1", wire.KindRead, nil); err != nil || r.(record.Record).Revision != 2 {
 		t.Errorf("after a restart: %v, %v", r, err)
 	}

@@ -88,7 +88,7 @@ func BenchmarkPairs(b *testing.B) {
 	stop()
 	cancel()
 	must(b, <-served)
-	w.lock.Close()
+	w.unlock()
 }
 
 func measure(b *testing.B, c *counted, pairs int) {

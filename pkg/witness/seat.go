@@ -10,7 +10,7 @@ import (
 // seat is what the witness knows of one server of a pair. Guarded by keep.mu.
 type seat struct {
 	name string
-	// open: a connection carries its heartbeats. heard is when it last did (wire.Now).
+	// open: a connection carries its heartbeats. heard is when it last did (by the clock).
 	open  bool
 	heard time.Duration
 	// reported: report is of the present connection.
@@ -88,7 +88,7 @@ func (w *Witness) Beat(from wire.Identity) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if s := k.seated(from.Name); s != nil {
-		s.heard = wire.Now()
+		s.heard = w.cfg.Clock.Now()
 		s.open = true
 	}
 }
@@ -141,7 +141,7 @@ func (w *Witness) report(k *keep, from wire.Identity, r wire.WitnessReport) (any
 	if r.Known.Exists() && r.Known.Pair != from.Pair {
 		return nil, fmt.Errorf("%w: %s reports a record of pair %q; look at its record.json", wire.ErrRefused, from, r.Known.Pair)
 	}
-	if err := k.note(from.Name, r); err != nil {
+	if err := k.note(from.Name, r, w.cfg.Clock.Now()); err != nil {
 		return nil, err
 	}
 	if rec, err := k.now(); err != nil {
@@ -155,11 +155,11 @@ func (w *Witness) report(k *keep, from wire.Identity, r wire.WitnessReport) (any
 	if err != nil {
 		return nil, err
 	}
-	s.told = w.view(k, from.Name, wire.Now())
+	s.told = w.view(k, from.Name, w.cfg.Clock.Now())
 	return s.told, nil
 }
 
-func (k *keep) note(name string, r wire.WitnessReport) error {
+func (k *keep) note(name string, r wire.WitnessReport, now time.Duration) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s, err := k.seat(name)
@@ -169,6 +169,6 @@ func (k *keep) note(name string, r wire.WitnessReport) error {
 	if was := s.report.Postgres; !s.reported || was != r.Postgres {
 		k.log.Info("server reports", "pair", k.pair, "server", name, "postgres", r.Postgres, "known", r.Known.String())
 	}
-	s.open, s.heard, s.reported, s.report = true, wire.Now(), true, r
+	s.open, s.heard, s.reported, s.report = true, now, true, r
 	return nil
 }

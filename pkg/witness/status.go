@@ -39,7 +39,7 @@ func (w *Witness) pairStatus(k *keep) wire.WitnessPairStatus {
 	if k.broken != nil {
 		s.Error = k.broken.Error()
 	}
-	now := wire.Now()
+	now := w.cfg.Clock.Now()
 	for _, seat := range k.seats {
 		s.Servers = append(s.Servers, wire.WitnessServerStatus{
 			Name:     pair.Server(seat.name),

@@ -11,17 +11,15 @@ package witness
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"mcctl/pkg/clock"
+	"mcctl/pkg/durable"
 	"mcctl/pkg/wire"
 )
 
@@ -37,13 +35,23 @@ type Config struct {
 	HeartbeatTimeout time.Duration
 	Version          string
 	Log              *slog.Logger
+	// Clock and Disk are this machine's unless given.
+	Clock clock.Clock
+	Disk  Disk
+}
+
+// Disk is where the records lie.
+type Disk interface {
+	durable.Disk
+	// Open takes the directory for this witness alone until close, and lists its files.
+	Open(dir string) (files []string, close func() error, err error)
 }
 
 // Witness keeps records. It is a wire.NewsHandler.
 type Witness struct {
 	cfg     Config
-	started time.Duration // wire.Now
-	lock    *os.File      // of the directory
+	started time.Duration // by the clock
+	unlock  func() error  // the directory
 
 	mu    sync.RWMutex
 	pairs map[string]*keep
@@ -52,43 +60,22 @@ type Witness struct {
 // New loads the records. Only one witness can have a directory: a second one is an
 // error. A record that cannot be read makes its own pair fail, not the others.
 func New(cfg Config) (*Witness, error) {
-	if err := os.MkdirAll(cfg.Records, 0o700); err != nil {
-		return nil, fmt.Errorf("make directory of records: %w", err)
+	cfg.Clock = clock.Or(cfg.Clock)
+	if cfg.Disk == nil {
+		cfg.Disk = directory{durable.Machine}
 	}
-	lock, err := lockDir(cfg.Records)
+	files, unlock, err := cfg.Disk.Open(cfg.Records)
 	if err != nil {
 		return nil, err
 	}
-	w := &Witness{cfg: cfg, started: wire.Now(), lock: lock, pairs: map[string]*keep{}}
-	if err := w.load(); err != nil {
-		return nil, errors.Join(err, lock.Close())
-	}
+	w := &Witness{cfg: cfg, started: cfg.Clock.Now(), unlock: unlock, pairs: map[string]*keep{}}
+	w.load(files)
 	return w, nil
 }
 
-// lockDir keeps a second witness away from the same records: two could both say yes.
-func lockDir(dir string) (*os.File, error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open directory of records: %w", err)
-	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = errors.New("another witness is using it; stop that one first")
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock directory of records %s: %w", dir, err), f.Close())
-	}
-	return f, nil
-}
-
-func (w *Witness) load() error {
-	entries, err := os.ReadDir(w.cfg.Records)
-	if err != nil {
-		return fmt.Errorf("list records: %w", err)
-	}
-	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), suffix)
+func (w *Witness) load(files []string) {
+	for _, file := range files {
+		name, ok := strings.CutSuffix(file, suffix)
 		if !ok || !wire.ValidName(name) {
 			continue
 		}
@@ -98,7 +85,6 @@ func (w *Witness) load() error {
 		}
 	}
 	w.cfg.Log.Info("records loaded", "directory", w.cfg.Records, "pairs", len(w.pairs))
-	return nil
 }
 
 // Run answers on all listeners until ctx ends or one of them breaks, and then lets
@@ -115,7 +101,7 @@ func (w *Witness) Run(ctx context.Context, listeners ...net.Listener) error {
 		err = errors.Join(err, <-ends)
 		cancel()
 	}
-	return errors.Join(err, w.lock.Close())
+	return errors.Join(err, w.unlock())
 }
 
 // find is the pair's keep, or nil.
@@ -134,7 +120,7 @@ func (w *Witness) keep(pair string) *keep {
 	defer w.mu.Unlock()
 	k := w.pairs[pair]
 	if k == nil {
-		k = &keep{pair: pair, path: filepath.Join(w.cfg.Records, pair+suffix), log: w.cfg.Log}
+		k = &keep{pair: pair, path: filepath.Join(w.cfg.Records, pair+suffix), disk: w.cfg.Disk, log: w.cfg.Log}
 		w.pairs[pair] = k
 	}
 	return k

@@ -1,0 +1,158 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+
+	"mcctl/pkg/act"
+	"mcctl/pkg/board"
+	"mcctl/pkg/check"
+	"mcctl/pkg/clock"
+	"mcctl/pkg/config"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/durable"
+	"mcctl/pkg/observe"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/settings"
+	"mcctl/pkg/wire"
+)
+
+// World is everything through which a supervisor reaches what is not itself. That of
+// this machine is made by Run; the simulator (test/sim) makes its own and drives the
+// same supervisor in it, by Supervise.
+type World struct {
+	Clock    clock.Clock
+	Disk     durable.Disk // of the management directory
+	Postgres Postgres
+	Watched  observe.Postgres
+	// Site is nil for the files of this machine.
+	Site act.Site
+	// Link keeps in touch with the other supervisor, or with the witness (arbiterName).
+	Link func(to string, c wire.LinkConfig) Link
+	// Port tries the other PostgreSQL's port; nil for postgres.Answers.
+	Port func(ctx context.Context, addr string) error
+	// Begin runs work beside the caller; nil for goroutines.
+	Begin func(work func())
+	// Event is told of every event, if set.
+	Event func(Event)
+}
+
+// Link is a connection that comes back, as wire.Link.
+type Link interface {
+	Run(ctx context.Context) error
+	State() wire.LinkState
+	Kick()
+	Call(ctx context.Context, kind string, request, answer any) error
+}
+
+// Postgres is the local server as this package needs it.
+type Postgres interface {
+	act.Postgres
+	// History lists where the timelines before this one forked.
+	History(of pair.Timeline) ([]postgres.Fork, error)
+	// Unfinished: a rewind or a copy was begun and not finished.
+	Unfinished(keepDir string) bool
+}
+
+// here is the PostgreSQL of this machine.
+type here struct {
+	act.Postgres
+	in *postgres.Instance
+}
+
+func (h here) History(of pair.Timeline) ([]postgres.Fork, error) { return h.in.History(of) }
+
+func (h here) Unfinished(keepDir string) bool { return exists(keepDir) || h.in.Empty() }
+
+// machine is the world of this machine.
+func machine(c *config.Config, in *postgres.Instance, tls *wire.TLSPair) World {
+	return World{
+		Clock: clock.Machine, Disk: durable.Machine, Postgres: here{act.On(in), in}, Watched: observe.On(in),
+		Link: func(to string, l wire.LinkConfig) Link {
+			l.TLS = tls.Client(to)
+			return wire.NewLink(l)
+		},
+	}
+}
+
+// certificate is this server's.
+func certificate(c *config.Config) (*wire.TLSPair, error) {
+	paths := c.TLS()
+	tls, err := wire.LoadTLS(paths.CA, paths.Certificate, paths.Key)
+	if err != nil {
+		return nil, err
+	}
+	if me := (wire.Identity{Pair: c.Pair.Name, Name: string(c.Me())}); tls.Own != me {
+		return nil, fmt.Errorf("load certificate %s: it is of %s, but this server is %s: check tls.certificate in server.toml", paths.Certificate, tls.Own, me)
+	}
+	return tls, nil
+}
+
+// Supervise makes a supervisor in that world. What it does by itself is in Works, all
+// of which must run; it is asked by Handle, Beat and Gone. What a machine's supervisor
+// has besides is missing: files to watch, the site's commands, signals, systemd.
+func Supervise(w World, opt Options) (*Agent, error) {
+	a, err := assembleIn(w, opt)
+	if err != nil {
+		return nil, err
+	}
+	a.journal = &journal{log: a.log, closed: true, tell: w.Event}
+	a.group.start(context.Background())
+	if err := a.recover(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Work is what a supervisor does without being asked; it ends with its context.
+type Work struct {
+	Name string
+	Do   func(context.Context) error
+}
+
+// Works lists it. What does not wait for the keeper comes behind it.
+func (a *Agent) Works() []Work {
+	return []Work{
+		{"keeper", a.keeper.Run},
+		{"link", a.link.Run},
+		{"postmaster", a.local.WatchPostmaster},
+		{"look", a.local.LookAround},
+		{"knock", a.local.KnockAround},
+		{"port", a.neighbour.TryPort},
+		{"divergence", a.watchDivergence},
+		{"copy", a.keepCopy},
+		{"loop", a.loop},
+	}
+}
+
+// Sight is what this supervisor has seen, and by which rule it goes.
+func (a *Agent) Sight() (board.Sight, decide.Rule) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.board.Read(), a.rule
+}
+
+// Note is for watchers that the world has in place of this package's own.
+func (a *Agent) Note(change func(*board.Sight)) { a.board.Note(change) }
+
+// BeginSwitch begins a planned switch if nothing that this supervisor knows of is in
+// its way.
+func (a *Agent) BeginSwitch() error {
+	for _, h := range a.conditions(a.board.Read()) {
+		if h.State != check.Fine {
+			return fmt.Errorf("switch: %w: %s", wire.ErrRefused, h.Text)
+		}
+	}
+	_, err := a.enterSwitch()
+	return err
+}
+
+// fits reports whether the managed settings are as wanted.
+func (a *Agent) fits(w settings.Wanted) (bool, error) {
+	if a.world.Site == nil {
+		return a.files.Hold(w)
+	}
+	faults, err := a.world.Site.Faults(w)
+	return err == nil && len(faults) == 0, err
+}
