@@ -27,7 +27,7 @@ func (h *Hands) Promote(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, h.Config.Timings().PromoteTimeout.Duration)
 	defer cancel()
 	r := h.Board.Read().Record
-	written := h.Aside(func() error { return h.writeSettings(h.primarySettings(false)) })
+	written := h.Aside(func() error { return h.writeSettings(ctx, h.primarySettings(false)) })
 	var session *postgres.Session
 	err := h.save(r)
 	if err == nil {

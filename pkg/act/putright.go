@@ -12,9 +12,11 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/conffiles"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/durable"
 	"mcctl/pkg/majors"
 	"mcctl/pkg/pgconf"
 	"mcctl/pkg/settings"
+	"mcctl/pkg/wire"
 )
 
 // PutRight makes the managed settings fit again. Before it releases commits, the own
@@ -109,12 +111,8 @@ func (h *Hands) Roots() pgconf.Roots {
 // writeSettings edits the files, touching no other byte, and has a running
 // postmaster read them. The reload is asynchronous; who must know that it is in
 // force proves it (proveSettings, proveNames).
-func (h *Hands) writeSettings(w settings.Wanted) error {
-	err := h.editSettings(w)
-	if errors.Is(err, conffiles.ErrChanged) { // an editor was saving: its text is there now
-		err = h.editSettings(w)
-	}
-	if err != nil {
+func (h *Hands) writeSettings(ctx context.Context, w settings.Wanted) error {
+	if err := h.editSettings(ctx, w); err != nil {
 		return err
 	}
 	if pid, running := h.Postgres.Postmaster(); running {
@@ -123,20 +121,47 @@ func (h *Hands) writeSettings(w settings.Wanted) error {
 	return nil
 }
 
-func (h *Hands) editSettings(w settings.Wanted) error {
-	t, err := conffiles.Read(h.Roots())
-	if err != nil {
-		return err
+// writerPatience is how long an edit waits for somebody who is saving one of the files,
+// which takes an editor some milliseconds. Clients may be waiting for the edit.
+const writerPatience = time.Second
+
+// editSettings edits what is there when nobody is writing. Once its patience is at an
+// end it goes on beside the writer, whose text is kept.
+func (h *Hands) editSettings(ctx context.Context, w settings.Wanted) error {
+	for began := wire.Now(); ; {
+		t, err := conffiles.Read(h.Roots())
+		if err != nil {
+			return err
+		}
+		overrides := slices.DeleteFunc(w.Faults(t), func(f settings.Fault) bool { return !f.Override })
+		w.Write(t)
+		late := wire.Now()-began > writerPatience
+		if late {
+			err = h.editBeside(t)
+		} else {
+			err = conffiles.Write(t)
+		}
+		if err == nil {
+			for _, f := range overrides {
+				h.tell("%s; commented out", f)
+			}
+			return nil
+		}
+		if late || !errors.Is(err, conffiles.ErrChanged) && !errors.Is(err, conffiles.ErrBusy) {
+			return err
+		}
+		if err := pause(ctx, 2*time.Millisecond); err != nil {
+			return fmt.Errorf("edit configuration: %w", err)
+		}
 	}
-	overrides := slices.DeleteFunc(w.Faults(t), func(f settings.Fault) bool { return !f.Override })
-	w.Write(t)
-	if err := conffiles.Write(t); err != nil {
-		return err
+}
+
+func (h *Hands) editBeside(t *pgconf.Tree) error {
+	left, err := conffiles.Force(t)
+	for _, name := range left {
+		h.tell("somebody has had %s open for writing for more than %s: it was edited all the same, and what they write is in %s", strings.TrimSuffix(name, durable.Displaced), writerPatience, name)
 	}
-	for _, f := range overrides {
-		h.tell("%s; commented out", f)
-	}
-	return nil
+	return err
 }
 
 // tell puts a line into the events.

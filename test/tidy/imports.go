@@ -36,7 +36,7 @@ func outside() map[string][]string {
 		"github.com/BurntSushi/toml":          {"config"},
 		"github.com/fsnotify/fsnotify":        {"agent"},
 		"github.com/coreos/go-systemd/v22":    {"agent", "autostart"},
-		"golang.org/x/sys":                    {"hook", "postgres", "wire", "agent", "probe", "witness", "observe"},
+		"golang.org/x/sys":                    {"durable", "hook", "postgres", "wire", "agent", "probe", "witness", "observe"},
 		"github.com/rogpeppe/go-internal":     {},
 		"github.com/google/go-cmp":            {},
 		"honnef.co/go/tools/cmd/staticcheck":  {},
