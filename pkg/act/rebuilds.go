@@ -174,7 +174,7 @@ func (r *Rebuilds) end(why error) error {
 	case why == nil:
 		r.asked = false
 		r.enter(wire.RebuildDone)
-	case errors.Is(why, errGivenUp):
+	case errors.Is(why, errGivenUp), r.asked && !r.job.Committed: // whatever it was cut off in says
 		r.enter(wire.RebuildGivenUp)
 	default:
 		r.job.Error = why.Error()
