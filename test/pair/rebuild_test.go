@@ -13,6 +13,7 @@ import (
 	"mcctl/pkg/lab"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
+	"mcctl/test/fault"
 )
 
 // psql asks a server over its unix socket, as the supervisor's user.
@@ -102,7 +103,7 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 		}
 	}
 	const cut = "connection of the copy cut"
-	tries := 0
+	tries, kills := 0, &fault.Counts{}
 	for _, c := range []struct {
 		what, phase string
 		inPlace     bool
@@ -128,6 +129,9 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 		s.mcctl(args...)
 		job := s.inPhase(two, c.phase)
 		c.interrupt()
+		if c.what != cut {
+			kills.Add(c.phase)
+		}
 		end := s.ended(two, job.ID)
 		if end.Phase != wire.RebuildDone {
 			t.Fatalf("%s while %s (in place %v): %+v", c.what, c.phase, c.inPlace, end)
@@ -146,6 +150,7 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 	t.Logf("%d copies for 9 rebuilds", tries)
+	kills.Promised(t, "mcctl rebuild", "kill -9")
 	s.bySitesCommand()
 }
 
