@@ -61,10 +61,15 @@ func (r *Rebuilds) Begin(plan wire.RebuildPlan, q wire.RebuildRequest, automatic
 	if r.job.ID != "" && !r.job.Final {
 		return r.job, false, nil
 	}
+	was, before := r.job, r.former
 	r.began, r.asked, r.former = wire.Now(), false, r.job
 	r.job = wire.RebuildJob{ID: fmt.Sprintf("rebuild-%x", uint64(time.Now().UnixMicro())), Automatic: automatic, Request: q, Plan: plan, Total: plan.Bytes}
 	r.enter(wire.RebuildWaiting)
-	return r.job, true, r.save()
+	if err := r.save(); err != nil { // as on a full disk: it has not begun
+		r.job, r.former = was, before
+		return was, false, err
+	}
+	return r.job, true, nil
 }
 
 // Enter goes on to the next phase, unless the operator has given the job up.

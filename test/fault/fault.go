@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -99,36 +98,35 @@ func NewDisk(t *testing.T, size int64) *Disk {
 func (d *Disk) Grow(by int64) {
 	d.Helper()
 	d.size += by
-	if err := unix.Mount("none", d.Dir, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("mode=0700,size=%d", d.size)); err != nil {
+	if err := d.resize(d.size); err != nil {
 		d.Fatalf("grow the disk: %v", err)
 	}
 }
 
-func (d *Disk) filler() string { return filepath.Join(d.Dir, "filler") }
-
-// Fill leaves no byte.
+// Fill leaves no byte: the disk becomes as small as what is on it.
 func (d *Disk) Fill() {
 	d.Helper()
-	f, err := os.OpenFile(d.filler(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		d.Fatal(err)
-	}
-	defer f.Close()
-	for some := make([]byte, 1<<20); len(some) > 0; {
-		if n, err := f.Write(some); n == 0 && errors.Is(err, syscall.ENOSPC) {
-			some = some[:len(some)/2]
-		} else if err != nil && !errors.Is(err, syscall.ENOSPC) {
+	for {
+		var is unix.Statfs_t
+		if err := unix.Statfs(d.Dir, &is); err != nil {
 			d.Fatal(err)
+		}
+		used := int64(is.Blocks-is.Bfree) * is.Bsize
+		err := d.resize(used)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, unix.EINVAL) { // somebody has written meanwhile
+			d.Fatalf("fill the disk: %v", err)
 		}
 	}
 }
 
 // Free makes room again.
-func (d *Disk) Free() {
-	d.Helper()
-	if err := os.Remove(d.filler()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		d.Fatal(err)
-	}
+func (d *Disk) Free() { d.Grow(0) }
+
+func (d *Disk) resize(size int64) error {
+	return unix.Mount("none", d.Dir, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("mode=0700,size=%d", size))
 }
 
 // Replace puts the disk in the place of a directory, with all that is in it.

@@ -20,6 +20,9 @@ func (h *hosts) cutEverywhere(c *fault.Counts, host, stdin, text string) {
 		if step := h.lastStep(at); step != "beginning" {
 			at = step
 		}
+		if strings.HasPrefix(at, "copied ") {
+			at = "copying the data of the first server"
+		}
 		c.Add(host + ": " + strings.ReplaceAll(at, h.dir, ""))
 	}
 	h.Fatalf("%s: it never comes to its end", text)
