@@ -81,7 +81,7 @@ func (l Limits) record(s Sight, now time.Duration) decide.Record {
 	if l.KeeperMayBeLost {
 		asked = asked || s.KeeperReached
 	} else { // the own copy is the keeper's, and says nothing of what the other server knows
-		asked = asked || s.Heard > 0
+		asked = asked || s.ReportAt > 0
 	}
 	aloneByCopy := s.Copy.Mode == pair.Alone && s.Copy.Primary == l.Me && !s.Record.NewerThan(s.Copy)
 	switch {

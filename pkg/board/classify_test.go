@@ -134,7 +134,8 @@ func TestWithoutAnArbiterTheOtherServerGetsTheTimeToSpeak(t *testing.T) {
 		want   decide.Record
 	}{
 		{"at the start", func(*Sight) {}, decide.RecordClaimed},
-		{"the other server has spoken", func(s *Sight) { s.Heard = now }, decide.RecordMine},
+		{"it lives, and has not said yet what it knows", func(s *Sight) { s.Heard = now }, decide.RecordClaimed},
+		{"it has said what it knows", func(s *Sight) { s.Heard, s.ReportAt = now, now }, decide.RecordMine},
 		{"it has not, all the time that it had", func(s *Sight) { s.Started = now - 2*time.Second }, decide.RecordMine},
 		{"open", func(s *Sight) { s.PID, s.LookAt = 7, now }, decide.RecordMine},
 	} {
