@@ -18,7 +18,7 @@ func sightOf(r record.Record) board.Sight { return board.Sight{Record: r, Copy: 
 func attaching(t *testing.T, names bool) (*Hands, *otherSide) {
 	t.Helper()
 	h, other := newHands(t, copyOf(3, 8, pair.Alone))
-	ok(t, h.writeSettings(h.primarySettings(names)))
+	ok(t, h.writeSettings(within(t), h.primarySettings(names)))
 	started(t, h)
 	return h, other
 }
@@ -34,9 +34,9 @@ func (o *otherSide) resumedAsOften(t *testing.T, least int) {
 
 // provable makes the other side release the canary, as no standby is here to do it.
 func provable(h *Hands, other *otherSide) {
-	other.answer = func(_ context.Context, kind string, _ any) (any, error) {
+	other.answer = func(ctx context.Context, kind string, _ any) (any, error) {
 		if kind == wire.KindResumeReplay {
-			return nil, h.writeSettings(h.primarySettings(false))
+			return nil, h.writeSettings(ctx, h.primarySettings(false))
 		}
 		return nil, nil
 	}
@@ -67,7 +67,7 @@ func TestNamesThatAreNotInForceAreNotProven(t *testing.T) {
 	h, other := attaching(t, false)
 	ctx, cancel := context.WithCancel(within(t))
 	defer cancel()
-	other.answer = func(_ context.Context, kind string, _ any) (any, error) {
+	other.answer = func(ctx context.Context, kind string, _ any) (any, error) {
 		if kind == wire.KindResumeReplay && other.times(kind) == 3 {
 			cancel()
 		}

@@ -58,7 +58,7 @@ func TestALateCopyIsNoError(t *testing.T) {
 // lose what was acknowledged.
 func TestDetachChangesTheRecordBeforeTheNames(t *testing.T) {
 	h, other := newHands(t, copyOf(3, 8, pair.Paired))
-	ok(t, h.writeSettings(h.primarySettings(true)))
+	ok(t, h.writeSettings(within(t), h.primarySettings(true)))
 	ok(t, os.Chmod(h.Config.Dir, 0o500)) // the keeper cannot write
 	t.Cleanup(func() { _ = os.Chmod(h.Config.Dir, 0o700) })
 	if err := h.Detach(within(t)); !errors.Is(err, wire.ErrNoAnswer) {

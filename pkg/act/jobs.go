@@ -51,17 +51,23 @@ func LoadJobs(store *Store) (*Jobs, error) {
 	return &Jobs{store: store, job: job, began: wire.Now(), cutOff: job.ID != "" && !job.Final}, nil
 }
 
-// Begin makes a new job; only one is under way at a time.
+// Begin makes a new job; only one is under way at a time. One that cannot be saved has
+// not begun.
 func (j *Jobs) Begin(kind string, from, to pair.Server, r record.Record) (wire.Job, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.job.ID != "" && !j.job.Final {
 		return j.job, fmt.Errorf("%w: %s, in phase %s", ErrJobRunning, j.job.ID, j.job.Phase)
 	}
+	was := j.job
 	j.began, j.cancel, j.cutOff = wire.Now(), false, false
 	j.job = wire.Job{ID: fmt.Sprintf("%s-%d-%x", kind, r.Term, uint64(j.began)/1e6), Kind: kind, From: string(from), To: string(to), Term: uint64(r.Term) + 1}
 	j.enter(phaseChecking)
-	return j.job, j.store.SaveJob(j.job)
+	if err := j.store.SaveJob(j.job); err != nil {
+		j.job = was
+		return was, err
+	}
+	return j.job, nil
 }
 
 // Enter goes on to the next phase, unless the operator has given the job up.

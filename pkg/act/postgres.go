@@ -77,7 +77,7 @@ type Canary interface {
 // configuration and the gate.
 type Site interface {
 	// Edit makes the configuration say what is wanted and lists what would have won over it.
-	Edit(w settings.Wanted) (overrides []settings.Fault, err error)
+	Edit(ctx context.Context, w settings.Wanted) (overrides []settings.Fault, err error)
 	// Faults lists what it says otherwise.
 	Faults(w settings.Wanted) ([]settings.Fault, error)
 	// Stamp changes whenever one of the files does.

@@ -26,7 +26,7 @@ func (h *Hands) Promote(ctx context.Context) error {
 	ctx, cancel := h.within(ctx, h.Config.Timings().PromoteTimeout.Duration, nil)
 	defer cancel()
 	r := h.Board.Read().Record
-	written := h.Aside(func() error { return h.writeSettings(h.primarySettings(false)) })
+	written := h.Aside(func() error { return h.writeSettings(ctx, h.primarySettings(false)) })
 	var session Session
 	err := h.save(r)
 	if err == nil {

@@ -16,7 +16,7 @@ const reloadLimit = 3 * time.Second
 // applySettings writes the settings and returns when the server goes by them. A server
 // that is down will read them when it starts.
 func (h *Hands) applySettings(ctx context.Context, w settings.Wanted) error {
-	if err := h.writeSettings(w); err != nil {
+	if err := h.writeSettings(ctx, w); err != nil {
 		return err
 	}
 	if _, running := h.Postgres.Postmaster(); !running {

@@ -12,6 +12,7 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/conffiles"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/durable"
 	"mcctl/pkg/majors"
 	"mcctl/pkg/pgconf"
 	"mcctl/pkg/settings"
@@ -110,12 +111,8 @@ func (h *Hands) Roots() pgconf.Roots {
 // writeSettings edits the files, touching no other byte, and has a running
 // postmaster read them. The reload is asynchronous; who must know that it is in
 // force proves it (proveSettings, proveNames).
-func (h *Hands) writeSettings(w settings.Wanted) error {
-	err := h.editSettings(w)
-	if errors.Is(err, conffiles.ErrChanged) { // an editor was saving: its text is there now
-		err = h.editSettings(w)
-	}
-	if err != nil {
+func (h *Hands) writeSettings(ctx context.Context, w settings.Wanted) error {
+	if err := h.editSettings(ctx, w); err != nil {
 		return err
 	}
 	if pid, running := h.Postgres.Postmaster(); running {
@@ -124,8 +121,8 @@ func (h *Hands) writeSettings(w settings.Wanted) error {
 	return nil
 }
 
-func (h *Hands) editSettings(w settings.Wanted) error {
-	overrides, err := h.site().Edit(w)
+func (h *Hands) editSettings(ctx context.Context, w settings.Wanted) error {
+	overrides, err := h.site().Edit(ctx, w)
 	if err != nil {
 		return err
 	}
@@ -135,14 +132,39 @@ func (h *Hands) editSettings(w settings.Wanted) error {
 	return nil
 }
 
-func (f files) Edit(w settings.Wanted) (overrides []settings.Fault, err error) {
-	t, err := conffiles.Read(f.Roots())
-	if err != nil {
-		return nil, err
+// writerPatience is how long an edit waits for somebody who is saving one of the files,
+// which takes an editor some milliseconds. Clients may be waiting for the edit.
+const writerPatience = time.Second
+
+// Edit edits what is there when nobody is writing. Once its patience is at an end it
+// goes on beside the writer, whose text is kept.
+func (f files) Edit(ctx context.Context, w settings.Wanted) (overrides []settings.Fault, err error) {
+	for began := f.now(); ; {
+		t, err := conffiles.Read(f.Roots())
+		if err != nil {
+			return nil, err
+		}
+		overrides = slices.DeleteFunc(w.Faults(t), func(f settings.Fault) bool { return !f.Override })
+		w.Write(t)
+		if f.now()-began > writerPatience {
+			return overrides, f.editBeside(t)
+		}
+		err = conffiles.Write(t)
+		if !errors.Is(err, conffiles.ErrChanged) && !errors.Is(err, conffiles.ErrBusy) {
+			return overrides, err
+		}
+		if err := f.pause(ctx, 2*time.Millisecond); err != nil {
+			return nil, fmt.Errorf("edit configuration: %w", err)
+		}
 	}
-	overrides = slices.DeleteFunc(w.Faults(t), func(f settings.Fault) bool { return !f.Override })
-	w.Write(t)
-	return overrides, conffiles.Write(t)
+}
+
+func (f files) editBeside(t *pgconf.Tree) error {
+	left, err := conffiles.Force(t)
+	for _, name := range left {
+		f.tell("somebody has had %s open for writing for more than %s: it was edited all the same, and what they write is in %s", strings.TrimSuffix(name, durable.Displaced), writerPatience, name)
+	}
+	return err
 }
 
 func (f files) Faults(w settings.Wanted) ([]settings.Fault, error) {

@@ -1,11 +1,14 @@
 package act
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
 )
 
@@ -26,4 +29,74 @@ func TestPutRightWaitsForWhoIsWriting(t *testing.T) {
 	if !waitsForStandby(t, h) {
 		t.Error("the managed lines were not put right")
 	}
+}
+
+// Somebody saves postgresql.conf in place, again and again, while the names come and go
+// as in attach and detach: what was saved is there until the next save.
+func TestEditsLoseNothingThatIsSavedInPlace(t *testing.T) {
+	h, _ := newHands(t, theirs(pair.Alone))
+	path := h.Config.Server.ConfigFile
+	was := content(t, path)
+	saves := make(chan int)
+	over := make(chan struct{})
+	go func() {
+		n := 0
+		for ; ; n++ {
+			select {
+			case <-over:
+				saves <- n
+				return
+			default:
+			}
+			mark := fmt.Sprintf("work_mem = %d\n", 1000+n)
+			f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			time.Sleep(time.Millisecond) // it is empty
+			_, _ = f.WriteString(was)
+			time.Sleep(time.Millisecond)
+			_, _ = f.WriteString(mark)
+			_ = f.Close()
+			time.Sleep(time.Duration(n%7) * time.Millisecond)
+			if now, err := os.ReadFile(path); err != nil || !strings.Contains(string(now), mark) || len(now) < len(was) {
+				t.Errorf("save %d is lost, %v:\n%s", n, err, now)
+			}
+		}
+	}()
+	for n := range 200 {
+		ok(t, h.writeSettings(within(t), h.primarySettings(n%2 == 0)))
+	}
+	close(over)
+	t.Logf("%d saves beside 200 edits", <-saves)
+	ok(t, h.writeSettings(within(t), h.primarySettings(true)))
+	if !waitsForStandby(t, h) {
+		t.Error("the names are not there in the end")
+	}
+}
+
+// A writer that does not come to an end is not waited for: clients would wait, too. Its
+// text is kept, and its place told.
+func TestAnEditDoesNotWaitForEver(t *testing.T) {
+	h, _ := newHands(t, theirs(pair.Alone))
+	path := h.Config.Server.ConfigFile
+	var told []string
+	h.Tell = func(text string) { told = append(told, text) }
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	ok(t, err)
+	ok(t, h.writeSettings(within(t), h.primarySettings(true)))
+	_, err = f.WriteString("work_mem = 12345\n")
+	ok(t, errors.Join(err, f.Close()))
+	if !waitsForStandby(t, h) || len(told) != 1 || !strings.Contains(told[0], "open for writing for more than 1s") {
+		t.Errorf("told %q", told)
+	}
+	if left := content(t, path+durable.Displaced); !strings.Contains(left, "work_mem = 12345\n") {
+		t.Errorf("left beside it:\n%s", left)
+	}
+	f, err = os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	ok(t, err)
+	defer f.Close()
+	fails(t, h.writeSettings(within(t), h.primarySettings(true)), "it is empty, and somebody has it open for writing", "fuser -v "+path)
+	ok(t, h.writeSettings(within(t), h.primarySettings(false))) // nothing there to edit
 }

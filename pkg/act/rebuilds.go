@@ -67,10 +67,15 @@ func (r *Rebuilds) Begin(plan wire.RebuildPlan, q wire.RebuildRequest, automatic
 	if r.job.ID != "" && !r.job.Final {
 		return r.job, false, nil
 	}
+	was, before := r.job, r.former
 	r.began, r.asked, r.former = wire.Now(), false, r.job
 	r.job = wire.RebuildJob{ID: fmt.Sprintf("rebuild-%x", uint64(time.Now().UnixMicro())), Automatic: automatic, Request: q, Plan: plan, Total: plan.Bytes}
 	r.enter(wire.RebuildWaiting)
-	return r.job, true, r.save()
+	if err := r.save(); err != nil { // as on a full disk: it has not begun
+		r.job, r.former = was, before
+		return was, false, err
+	}
+	return r.job, true, nil
 }
 
 // Enter goes on to the next phase, unless the operator has given the job up.
@@ -180,7 +185,7 @@ func (r *Rebuilds) end(why error) error {
 	case why == nil:
 		r.asked = false
 		r.enter(wire.RebuildDone)
-	case errors.Is(why, errGivenUp):
+	case errors.Is(why, errGivenUp), r.asked && !r.job.Committed: // whatever it was cut off in says
 		r.enter(wire.RebuildGivenUp)
 	default:
 		r.job.Error = why.Error()

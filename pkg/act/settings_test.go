@@ -35,7 +35,7 @@ func withSite(t *testing.T) (h *Hands, conf, auto string) {
 
 func TestSettingsAreEditedAndNothingElse(t *testing.T) {
 	h, conf, auto := withSite(t)
-	ok(t, h.writeSettings(h.primarySettings(true)))
+	ok(t, h.writeSettings(within(t), h.primarySettings(true)))
 	pairedConf := content(t, conf)
 	if want := strings.Replace(siteConf, "#synchronous", "synchronous", 1); pairedConf != want {
 		t.Errorf("paired:\n%q\nwant\n%q", pairedConf, want)
@@ -50,11 +50,11 @@ func TestSettingsAreEditedAndNothingElse(t *testing.T) {
 	if link.Mode().Type() != os.ModeSymlink || before.Mode().Perm() != 0o640 {
 		t.Errorf("the link is %s, its file %s", link.Mode(), before.Mode())
 	}
-	ok(t, h.writeSettings(h.primarySettings(true)))
+	ok(t, h.writeSettings(within(t), h.primarySettings(true)))
 	if after, err := os.Stat(conf); err != nil || !os.SameFile(before, after) {
 		t.Error("a file that says it already was written again")
 	}
-	ok(t, h.writeSettings(h.primarySettings(false)))
+	ok(t, h.writeSettings(within(t), h.primarySettings(false)))
 	if got := content(t, conf); got != siteConf {
 		t.Errorf("alone again:\n%q\nwant\n%q", got, siteConf)
 	}
@@ -63,7 +63,7 @@ func TestSettingsAreEditedAndNothingElse(t *testing.T) {
 func TestAMissingAutoConfIsNoError(t *testing.T) {
 	h, conf, auto := withSite(t)
 	ok(t, os.Remove(auto))
-	ok(t, h.writeSettings(h.primarySettings(true)))
+	ok(t, h.writeSettings(within(t), h.primarySettings(true)))
 	if !strings.Contains(content(t, conf), "\n  synchronous_standby_names") {
 		t.Error("the names are not there")
 	}
@@ -71,7 +71,7 @@ func TestAMissingAutoConfIsNoError(t *testing.T) {
 		t.Errorf("a file was made: %v", err)
 	}
 	ok(t, os.Remove(conf))
-	fails(t, h.writeSettings(h.primarySettings(true)), "read configuration", h.Config.Server.ConfigFile)
+	fails(t, h.writeSettings(within(t), h.primarySettings(true)), "read configuration", h.Config.Server.ConfigFile)
 }
 
 func TestAReadOnlyDirectoryIsToldAndNothingChanges(t *testing.T) {
@@ -79,7 +79,7 @@ func TestAReadOnlyDirectoryIsToldAndNothingChanges(t *testing.T) {
 	etc := filepath.Dir(conf)
 	ok(t, os.Chmod(etc, 0o500))
 	t.Cleanup(func() { _ = os.Chmod(etc, 0o700) })
-	fails(t, h.writeSettings(h.primarySettings(true)), "write "+h.Config.Server.ConfigFile, "permission denied")
+	fails(t, h.writeSettings(within(t), h.primarySettings(true)), "write "+h.Config.Server.ConfigFile, "permission denied")
 	if content(t, conf) != siteConf || content(t, auto) != siteAuto {
 		t.Error("a file has changed")
 	}
@@ -87,7 +87,7 @@ func TestAReadOnlyDirectoryIsToldAndNothingChanges(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 	ok(t, os.Chmod(etc, 0o700))
-	ok(t, h.writeSettings(h.primarySettings(true)))
+	ok(t, h.writeSettings(within(t), h.primarySettings(true)))
 }
 
 // When one of the files may not be written none is: the next try writes both.

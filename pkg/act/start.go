@@ -95,7 +95,7 @@ func (h *Hands) start(ctx context.Context, w settings.Wanted, hba string) error 
 }
 
 func (h *Hands) tryStart(ctx context.Context, w settings.Wanted, hba string) error {
-	if err := h.writeSettings(w); err != nil {
+	if err := h.writeSettings(ctx, w); err != nil {
 		return err
 	}
 	options := postgres.StartOptions{

@@ -2,11 +2,13 @@ package act
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
 )
 
 func newStore(t *testing.T) *Store {
@@ -87,5 +89,29 @@ func TestAJobCanBeGivenUpUntilItsPointOfNoReturn(t *testing.T) {
 	j.Commit()
 	if _, err := j.GiveUp(job.ID); err == nil {
 		t.Error("past the point of no return it cannot be given up")
+	}
+}
+
+// A job that cannot be saved, as on a full disk, has not begun, and stands in nobody's way.
+func TestAJobThatCannotBeSavedHasNotBegun(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "later")
+	j, err := LoadJobs(NewStore(func(names ...string) string { return filepath.Join(append([]string{dir}, names...)...) }))
+	ok(t, err)
+	r, _, err := LoadRebuilds(filepath.Join(dir, "rebuild.json"))
+	ok(t, err)
+	_, err = j.Begin("switch", "server1", "server2", copyOf(1, 2, pair.Paired))
+	fails(t, err, "job.json")
+	_, _, err = r.Begin(wire.RebuildPlan{}, wire.RebuildRequest{}, false)
+	fails(t, err, "rebuild.json")
+	if _, err := j.Get(""); err == nil || r.Running() {
+		t.Errorf("they count as begun: %v, %v", err, r.Running())
+	}
+	ok(t, os.Mkdir(dir, 0o700))
+	_, err = j.Begin("switch", "server1", "server2", copyOf(1, 2, pair.Paired))
+	ok(t, err)
+	_, begun, err := r.Begin(wire.RebuildPlan{}, wire.RebuildRequest{}, false)
+	ok(t, err)
+	if !begun {
+		t.Error("with room again no rebuild begins")
 	}
 }

@@ -1,6 +1,7 @@
 package act
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -129,5 +130,21 @@ func TestARebuildIsGivenUpBeforeItsPointOfNoReturnOnly(t *testing.T) {
 	ok(t, r.End(nil))
 	if r.GivenUp() {
 		t.Error("done, and held")
+	}
+}
+
+// What the work was cut off in says only that it was cut off, in its own words.
+func TestARebuildThatWasGivenUpDoesNotCountAsFailed(t *testing.T) {
+	r, _, err := LoadRebuilds(t.TempDir() + "/rebuild.json")
+	ok(t, err)
+	_, _, err = r.Begin(wire.RebuildPlan{}, wire.RebuildRequest{}, false)
+	ok(t, err)
+	work, done := r.Work(t.Context())
+	_, err = r.GiveUp("")
+	ok(t, err)
+	done()
+	ok(t, r.End(fmt.Errorf("connect to source: %w", work.Err())))
+	if job, err := r.Get(""); err != nil || job.Phase != wire.RebuildGivenUp || job.Error != "" {
+		t.Errorf("%+v, %v", job, err)
 	}
 }

@@ -94,6 +94,11 @@ func Run(ctx context.Context, opt Options) error {
 		return err
 	}
 	defer unlock()
+	release, err := lockData(opt.Config)
+	if err != nil {
+		return err
+	}
+	defer release()
 	a, err := assemble(opt)
 	if err != nil {
 		return err

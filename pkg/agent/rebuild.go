@@ -20,6 +20,7 @@ func (a *Agent) rebuild(ctx context.Context, body json.RawMessage) (any, error) 
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, fmt.Errorf("read request: %w", err)
 	}
+	a.awaitRejoin(ctx)
 	if job, err := a.hands.Rebuilds.Get(""); err == nil && !job.Final {
 		return wire.RebuildAnswer{Job: &job, Plan: &job.Plan}, nil
 	}
@@ -36,6 +37,7 @@ func (a *Agent) rebuild(ctx context.Context, body json.RawMessage) (any, error) 
 	if len(plan.Problems) > 0 {
 		return nil, fmt.Errorf("%w: %s", wire.ErrRefused, strings.Join(plan.Problems, "; "))
 	}
+	a.awaitRejoin(ctx) // it is tried again and again
 	job, begun, err := a.hands.Rebuilds.Begin(plan, q, false)
 	if err != nil {
 		return nil, err
@@ -44,6 +46,12 @@ func (a *Agent) rebuild(ctx context.Context, body json.RawMessage) (any, error) 
 		a.board.Note(func(s *board.Sight) { s.Task = decide.TaskRebuild })
 	}
 	return wire.RebuildAnswer{Job: &job, Plan: &job.Plan, Begun: begun}, nil
+}
+
+// awaitRejoin waits for a try to come back that is under way: it may do what is asked
+// for. One that copies is a job of its own, to be followed.
+func (a *Agent) awaitRejoin(ctx context.Context) {
+	_ = a.await(ctx, func(s board.Sight) bool { return s.Doing != decide.Rejoin || a.hands.Rebuilds.Running() }) // noRebuild tells
 }
 
 // noRebuild says why there is nothing to rebuild here now.

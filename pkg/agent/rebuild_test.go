@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
@@ -29,13 +30,37 @@ func TestARebuildIsRefusedWhereItCouldHarm(t *testing.T) {
 	} {
 		a := someAgent(t)
 		a.board.Set(func(s *board.Sight) { s.Record, s.Confirmed = theirs, true; c.change(s) })
-		_, err := a.Handle(t.Context(), operatorHere, wire.KindRebuild, body(wire.RebuildRequest{Way: wire.WayCopy}))
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		_, err := a.Handle(ctx, operatorHere, wire.KindRebuild, body(wire.RebuildRequest{Way: wire.WayCopy}))
+		cancel()
 		if err == nil || !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), c.reason) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.reason)
 		}
 		if a.board.Read().Task == decide.TaskRebuild || a.hands.Rebuilds.Running() {
 			t.Errorf("%s: it was begun", c.name)
 		}
+	}
+}
+
+// A try to come back by itself is waited for, not refused for.
+func TestARebuildWaitsForATryThatIsUnderWay(t *testing.T) {
+	a := someAgent(t)
+	a.board.Set(func(s *board.Sight) {
+		s.Record, s.Confirmed, s.Doing = rec(2, 3, "server2", pair.Paired), true, decide.Rejoin
+	})
+	answered := make(chan error, 1)
+	go func() {
+		_, err := a.Handle(t.Context(), operatorHere, wire.KindRebuild, body(wire.RebuildRequest{Way: wire.WayCopy}))
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		t.Fatalf("answered in the middle of it: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	a.board.Set(func(s *board.Sight) { s.Doing = "" })
+	if err := <-answered; err == nil || !strings.Contains(err.Error(), "this may be the last good copy") {
+		t.Errorf("when it is over: %v", err)
 	}
 }
 

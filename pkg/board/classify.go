@@ -70,13 +70,19 @@ func (l Limits) Next(s Sight, now, longest time.Duration) time.Duration {
 
 // record says how far the newest record known may be relied on. The own copy is
 // enough when it says alone (T5), but not before the keeper has had the time to
-// answer: an operator may have forced another primary meanwhile (T8). While
+// answer: an operator may have forced another primary meanwhile (T8). Without an
+// arbiter it is the other server that gets the time: this copy may be an old one. While
 // PostgreSQL is open already, nothing is done by the own copy alone, neither for
 // the service nor against it: a supervisor that was restarted disturbs nobody, and
 // a promotion may have come before its copy was saved.
 func (l Limits) record(s Sight, now time.Duration) decide.Record {
 	open := s.PID != 0 && s.LookAt > 0 && !s.Look.InRecovery
-	asked := s.KeeperReached || now-s.Started >= l.HeartbeatTimeout
+	asked := now-s.Started >= l.HeartbeatTimeout
+	if l.KeeperMayBeLost {
+		asked = asked || s.KeeperReached
+	} else { // the own copy is the keeper's, and says nothing of what the other server knows
+		asked = asked || s.ReportAt > 0
+	}
 	aloneByCopy := s.Copy.Mode == pair.Alone && s.Copy.Primary == l.Me && !s.Record.NewerThan(s.Copy)
 	switch {
 	case !s.Record.Exists():
@@ -85,6 +91,8 @@ func (l Limits) record(s Sight, now time.Duration) decide.Record {
 		return decide.RecordClaimed
 	case !s.Names(l.Me):
 		return decide.RecordTheirs
+	case !l.KeeperMayBeLost && !asked && !open:
+		return decide.RecordClaimed
 	case s.Confirmed && s.KeeperReached, asked && aloneByCopy, open:
 		return decide.RecordMine
 	}

@@ -125,6 +125,30 @@ func TestRecordIsReliedOnOnlyWhenItMayBe(t *testing.T) {
 	}
 }
 
+// Without an arbiter the own copy is all that the keeper has, and may be an old one: the
+// other server is waited for, as long as silence is not yet its death.
+func TestWithoutAnArbiterTheOtherServerGetsTheTimeToSpeak(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Sight)
+		want   decide.Record
+	}{
+		{"at the start", func(*Sight) {}, decide.RecordClaimed},
+		{"it lives, and has not said yet what it knows", func(s *Sight) { s.Heard = now }, decide.RecordClaimed},
+		{"it has said what it knows", func(s *Sight) { s.Heard, s.ReportAt = now, now }, decide.RecordMine},
+		{"it has not, all the time that it had", func(s *Sight) { s.Started = now - 2*time.Second }, decide.RecordMine},
+		{"open", func(s *Sight) { s.PID, s.LookAt = 7, now }, decide.RecordMine},
+	} {
+		l := limits
+		l.KeeperMayBeLost = false
+		s := Sight{Known: true, Started: now, Record: alone(2), Copy: alone(2), KeeperReached: true, Confirmed: true}
+		c.change(&s)
+		if got := l.Classify(s, now).Record; got != c.want {
+			t.Errorf("%s: record is %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
 func TestContains(t *testing.T) {
 	h := wire.HistoryAnswer{Timeline: 3, Insert: 900, Forks: []wire.Fork{{Timeline: 1, LSN: 500}, {Timeline: 2, LSN: 700}}}
 	for _, c := range []struct {

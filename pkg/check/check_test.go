@@ -93,13 +93,18 @@ func rejected(line string) func(*stage) func() {
 func slotLost(s *stage) func() {
 	s.sql(two, "select pg_create_physical_replication_slot('mcctl_server1', true)")
 	back := s.set(two, "max_slot_wal_keep_size = 1MB\nwal_keep_size = 0")
-	for range 3 {
-		s.sql(one, "select pg_logical_emit_message(false, '', '')", "select pg_switch_wal()")
-	}
-	s.sql(one, "checkpoint")
-	end := s.sql(one, "select pg_current_wal_lsn()")
-	s.eventually("the standby has replayed it", func() bool { return s.sql(two, "select pg_last_wal_replay_lsn() >= '"+end+"'") == "t" })
-	s.sql(two, "checkpoint")
+	// A restartpoint needs a newer checkpoint of the primary, and one that began before
+	// the reload had come through to the checkpointer has kept the log.
+	s.eventually("the slot has lost its log", func() bool {
+		for range 3 {
+			s.sql(one, "select pg_logical_emit_message(false, '', '')", "select pg_switch_wal()")
+		}
+		s.sql(one, "checkpoint")
+		end := s.sql(one, "select pg_current_wal_lsn()")
+		s.eventually("the standby has replayed it", func() bool { return s.sql(two, "select pg_last_wal_replay_lsn() >= '"+end+"'") == "t" })
+		s.sql(two, "checkpoint")
+		return s.sql(two, "select wal_status from pg_replication_slots where slot_name = 'mcctl_server1'") == "lost"
+	})
 	return func() { back(); s.sql(two, "select pg_drop_replication_slot('mcctl_server1')") }
 }
 

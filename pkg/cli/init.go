@@ -153,7 +153,21 @@ func runInit(ctx context.Context, env *Env, o *initOptions) error {
 	if err != nil {
 		return err
 	}
-	return explainInit(o, a.make(ctx, s, want, token))
+	return explainInit(o, a.patiently(ctx, s, want, token))
+}
+
+// patiently makes what is wanted when a call before this one, that was killed, has let
+// go of the directory: a program that it was just starting holds that a moment longer.
+func (a *asker) patiently(ctx context.Context, s *setup.Setup, kind string, token setup.Token) error {
+	for began := time.Now(); ; {
+		err := a.make(ctx, s, kind, token)
+		if !errors.Is(err, setup.ErrHeld) || time.Since(began) > claimPatience {
+			return err
+		}
+		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 // kind is what shall be made. The same command without flags goes on with what is there.

@@ -140,7 +140,7 @@ func (u *updater) run(ctx context.Context) error {
 	for _, step := range u.left() {
 		u.Step, u.Note = step, ""
 		if err := u.save(u.o.Mcdir); err != nil {
-			return err
+			return u.ended(ctx, err)
 		}
 		u.say("%s: %s", step, u.stepText(step, u.conf.Other()))
 		if err := u.event("step"); err != nil {
@@ -152,7 +152,7 @@ func (u *updater) run(ctx context.Context) error {
 	}
 	u.Step = updateDone
 	if err := u.save(u.o.Mcdir); err != nil {
-		return err
+		return u.ended(ctx, err)
 	}
 	u.say("done: %s", u.next())
 	return u.event("done")
@@ -226,7 +226,10 @@ func (u *updater) ended(ctx context.Context, err error) error {
 		}
 	}
 	u.Note = err.Error()
-	err = errors.Join(err, u.save(u.o.Mcdir), u.event("ended"))
+	if saved := u.save(u.o.Mcdir); saved != nil && !errors.Is(err, errUnsaved) {
+		err = errors.Join(err, saved)
+	}
+	err = errors.Join(err, u.event("ended"))
 	return failed(status, fmt.Errorf("rolling-update: in step %s: %w", u.Step, err), hint, u.o.Mcdir)
 }
 

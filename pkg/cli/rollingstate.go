@@ -81,9 +81,12 @@ func readUpdate(mcdir string) (*updateState, error) {
 	return &u, nil
 }
 
+// errUnsaved tells that a step could not be noted, and so was not begun.
+var errUnsaved = errors.New("save state of the rolling update")
+
 func (u *updateState) save(mcdir string) error {
 	if err := durable.WriteJSON(updateFile(mcdir), u, 0o600); err != nil {
-		return fmt.Errorf("save state of the rolling update: %w", err)
+		return fmt.Errorf("%w: %w", errUnsaved, err)
 	}
 	return nil
 }

@@ -6,7 +6,7 @@
 //
 // It is not for data that grows: every write replaces the whole file. It keeps
 // owner, mode, access lists and other extended attributes of the file it replaces,
-// but not hard links. Called by config, act, agent and witness; it knows
+// but not hard links. Called by conffiles, config, act, agent and witness; it knows
 // nothing of what it writes.
 package durable
 

@@ -104,6 +104,9 @@ func (t *Tree) Paths() []string {
 	return paths
 }
 
+// Content is what was read of a file of the tree.
+func (t *Tree) Content(path string) []byte { return t.files[path].was }
+
 // Get is the occurrence that counts: the last one of all files.
 func (t *Tree) Get(name string) (Occurrence, bool) {
 	all := t.All(name)

@@ -271,5 +271,6 @@ func editFile(path string, change func([]byte) []byte) error {
 	if bytes.Equal(was, is) {
 		return nil
 	}
-	return durable.WriteFile(path, is, 0o600)
+	_, err = durable.Replace(path, was, is, false)
+	return err
 }

@@ -90,6 +90,9 @@ func (s *Setup) Load() (kind string, plan Plan, finished bool, err error) {
 	return "", Plan{}, false, nil
 }
 
+// ErrHeld tells that another call is at work on the directory.
+var ErrHeld = errors.New("another mcctl init is at work there; wait for it")
+
 // claim makes the directory and keeps other calls out until release.
 func (s *Setup) claim() (release func(), err error) {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
@@ -101,7 +104,7 @@ func (s *Setup) claim() (release func(), err error) {
 	}
 	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = d.Close()
-		return nil, fmt.Errorf("lock %s: another mcctl init is at work there; wait for it", s.Dir)
+		return nil, fmt.Errorf("lock %s: %w", s.Dir, ErrHeld)
 	}
 	return func() { _ = d.Close() }, nil
 }

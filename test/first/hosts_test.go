@@ -25,6 +25,8 @@ type hosts struct {
 	dir   string
 	ports map[string]int // by the address on the page
 	mcctl string
+	// serving is the newest process that waits for the bearer of a token.
+	serving *os.Process
 }
 
 // addresses of the page.
@@ -145,6 +147,7 @@ func (h *hosts) token(host, text string) (token string, served <-chan error) {
 	out, err := cmd.StdoutPipe()
 	h.ok(err)
 	h.ok(cmd.Start())
+	h.serving = cmd.Process
 	r := bufio.NewReader(out)
 	if token, err = r.ReadString('\n'); err != nil {
 		_ = cmd.Wait()

@@ -1,54 +1,36 @@
 package first
 
 import (
-	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
+
+	"mcctl/test/fault"
 )
-
-// cuts counts how often mcctl init was killed after each thing that it says.
-type cuts struct {
-	at    []string
-	count map[string]int
-}
-
-func (c *cuts) add(line string) {
-	if c.count == nil {
-		c.count = map[string]int{}
-	}
-	if !slices.Contains(c.at, line) {
-		c.at = append(c.at, line)
-	}
-	c.count[line]++
-}
-
-func (c *cuts) String() string {
-	var b strings.Builder
-	for _, line := range c.at {
-		fmt.Fprintf(&b, "\n%3d  %s", c.count[line], line)
-	}
-	return b.String()
-}
 
 // cutEverywhere kills a command after its first line, the next call after its second
 // line, and so on, until a call comes to its end first.
-func (h *hosts) cutEverywhere(c *cuts, host, stdin, text string) {
+func (h *hosts) cutEverywhere(c *fault.Counts, host, stdin, text string) {
 	h.Helper()
 	for n := 1; n < 60; n++ {
 		at, ended := h.cut(host, stdin, text, n)
 		if ended {
 			return
 		}
-		c.add(host + ": " + strings.ReplaceAll(at, h.dir, ""))
+		if step := h.lastStep(at); step != "beginning" {
+			at = step
+		}
+		if strings.HasPrefix(at, "copied ") {
+			at = "copying the data of the first server"
+		}
+		c.Add(host + ": " + strings.ReplaceAll(at, h.dir, ""))
 	}
 	h.Fatalf("%s: it never comes to its end", text)
 }
 
 // Each mcctl init is killed after each thing it says, and called again.
 func TestKilledAnywhere(t *testing.T) {
-	h, c := newHosts(t), &cuts{}
+	h, c := newHosts(t), &fault.Counts{}
 	token, served := "", (<-chan error)(nil)
 	for _, b := range page(t) {
 		switch b.how {
@@ -66,6 +48,15 @@ func TestKilledAnywhere(t *testing.T) {
 		}
 	}
 	t.Logf("killed, and called again:%s", c)
+	steps := &fault.Counts{}
+	for _, step := range c.Steps { // without what is only said
+		if host, what, _ := strings.Cut(step, ": "); h.lastStep(what) != "beginning" {
+			for range c.Of(step) {
+				steps.Add(host + ": " + what)
+			}
+		}
+	}
+	steps.Promised(t, "mcctl init", "kill -9")
 	h.mustBePair()
 	for _, name := range []string{"data.mcctl-init", "data.part", "data.new"} {
 		for _, server := range []string{"server1", "server2"} {
@@ -78,7 +69,7 @@ func TestKilledAnywhere(t *testing.T) {
 
 // Over a running PostgreSQL that has to be restarted, too.
 func TestTakeOverKilledAnywhere(t *testing.T) {
-	h, c := newHosts(t), &cuts{}
+	h, c := newHosts(t), &fault.Counts{}
 	h.cluster("wal_level = minimal\nmax_wal_senders = 0\n")
 	p := h.writers()
 	for _, b := range page(t) {

@@ -15,6 +15,7 @@ import (
 	"mcctl/pkg/lab"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
+	"mcctl/test/fault"
 )
 
 // psql asks a server over its unix socket, as the supervisor's user.
@@ -111,7 +112,7 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 		supervisor()
 	}
 	const cut, emptied = "connection of the copy cut", "supervisor killed, emptied"
-	tries := 0
+	tries, kills := 0, &fault.Counts{}
 	for _, c := range []struct {
 		what, phase string
 		inPlace     bool
@@ -138,6 +139,9 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 		s.mcctl(args...)
 		job := s.inPhase(two, c.phase)
 		c.interrupt()
+		if c.what != cut {
+			kills.Add(c.phase)
+		}
 		end := s.ended(two, job.ID)
 		if end.Phase != wire.RebuildDone {
 			t.Fatalf("%s while %s (in place %v): %+v", c.what, c.phase, c.inPlace, end)
@@ -156,6 +160,7 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 	t.Logf("%d copies for 10 rebuilds", tries)
+	kills.Promised(t, "mcctl rebuild", "kill -9")
 	s.bySitesCommand()
 }
 

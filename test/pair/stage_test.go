@@ -31,6 +31,18 @@ type stage struct {
 // acknowledged row may be missing.
 func newStage(t *testing.T, opt lab.Options) *stage {
 	t.Helper()
+	s := newLab(t, opt)
+	var err error
+	if s.probe, err = probe.Start(t.Context(), probe.Options{URI: s.lab.Env()["PGURI"]}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.judge)
+	return s
+}
+
+// newLab makes a paired lab.
+func newLab(t *testing.T, opt lab.Options) *stage {
+	t.Helper()
 	if os.Geteuid() == 0 {
 		t.Fatal("PostgreSQL does not run as root: use make test")
 	}
@@ -57,18 +69,16 @@ func newStage(t *testing.T, opt lab.Options) *stage {
 	if s.lab, err = lab.Up(t.Context(), opt); err != nil {
 		t.Fatal(err)
 	}
-	if s.probe, err = probe.Start(t.Context(), probe.Options{URI: s.lab.Env()["PGURI"]}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.judge)
 	return s
 }
 
 func tellLogs(t *testing.T, dir string) {
 	for _, of := range []string{"server1", "server2", "arbiter"} {
-		b, _ := os.ReadFile(dir + "/" + of + "/mcdir/log/mcctl.log")
-		lines := strings.Split(string(b), "\n")
-		t.Logf("%s:\n%s", of, strings.Join(lines[max(0, len(lines)-60):], "\n"))
+		for name, most := range map[string]int{"mcctl.log": 60, "postgresql.log": 15} {
+			b, _ := os.ReadFile(dir + "/" + of + "/mcdir/log/" + name)
+			lines := strings.Split(string(b), "\n")
+			t.Logf("%s, %s:\n%s", of, name, strings.Join(lines[max(0, len(lines)-most):], "\n"))
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"mcctl/pkg/lab"
 	"mcctl/pkg/pair"
+	"mcctl/test/fault"
 )
 
 // noted is the maintenance: it notes each try, and that the server is really down.
@@ -37,6 +38,7 @@ func TestAnInterruptedRollingUpdateGoesOn(t *testing.T) {
 	before := s.confs()
 	s.begin()
 	s.guided(script + " " + done)
+	counts := &fault.Counts{}
 	steps := []string{"check", "switch", "stop", "maintain", "start", "attach"}
 	for i, c := range []struct {
 		how   syscall.Signal
@@ -56,6 +58,7 @@ func TestAnInterruptedRollingUpdateGoesOn(t *testing.T) {
 				break
 			}
 			cut++
+			counts.Add(step)
 		}
 		out, err := s.update(primary, script+" "+done)
 		if err != nil || !strings.Contains(out, `"event":"done"`) && cut == len(steps) {
@@ -67,6 +70,7 @@ func TestAnInterruptedRollingUpdateGoesOn(t *testing.T) {
 		}
 		t.Logf("%s after %s: %d runs were cut off, the last one came to the end", c.how, c.after, cut)
 	}
+	counts.Promised(t, "mcctl rolling-update", "kill -9")
 	t.Logf("maintenance:\n%s", s.read(done))
 	s.judge(5)
 	s.sameConfs(before)

@@ -1,0 +1,147 @@
+package durable
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Reasons why Replace has left a file as it is.
+var (
+	// ErrChanged: it does not hold what the caller has read. Read it again.
+	ErrChanged = errors.New("somebody else has just changed it")
+	// ErrBusy: somebody is writing it in place. Wait until that is done, and read again.
+	ErrBusy = errors.New("somebody else is writing it just now")
+)
+
+// Displaced is where Replace leaves a file that somebody goes on writing.
+const Displaced = ".mcctl-displaced"
+
+// Replace is WriteFile for a file that others write as well, and not by a rename: who
+// truncates a file and writes it anew has it open all the while, and what it writes
+// must not end in a file that has no name any more. So a lease (fcntl(2)) tells whether
+// anybody has the file open for writing, and holds up who comes while it is exchanged;
+// whoever did come in between finds the old file back in its place. The content must
+// still be old. Where the file system knows no leases, or the file is another user's,
+// only the content is compared.
+//
+// With force a writer is not waited for any longer: the file that it writes goes on
+// under the name path + Displaced, and left tells that.
+func Replace(path string, old, data []byte, force bool) (left string, err error) {
+	if left, err = replace(path, old, data, force); err != nil {
+		return left, fmt.Errorf("write %s: %w", path, err)
+	}
+	return left, nil
+}
+
+func replace(path string, old, data []byte, force bool) (left string, err error) {
+	if path, err = resolve(path); err != nil {
+		return "", err
+	}
+	temp, err := openTemp(tempName(path))
+	if err != nil {
+		return "", err
+	}
+	defer temp.Close()
+	err = fill(temp, path, data, 0o600)
+	if err == nil {
+		left, err = exchange(temp.Name(), path, old, force)
+	}
+	if err != nil {
+		return "", errors.Join(err, ignoreMissing(os.Remove(temp.Name())))
+	}
+	return left, nil
+}
+
+// exchange gives the file at temp the name path. After an error path is as it was.
+func exchange(temp, path string, old []byte, force bool) (left string, err error) {
+	g, err := guardFile(path)
+	if err != nil {
+		return "", err
+	}
+	defer g.Close()
+	if g.busy && !force {
+		return "", ErrBusy
+	}
+	if now, err := io.ReadAll(g); err != nil || !bytes.Equal(now, old) {
+		return "", errors.Join(err, ErrChanged)
+	}
+	dir := filepath.Dir(path)
+	err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // NFS, and other file systems
+		if g.awaited() {
+			return "", ErrBusy
+		}
+		if err := os.Rename(temp, path); err != nil {
+			return "", err
+		}
+		return "", syncDir(dir)
+	}
+	if err != nil {
+		return "", err
+	}
+	err = syncDir(dir)
+	if g.awaited() { // it waits in open for the very file that has just been put aside
+		back := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
+		return "", errors.Join(ErrBusy, back, syncDir(dir))
+	}
+	if g.busy {
+		left = path + Displaced
+		return left, errors.Join(err, os.Rename(temp, left), syncDir(dir))
+	}
+	return "", errors.Join(err, os.Remove(temp))
+}
+
+// guard is a file that nobody begins to write while it is open.
+type guard struct {
+	*os.File
+	leased bool
+	busy   bool // somebody has it open for writing
+}
+
+func guardFile(path string) (*guard, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	g := &guard{File: f}
+	// A writer like this one that comes to open the file under its temporary name waits
+	// for this lock, and then finds that the name is gone.
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+		_ = f.Close()
+		return nil, ErrBusy
+	}
+	_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
+	g.leased, g.busy = err == nil, errors.Is(err, unix.EAGAIN)
+	return g, nil
+}
+
+// awaited tells that somebody waits to write the file.
+func (g *guard) awaited() bool {
+	kind, err := unix.FcntlInt(g.Fd(), unix.F_GETLEASE, 0)
+	return g.leased && err == nil && kind != unix.F_RDLCK
+}
+
+// Busy tells whether somebody has the file at path open for writing, as far as that can
+// be told: of another user's file it cannot.
+func Busy(path string) bool {
+	g, err := guardFile(path)
+	if err != nil {
+		return errors.Is(err, ErrBusy)
+	}
+	defer g.Close()
+	return g.busy
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}

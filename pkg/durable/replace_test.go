@@ -1,0 +1,186 @@
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func replaceFails(t *testing.T, path, old string, why error) {
+	t.Helper()
+	if _, err := Replace(path, []byte(old), []byte("ours"), false); !errors.Is(err, why) {
+		t.Errorf("replaced in spite of %q: %v", why, err)
+	}
+}
+
+func TestReplaceLeavesAFileToWhoWritesIt(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	write(t, path, "old", 0o640)
+	replaceFails(t, path, "something else", ErrChanged)
+	wantContent(t, path, "old")
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replaceFails(t, path, "", ErrBusy)
+	if !Busy(path) {
+		t.Error("nobody seems to write it")
+	}
+	_, _ = f.WriteString("theirs")
+	_ = f.Close()
+	wantContent(t, path, "theirs")
+	if left, err := Replace(path, []byte("theirs"), []byte("ours"), false); left != "" || err != nil || Busy(path) {
+		t.Errorf("replace: %q, %v", left, err)
+	}
+	wantContent(t, path, "ours")
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o640 {
+		t.Errorf("its mode is %v, %v", info.Mode(), err)
+	}
+	wantOnly(t, dir, "f")
+}
+
+// By force the writer's file gets a name of its own.
+func TestReplaceByForceKeepsWhatTheWriterWrites(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	write(t, path, "old", 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err := Replace(path, []byte("old"), []byte("ours"), true)
+	if left != path+Displaced || err != nil {
+		t.Fatalf("replace: %q, %v", left, err)
+	}
+	_, _ = f.WriteString("theirs")
+	_ = f.Close()
+	wantContent(t, path, "ours")
+	wantContent(t, left, "theirs")
+	wantOnly(t, dir, "f", "f"+Displaced)
+}
+
+// Who comes to write while the file is being exchanged waits in open, and writes the
+// file that has the name.
+func TestWhoComesToWriteMeanwhileIsLetIn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "old", 0o600)
+	g, err := guardFile(path)
+	if err != nil || g.busy || !g.leased {
+		t.Fatalf("guard: %+v, %v; run the tests with TMPDIR on a file system that has leases, as ext4, xfs or tmpfs", g, err)
+	}
+	saved := make(chan error, 1)
+	go func() { saved <- os.WriteFile(path, []byte("theirs"), 0o600) }()
+	for began := time.Now(); !g.awaited(); time.Sleep(time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("nobody waits")
+		}
+	}
+	wantContent(t, path, "old")
+	_ = g.Close()
+	if err := <-saved; err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, path, "theirs")
+}
+
+// Somebody saves in place, again and again, and looks each time: what was saved is there
+// until the next save, whatever is replaced meanwhile. What is replaced is a first byte.
+func TestNothingThatIsSavedInPlaceIsLost(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "f")
+	text := func(n int) string { return fmt.Sprintf("-%0*d", 9000, n) }
+	write(t, path, text(0), 0o600)
+	var ended atomic.Bool
+	finished := make(chan int)
+	go func() {
+		defer ended.Store(true)
+		saves := 0
+		for began := time.Now(); time.Since(began) < 3*time.Second; saves++ {
+			if !saveInPlace(t, path, text(saves)) {
+				break
+			}
+		}
+		finished <- saves
+	}()
+	done, busy, changed := 0, 0, 0
+	for !ended.Load() {
+		old, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours := append([]byte{}, old...)
+		if len(ours) > 0 {
+			ours[0] ^= '-' ^ '+'
+		}
+		switch _, err := Replace(path, old, ours, false); {
+		case err == nil:
+			done++
+		case errors.Is(err, ErrBusy):
+			busy++
+		case errors.Is(err, ErrChanged):
+			changed++
+		default:
+			t.Fatal(err)
+		}
+		select {
+		case saves := <-finished:
+			t.Logf("%d saves; replaced %d times, found it busy %d and changed %d times", saves, done, busy, changed)
+			if done == 0 || busy == 0 {
+				t.Error("they never met")
+			}
+			wantOnly(t, dir, "f")
+			return
+		default:
+		}
+	}
+	<-finished
+}
+
+// saveInPlace saves as an editor does that keeps the file, and looks a moment later.
+func saveInPlace(t *testing.T, path, text string) bool {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	half := len(text) / 2
+	_, _ = f.WriteString(text[:half])
+	time.Sleep(100 * time.Microsecond)
+	_, _ = f.WriteString(text[half:])
+	_ = f.Close()
+	time.Sleep(time.Duration(time.Now().Nanosecond()%2000) * time.Microsecond)
+	if got, err := os.ReadFile(path); err != nil || len(got) != len(text) || string(got[1:]) != text[1:] {
+		t.Errorf("saved ...%s, found %d bytes ...%s, %v", text[len(text)-6:], len(got), got[max(0, len(got)-6):], err)
+		return false
+	}
+	return true
+}
+
+// PostgreSQL reads while we hold the lease: readers are not held up.
+func TestFactAReadLeaseIsBrokenByWritersOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "old", 0o600)
+	g, err := guardFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	wantContent(t, path, "old")
+	if g.awaited() {
+		t.Error("a reader broke the lease")
+	}
+	if _, err := syscall.Open(path, syscall.O_WRONLY|syscall.O_NONBLOCK, 0); !errors.Is(err, unix.EWOULDBLOCK) {
+		t.Errorf("a writer got in: %v", err)
+	}
+	if !g.awaited() {
+		t.Error("a writer did not break the lease")
+	}
+}

@@ -1,0 +1,197 @@
+package first
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"mcctl/test/fault"
+)
+
+// Each mcctl init has hardly any room at first, and a page more whenever it has failed
+// for want of it.
+func TestFullDiskAnywhere(t *testing.T) {
+	if !fault.Inside(t) {
+		return
+	}
+	disks := map[string]*fault.Disk{}
+	for _, name := range []string{"server1", "server2", "arbiter"} {
+		disks[name] = fault.NewDisk(t, 4<<10)
+	}
+	h, c := newHosts(t), &fault.Counts{}
+	for name, d := range disks {
+		h.ok(os.Remove(h.path(name)))
+		h.ok(os.Symlink(d.Dir, h.path(name)))
+	}
+	token, served := "", (<-chan error)(nil)
+	for _, b := range page(t) {
+		switch b.how {
+		case "new":
+			h.growing(c, disks[b.host], b, "")
+			disks[b.host].Grow(200 << 20)
+		case "prints the token":
+			token, served = h.token(b.host, b.text)
+		case "takes the token":
+			h.growing(c, disks[b.host], b, token)
+			h.ok(<-served)
+		case "until it succeeds":
+			h.eventually(b.host, b.text)
+		case "":
+			disks[b.host].Grow(200 << 20)
+			h.must(b.host, "", b.text)
+		}
+	}
+	t.Logf("failed for want of room, and called again:%s", c)
+	h.mustBePair()
+	c.Promised(t, "mcctl init", "full disk")
+}
+
+// growing calls a command until it has room enough.
+func (h *hosts) growing(c *fault.Counts, d *fault.Disk, b block, stdin string) {
+	h.Helper()
+	last := ""
+	for range 100 {
+		out, err := h.run(b.host, stdin, b.text)
+		if err == nil {
+			return
+		}
+		exit, _ := err.(*exec.ExitError)
+		if exit == nil || exit.ExitCode() != 1 || !strings.Contains(strings.ToLower(out), "no space left on device") {
+			h.Fatalf("on %s, a full disk is told so: %v\n%s", b.host, err, out)
+		}
+		if !strings.Contains(out, "hint: when that is mended run the same command again: it goes on") && !strings.Contains(out, "hint: nothing was changed") {
+			h.Fatalf("on %s, nothing is said of how to go on:\n%s", b.host, out)
+		}
+		step := h.lastStep(out)
+		c.Add(b.host + ": " + step)
+		by := int64(3 << 20) // a cluster takes some 40 MB
+		switch step {
+		case "beginning", "making the certificates", "making the certificate", "making a key, and asking the first server to sign it", "writing the configuration of mcctl":
+			by = 4 << 10
+		}
+		d.Grow(by)
+		last = out
+	}
+	h.Fatalf("on %s it never comes to its end; last:\n%s%s", b.host, last, c)
+}
+
+// lastStep is the last thing that a command has said it does.
+func (h *hosts) lastStep(out string) string {
+	step := "beginning"
+	for line := range strings.Lines(out) {
+		line = strings.TrimSpace(line)
+		for _, begins := range []string{"making", "writing", "creating the cluster", "starting PostgreSQL", "editing", "copying the data", "giving the copy"} {
+			if strings.HasPrefix(line, begins) {
+				step, _, _ = strings.Cut(line, " in /")
+			}
+		}
+	}
+	return step
+}
+
+// The network is cut at each thing that mcctl init says, until it fails for that or
+// the network is back.
+func TestNetworkCutAnywhere(t *testing.T) {
+	if !fault.Inside(t) {
+		return
+	}
+	h, c := newHosts(t), &fault.Counts{}
+	token, served := "", (<-chan error)(nil)
+	for _, b := range page(t) {
+		switch b.how {
+		case "new":
+			h.unplugged(c, b, "")
+		case "prints the token":
+			token, served = h.token(b.host, b.text)
+		case "takes the token":
+			h.unplugged(c, b, token)
+			select { // whose thanks were lost is waited for until the token ends
+			case err := <-served:
+				h.ok(err)
+			case <-time.After(time.Second):
+				h.ok(h.serving.Signal(os.Interrupt))
+				<-served
+			}
+		case "until it succeeds":
+			h.eventually(b.host, b.text)
+		case "":
+			h.must(b.host, "", b.text)
+		}
+	}
+	t.Logf("cut from the network:%s", c)
+	h.mustBePair()
+	c.Promised(t, "mcctl init", "network cut")
+}
+
+// unplugged cuts the network at the first line, in the next call at the second, and then
+// at the first line of the copy. What has to do without it fails and says so; what is
+// only held up goes on.
+func (h *hosts) unplugged(c *fault.Counts, b block, stdin string) {
+	h.Helper()
+	for _, n := range []int{1, 2, 5, 60} {
+		r := h.follows(b, stdin, n, func() { fault.Network(h.T, false) })
+		if r.at == "" { // it has no such line
+			fault.Network(h.T, true)
+			if r.err != nil {
+				h.Fatalf("on %s: %v\n%s", b.host, r.err, r.out)
+			}
+			return
+		}
+		step := strings.ReplaceAll(h.lastStep(r.at), h.dir, "")
+		if step != "beginning" {
+			c.Add(b.host + ": " + step)
+		}
+		if r.err == nil {
+			return // with and without the network
+		}
+		if !strings.Contains(r.out, "hint: ") || !strings.Contains(r.out, "mcctl: init: ") {
+			h.Fatalf("on %s, cut off at %s, nothing clear is said: %v\n%s", b.host, r.at, r.err, r.out)
+		}
+		h.Logf("%s, cut off at %s: %s", b.host, r.at, r.out[strings.Index(r.out, "mcctl: init: "):])
+	}
+	h.Fatalf("on %s it never comes to its end", b.host)
+}
+
+// followed is a command that something was done to at a line.
+type followed struct {
+	at, out string
+	err     error
+}
+
+// cutFor is how long the network is gone; longer than an exchange of tokens may take.
+const cutFor = 12 * time.Second
+
+// follows runs a block that is one command and does something at its n-th line. Where
+// the command waits, the network is back after a while.
+func (h *hosts) follows(b block, stdin string, n int, do func()) (r followed) {
+	h.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := h.shell(ctx, b.host, "exec "+b.text)
+	cmd.Stdin = strings.NewReader(stdin)
+	var complaints strings.Builder
+	cmd.Stderr = &complaints
+	out, err := cmd.StdoutPipe()
+	h.ok(err)
+	h.ok(cmd.Start())
+	var back *time.Timer
+	for lines, i := bufio.NewScanner(out), 0; lines.Scan(); {
+		r.out += lines.Text() + "\n"
+		if i++; i == n {
+			r.at = r.out
+			do()
+			back = time.AfterFunc(cutFor, func() { fault.Network(h.T, true) })
+		}
+	}
+	r.err = cmd.Wait()
+	r.out += complaints.String()
+	if back != nil {
+		back.Stop()
+		fault.Network(h.T, true)
+	}
+	return r
+}

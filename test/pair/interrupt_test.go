@@ -1,0 +1,226 @@
+package pair
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"mcctl/pkg/lab"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/wire"
+	"mcctl/test/fault"
+)
+
+// afflicted is a pair whose server1 has a small disk of its own, and a fault that begins
+// and ends.
+func afflicted(t *testing.T) (s *stage, full, cut affliction) {
+	t.Helper()
+	disk := fault.NewDisk(t, 1500<<20) // a rebuild wants room for a gigabyte of log
+	s = newStage(t, lab.Options{Settings: map[string]string{"fsync": "off"}})
+	s.mcctl("stop", "-a", "-M", s.lab.Mcdir(one))
+	disk.Replace(s.lab.Dir + "/server1")
+	s.mcctl("start", "-M", s.lab.Mcdir(two))
+	s.mcctl("start", "-M", s.lab.Mcdir(one))
+	s.paired(one)
+	full = affliction{"full disk", disk.Fill, disk.Free}
+	cut = affliction{"network cut", func() { fault.Network(t, false) }, func() { fault.Network(t, true) }}
+	return s, full, cut
+}
+
+type affliction struct {
+	name       string
+	begin, end func()
+}
+
+// A rolling update meets a full disk at each of its steps, then a network that is gone.
+// Each time it says so, and the next run goes on.
+func TestARollingUpdateWithoutDiskOrNetworkGoesOn(t *testing.T) {
+	if !fault.Inside(t) {
+		return
+	}
+	s, full, cut := afflicted(t)
+	for _, f := range []affliction{full, cut} {
+		c := &fault.Counts{}
+		s.paired(one)
+		for _, step := range []string{"check", "switch", "stop", "maintain", "start", "attach"} {
+			if step == "switch" { // nothing was done yet, but by the pair itself
+				s.reigns()
+			}
+			s.updateWith(f, step)
+			c.Add(step)
+		}
+		for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+			out, err := s.try("rolling-update", "--yes", "-M", s.lab.Mcdir(one))
+			if err == nil {
+				break
+			}
+			if time.Since(began) > patience {
+				t.Fatalf("it never comes to its end: %v\n%s", err, out)
+			}
+		}
+		s.paired(two)
+		s.flowing()
+		s.mcctl("switch", "-M", s.lab.Mcdir(one))
+		s.paired(one)
+		t.Logf("%s:%s", f.name, c)
+		c.Promised(t, "mcctl rolling-update", f.name)
+	}
+}
+
+// updateWith runs a rolling update until it begins a step, and afflicts it then. It must
+// end with a clear word, unless it needs nothing of what it has not got.
+func (s *stage) updateWith(f affliction, step string) {
+	s.Helper()
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		cmd := exec.Command(s.lab.Mcctl(), "rolling-update", "--yes", "-o", "json", "--exec", "sleep 0.2", "--timeout", "10s", "-M", s.lab.Mcdir(one))
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			s.Fatal(err)
+		}
+		seen := false
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var e struct{ Event, Step string }
+			if json.Unmarshal(lines.Bytes(), &e) == nil && e.Event == "step" && e.Step == step && !seen {
+				seen = true
+				f.begin()
+			}
+		}
+		err = cmd.Wait()
+		f.end()
+		text := said.String()
+		if seen {
+			s.Logf("%s at %-9s: %v\n%s", f.name, step, err, text)
+			s.clear(f, step, text, err)
+			return
+		}
+		if time.Since(began) > patience {
+			s.Fatalf("the update never came to %s: %v\n%s", step, err, text)
+		}
+	}
+}
+
+// clear is an end that says what happened and how to go on.
+func (s *stage) clear(f affliction, step, text string, err error) {
+	s.Helper()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+	case !errors.As(err, &exit) || exit.ExitCode() != 1 && exit.ExitCode() != 4:
+		s.Errorf("%s at %s: it ended with %v\n%s", f.name, step, err, text)
+	case !strings.Contains(text, "mcctl: rolling-update: in step ") || !strings.Contains(text, "go on: mcctl rolling-update -M "):
+		s.Errorf("%s at %s: it does not say where it was and how to go on:\n%s", f.name, step, text)
+	}
+}
+
+// What edits postgresql.conf meets a full disk or a network that is gone on the primary's
+// server. When that is over the pair is whole again, or as it was asked to be.
+func TestEditsOfTheConfigurationWithoutDiskOrNetwork(t *testing.T) {
+	if !fault.Inside(t) {
+		return
+	}
+	s, full, cut := afflicted(t)
+	before := unmanaged(s.conf(one))
+	for _, f := range []affliction{full, cut} {
+		c := &fault.Counts{}
+		for _, command := range []string{"detach", "attach", "switch"} {
+			c.Add(command)
+			f.begin()
+			out, err := s.try(command, "-M", s.lab.Mcdir(one))
+			f.end()
+			t.Logf("%s at %s: %v\n%s", f.name, command, err, out)
+			if err != nil && !strings.Contains(out, "mcctl: ") {
+				t.Errorf("%s at %s: nothing is said: %v", f.name, command, err)
+			}
+			if command == "detach" {
+				s.again("detach")
+				s.until("detached", one, func(st wire.Status) bool { return st.Record.Mode == pair.Alone && st.Held })
+				s.flowing()
+				continue
+			}
+			s.again("attach")
+			s.whole()
+			s.flowing()
+		}
+		s.reigns()
+		t.Logf("%s:%s", f.name, c)
+		c.Promised(t, "Edits of postgresql.conf", f.name)
+	}
+	if now := unmanaged(s.conf(one)); now != before {
+		t.Errorf("postgresql.conf is\n%s\nand was\n%s", now, before)
+	}
+}
+
+// again asks until it is done.
+func (s *stage) again(command string) {
+	s.Helper()
+	var out string
+	var err error
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(100 * time.Millisecond) {
+		if out, err = s.try(command, "-M", s.lab.Mcdir(one)); err == nil {
+			return
+		}
+	}
+	s.Fatalf("%s is never done: %v\n%s", command, err, out)
+}
+
+// reigns makes server1 the primary, if a network that was gone has made server2 it.
+func (s *stage) reigns() {
+	s.Helper()
+	s.whole()
+	if st, err := s.status(two); err == nil && st.Record.Primary == two {
+		s.again("switch")
+	}
+	s.paired(one)
+}
+
+func (s *stage) whole() {
+	s.Helper()
+	s.until("the pair is whole", two, func(st wire.Status) bool { return st.Healthy })
+}
+
+// A rebuild meets a full disk on the standby, or a network that is gone, while it copies.
+func TestARebuildWithoutDiskOrNetwork(t *testing.T) {
+	if !fault.Inside(t) {
+		return
+	}
+	s, full, cut := afflicted(t)
+	s.mcctl("switch", "-M", s.lab.Mcdir(one))
+	s.paired(two)
+	s.psql(two, "create table filler as select g, repeat(md5(g::text), 8) from generate_series(1, 20000) g")
+	for _, f := range []affliction{full, cut} {
+		c := &fault.Counts{}
+		for _, phase := range []string{wire.RebuildWaiting, wire.RebuildStopping, wire.RebuildCopying, wire.RebuildStarting} {
+			s.mcctl("rebuild", "--way", "copy", "--yes", "--no-wait", "--max-rate", "15M", "-M", s.lab.Mcdir(one))
+			job := s.inPhase(one, phase)
+			f.begin()
+			c.Add(phase)
+			time.Sleep(3 * time.Second)
+			f.end()
+			end := s.ended(one, job.ID)
+			t.Logf("%s while %-9s: %s %s", f.name, phase, end.Phase, end.Error)
+			if end.Phase != wire.RebuildDone && end.Error == "" {
+				t.Errorf("%s while %s: %+v", f.name, phase, end)
+			}
+			if end.Phase != wire.RebuildDone {
+				s.paired(two) // the old data serves
+			}
+			s.paired(two)
+			s.flowing()
+		}
+		t.Logf("%s:%s", f.name, c)
+		c.Promised(t, "mcctl rebuild", f.name)
+	}
+	if n := s.psql(one, "select count(*) from filler"); n != "20000" {
+		t.Errorf("the standby has %s rows of 20000", n)
+	}
+}
