@@ -48,9 +48,9 @@ func (a *Agent) isOther(from wire.Identity) bool {
 }
 
 // Beat notes a bare heartbeat.
-func (a *Agent) Beat(from wire.Identity) {
+func (a *Agent) Beat(from wire.Identity, at time.Duration) {
 	if a.isOther(from) {
-		a.board.Note(func(s *board.Sight) { s.Heard, s.Inbound = wire.Now(), true })
+		a.board.Note(func(s *board.Sight) { s.Heard, s.Inbound = max(s.Heard, at), true })
 	}
 }
 

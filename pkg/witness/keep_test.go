@@ -121,7 +121,7 @@ func TestSlowDiskHoldsUpChangesOnly(t *testing.T) {
 	go func() {
 		defer close(done)
 		from := wire.Identity{Pair: "lab", Name: "server1"}
-		w.Beat(from)
+		w.Beat(from, wire.Now())
 		w.News(from)
 		if _, err := w.ask("lab", "server2", wire.KindReport, wire.WitnessReport{}); err != nil {
 			t.Error(err)

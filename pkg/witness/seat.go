@@ -80,7 +80,7 @@ func (s *seat) down() bool {
 }
 
 // Beat notes a bare heartbeat. It costs no memory: there are many.
-func (w *Witness) Beat(from wire.Identity) {
+func (w *Witness) Beat(from wire.Identity, at time.Duration) {
 	k := w.find(from.Pair)
 	if k == nil {
 		return // it will report first
@@ -88,7 +88,7 @@ func (w *Witness) Beat(from wire.Identity) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if s := k.seated(from.Name); s != nil {
-		s.heard = wire.Now()
+		s.heard = max(s.heard, at)
 		s.open = true
 	}
 }
