@@ -166,8 +166,8 @@ func (s *supervisor) Handle(_ context.Context, _ wire.Identity, kind string, bod
 	return answer(body)
 }
 
-func (s *supervisor) Gone(wire.Identity)                {}
-func (s *supervisor) Beat(wire.Identity, time.Duration) {}
+func (s *supervisor) Gone(wire.Identity)                     {}
+func (s *supervisor) Beat(wire.Identity, time.Duration) bool { return false }
 
 // everyCommand visits the whole tree.
 func everyCommand(visit func(*cobra.Command)) {

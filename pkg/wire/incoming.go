@@ -165,8 +165,7 @@ func (in *incoming) adopt() {
 
 func (in *incoming) beat(at time.Duration, answer bool) error {
 	in.adopt()
-	in.server.handler.Beat(in.from, at)
-	if in.server.news != nil && in.server.news.News(in.from) {
+	if in.server.handler.Beat(in.from, at) {
 		frame, err := encode(envelope{}, nil)
 		if err != nil {
 			return err

@@ -85,10 +85,10 @@ func (h *host) Handle(ctx context.Context, from Identity, kind string, body json
 	return body, nil
 }
 
-func (h *host) Gone(from Identity)                  { offer(h.gone, from) }
-func (h *host) Beat(from Identity, _ time.Duration) { offer(h.beat, from) }
+func (h *host) Gone(from Identity) { offer(h.gone, from) }
 
-func (h *host) News(Identity) bool {
+func (h *host) Beat(from Identity, _ time.Duration) bool {
+	offer(h.beat, from)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	news := h.news

@@ -54,15 +54,8 @@ type Handler interface {
 	// heartbeats have meanwhile moved to a newer connection. It must not wait.
 	Gone(from Identity)
 	// Beat tells that a bare heartbeat was heard, at a moment of Now. It must not wait:
-	// one goroutine hears all connections at rest.
-	Beat(from Identity, at time.Duration)
-}
-
-// NewsHandler is a Handler that says, after each bare heartbeat, whether it has
-// something to tell that its last answer to a report of from did not. The answer
-// then is a nudge, and the other side reports at once. This keeps a quiet
-// connection free of JSON.
-type NewsHandler interface {
-	Handler
-	News(from Identity) bool
+	// one goroutine hears all connections at rest. It says whether there is something to
+	// tell that the last answer to a report of from did not. The answer then is a
+	// nudge, and the other side reports at once, which keeps a quiet connection free of JSON.
+	Beat(from Identity, at time.Duration) (news bool)
 }

@@ -35,9 +35,9 @@ type counted struct {
 	beats atomic.Int64
 }
 
-func (c *counted) Beat(from wire.Identity, at time.Duration) {
+func (c *counted) Beat(from wire.Identity, at time.Duration) bool {
 	c.beats.Add(1)
-	c.Witness.Beat(from, at)
+	return c.Witness.Beat(from, at)
 }
 
 // BenchmarkPairs measures what a pair at rest costs its witness: both servers

@@ -39,7 +39,7 @@ type Config struct {
 	Log              *slog.Logger
 }
 
-// Witness keeps records. It is a wire.NewsHandler.
+// Witness keeps records. It is a wire.Handler.
 type Witness struct {
 	cfg     Config
 	started time.Duration // wire.Now
