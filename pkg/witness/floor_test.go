@@ -27,7 +27,8 @@ func floorOf(b *testing.B, pairs int, during time.Duration) float64 {
 	f := &floor{count: &counted{}, fds: make([]int, 2*pairs)}
 	f.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	must(b, err)
-	stop := load(b, fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port), pairs, plain)
+	addr := fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
+	_, stop := crowd{addr: addr, pairs: pairs, ca: plain}.start(b)
 	for i := range f.fds {
 		f.fds[i], _, err = unix.Accept4(ln, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		must(b, err)

@@ -19,8 +19,7 @@ import (
 )
 
 const (
-	// asLoad, when set to "address pairs authority", makes the test binary the servers
-	// of that many pairs.
+	// asLoad, when set to a crowd, makes the test binary that.
 	asLoad = "WITNESS_TEST_LOADS"
 	// benchPairs overrides how many pairs the benchmark has.
 	benchPairs = "WITNESS_BENCH_PAIRS"
@@ -32,7 +31,8 @@ const (
 // counted is a Witness that counts heartbeats.
 type counted struct {
 	*Witness
-	beats atomic.Int64
+	addr, ca string // where it listens, and who signs for its clients
+	beats    atomic.Int64
 }
 
 func (c *counted) Beat(from wire.Identity, at time.Duration) bool {
@@ -46,28 +46,11 @@ func (c *counted) Beat(from wire.Identity, at time.Duration) bool {
 // alone takes for the same bytes on as many connections.
 func BenchmarkPairs(b *testing.B) {
 	pairs := pairsWanted(b)
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // as mcctl arbitrate does
-	ca, dir := filepath.Join(b.TempDir(), "ca"), b.TempDir()
-	must(b, wire.NewCA(ca))
-	must(b, wire.NewCertificate(ca, "", "arbiter", dir))
-	p, err := loadTLS(dir, "arbiter")
-	must(b, err)
-	records := b.TempDir()
-	keepRecords(b, records, pairs)
 	before := memory()
-	w, err := New(Config{Records: records, HeartbeatTimeout: 2 * time.Second, Log: slog.New(slog.DiscardHandler)})
-	must(b, err)
-	ln, err := wire.ListenTLS("127.0.0.1:0", p.Server)
-	must(b, err)
-	c := &counted{Witness: w}
-	ctx, cancel := context.WithCancel(b.Context())
-	served := make(chan error)
-	go func() { served <- wire.Serve(ctx, ln, c) }()
-	start := time.Now()
-	stop := load(b, ln.Addr().String(), pairs, ca)
+	c, end := serveCounted(b, pairs)
+	_, stop := crowd{addr: c.addr, pairs: pairs, ca: c.ca}.start(b)
 	waitFor(b, 2*pairs, c.online)
-	joined := time.Since(start)
-	time.Sleep(3 * time.Second) // let stacks shrink
+	time.Sleep(4 * time.Second) // let stacks shrink, and all be told of the other
 	held := memory() - before
 	begin := c.usage()
 	for b.Loop() {
@@ -75,16 +58,87 @@ func BenchmarkPairs(b *testing.B) {
 	}
 	used := c.usage().since(begin)
 	used.report(b, pairs) // b.Loop forgets metrics reported before it
-	b.ReportMetric(float64(2*pairs)/joined.Seconds(), "connects/s")
 	b.ReportMetric(float64(held)/float64(pairs), "B/pair")
 	b.ReportMetric(rss(b)/float64(pairs), "RSS-B/pair")
 	stop()
-	cancel()
-	must(b, <-served)
-	w.lock.Close()
+	end()
 	floor := floorOf(b, pairs, time.Duration(used.seconds)*time.Second)
 	b.ReportMetric(floor, "µs-floor/beat")
 	b.ReportMetric(used.perBeat()/floor, "x-floor")
+}
+
+// BenchmarkReturn measures what happens when a witness comes back and all servers
+// connect at the same moment, while a tenth of them is connected already: how long
+// until all are heard, and how old the connected ones' heartbeats become meanwhile.
+func BenchmarkReturn(b *testing.B) {
+	pairs := pairsWanted(b)
+	there := pairs / 10
+	c, end := serveCounted(b, pairs)
+	_, stop := crowd{addr: c.addr, pairs: there, ca: c.ca}.start(b)
+	waitFor(b, 2*there, c.online)
+	begin, stopStorm := crowd{addr: c.addr, first: there, pairs: pairs - there, ca: c.ca, atOnce: true}.start(b)
+	var used usage
+	var oldest, lost int
+	for b.Loop() {
+		begin()
+		from := c.usage()
+		waitFor(b, 2*pairs, func() int {
+			age, gone := c.oldest(there)
+			oldest, lost = max(oldest, int(age.Milliseconds())), max(lost, gone)
+			return c.online()
+		})
+		used = c.usage().since(from)
+	}
+	b.ReportMetric(float64(2*(pairs-there))/used.seconds, "connects/s")
+	b.ReportMetric((used.user+used.system)/float64(2*(pairs-there))*1e3, "ms-cpu/connect") // heartbeats included
+	b.ReportMetric(float64(oldest), "ms-oldest-beat")
+	b.ReportMetric(float64(lost), "lost")
+	stopStorm()
+	stop()
+	end()
+}
+
+// oldest is the greatest age of a heartbeat of the first pairs, and how many of their
+// servers have no connection.
+func (c *counted) oldest(pairs int) (age time.Duration, gone int) {
+	for i := range pairs {
+		k := c.find(recordOf(i).Pair)
+		k.mu.Lock()
+		for _, s := range k.seats {
+			age = max(age, wire.Now()-s.heard)
+			if !s.open {
+				gone++
+			}
+		}
+		k.mu.Unlock()
+	}
+	return age, gone
+}
+
+// serveCounted starts a witness that has the records of the load's pairs.
+func serveCounted(b *testing.B, pairs int) (c *counted, end func()) {
+	b.Helper()
+	procs := runtime.GOMAXPROCS(1) // as mcctl arbitrate does
+	ca, dir, records := filepath.Join(b.TempDir(), "ca"), b.TempDir(), b.TempDir()
+	must(b, wire.NewCA(ca))
+	must(b, wire.NewCertificate(ca, "", "arbiter", dir))
+	p, err := loadTLS(dir, "arbiter")
+	must(b, err)
+	keepRecords(b, records, pairs)
+	w, err := New(Config{Records: records, HeartbeatTimeout: 2 * time.Second, Log: slog.New(slog.DiscardHandler)})
+	must(b, err)
+	ln, err := wire.ListenTLS("127.0.0.1:0", p.Server)
+	must(b, err)
+	c = &counted{Witness: w, addr: ln.Addr().String(), ca: ca}
+	ctx, cancel := context.WithCancel(b.Context())
+	served := make(chan error)
+	go func() { served <- wire.Serve(ctx, ln, c) }()
+	return c, func() {
+		cancel()
+		must(b, <-served)
+		must(b, w.lock.Close())
+		runtime.GOMAXPROCS(procs)
+	}
 }
 
 // keepRecords writes the records that the pairs of the load have.

@@ -1,6 +1,7 @@
 package witness
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
@@ -15,7 +16,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -38,110 +38,188 @@ const (
 	dialers   = 8
 )
 
-func load(b *testing.B, addr string, pairs int, ca string) (stop func()) {
+// crowd is the servers of some pairs, in a process of their own.
+type crowd struct {
+	addr         string
+	first, pairs int    // numbers of the pairs
+	ca           string // directory of the authority, or plain
+	// atOnce: all of them connect at the same moment, when told, as links do, and try
+	// again when they are turned away. Otherwise a few at a time, before all else.
+	atOnce bool
+}
+
+func (c crowd) String() string {
+	return fmt.Sprintf("%s %d %d %s %t", c.addr, c.first, c.pairs, c.ca, c.atOnce)
+}
+
+// start makes the crowd's process. A crowd that comes at once waits for begin.
+func (c crowd) start(b *testing.B) (begin, stop func()) {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", asLoad, addr, pairs, ca))
+	cmd.Env = append(os.Environ(), asLoad+"="+c.String())
 	cmd.Stderr = os.Stderr
+	// A session of its own, among which Linux shares the processors evenly: thousands of
+	// machines in truth, it must not crowd out the one witness.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	in, err := cmd.StdinPipe()
+	must(b, err)
+	out, err := cmd.StdoutPipe()
+	must(b, err)
 	must(b, cmd.Start())
-	return func() {
+	begin = func() {
+		_, err := out.Read(make([]byte, 1))
+		must(b, err)
+		must(b, in.Close())
+	}
+	return begin, func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}
 }
 
-// loadChild is the servers of many pairs: each connects, reports once and sends
-// heartbeats, in turn and evenly.
-func loadChild(addr, count, caDir string) error {
-	pairs, err := strconv.Atoi(count)
-	if err != nil {
+// loadChild is a crowd. Each server connects, reports once and sends heartbeats, in
+// turn and evenly.
+func loadChild(args string) error {
+	var c crowd
+	if _, err := fmt.Sscan(args, &c.addr, &c.first, &c.pairs, &c.ca, &c.atOnce); err != nil {
 		return err
 	}
-	var ca tls.Certificate
-	if caDir != plain {
-		if ca, err = tls.LoadX509KeyPair(filepath.Join(caDir, "ca.crt"), filepath.Join(caDir, "ca.key")); err != nil {
+	l := &loading{crowd: c}
+	var err error
+	if c.ca != plain {
+		if l.authority, err = tls.LoadX509KeyPair(filepath.Join(c.ca, "ca.crt"), filepath.Join(c.ca, "ca.key")); err != nil {
 			return err
 		}
 	}
-	answers, err := newDrain()
-	if err != nil {
+	if l.answers, err = newDrain(); err != nil {
 		return err
 	}
-	go answers.run()
-	conns, errs := make([]net.Conn, 2*pairs), make(chan error, dialers)
-	var work sync.WaitGroup
+	go l.answers.run()
+	if c.atOnce {
+		return l.storm()
+	}
+	if err := l.gather(); err != nil {
+		return err
+	}
+	return l.beatAll()
+}
+
+// loading is what the process of a crowd has.
+type loading struct {
+	crowd
+	authority tls.Certificate
+	answers   *drain
+	mu        sync.Mutex
+	joined    []*member // in any order
+}
+
+// member is a server that has connected.
+type member struct {
+	net.Conn
+	pair  int
+	beats int
+}
+
+// gather connects all.
+func (l *loading) gather() error {
+	errs := make(chan error, dialers)
 	for d := range dialers {
-		work.Go(func() {
-			for i := d; i < len(conns); i += dialers {
-				if conns[i], err = join(addr, ca, i, answers); err != nil {
-					errs <- err
-					return
+		go func() {
+			var err error
+			for i := d; i < 2*l.pairs && err == nil; i += dialers {
+				var config *tls.Config
+				if config, err = l.configOf(i); err == nil {
+					err = l.join(context.Background(), i, config)
 				}
 			}
-		})
+			errs <- err
+		}()
 	}
-	work.Wait()
-	select {
-	case err := <-errs:
-		return err
-	default:
-	}
-	if caDir == plain {
-		asks := make([]byte, plainBeat)
-		asks[0] = plainAsks
-		return beatAll(conns, make([]byte, plainBeat), asks)
-	}
-	bare := []byte{0, 0, 0, 0}
-	for _, conn := range conns {
-		if _, err := conn.Write(bare); err != nil {
+	for range dialers {
+		if err := <-errs; err != nil {
 			return err
 		}
 	}
-	for i, conn := range conns { // now both of each pair are heard: no news from here on
-		if err := tell(conn, i); err != nil {
-			return err
-		}
-	}
-	return beatAll(conns, bare, []byte{0x80, 0, 0, 0})
+	return nil
 }
 
-// join connects the i-th server, without TLS if there is no authority.
-func join(addr string, ca tls.Certificate, i int, answers *drain) (net.Conn, error) {
-	conn, err := net.Dial("tcp", addr)
+// storm connects all at once.
+func (l *loading) storm() error {
+	configs := make([]*tls.Config, 2*l.pairs)
+	for i := range configs {
+		var err error
+		if configs[i], err = l.configOf(i); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stdout.WriteString("."); err != nil {
+		return err
+	}
+	if _, err := io.ReadAll(os.Stdin); err != nil {
+		return err
+	}
+	for i, config := range configs {
+		go func() {
+			for {
+				ctx, cancel := context.WithTimeout(context.Background(), 8*interval)
+				err := l.join(ctx, i, config)
+				cancel()
+				if err == nil {
+					return
+				}
+				time.Sleep(interval)
+			}
+		}()
+	}
+	return l.beatAll()
+}
+
+// join connects the i-th server.
+func (l *loading) join(ctx context.Context, i int, config *tls.Config) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", l.addr)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s := &sender{Conn: conn}
-	if ca.Leaf == nil {
-		return s, s.detach(answers)
+	conn = s
+	if config != nil {
+		c := tls.Client(s, config)
+		if err := c.HandshakeContext(ctx); err != nil {
+			s.Close()
+			return err
+		}
+		conn = c
 	}
-	config, err := serverOf(ca, i)
-	if err != nil {
-		return nil, err
+	if err := s.detach(l.answers); err != nil {
+		return err
 	}
-	c := tls.Client(s, config)
-	if err := c.Handshake(); err != nil {
-		return nil, err
+	if config != nil {
+		if err := tell(conn, l.first+i/2); err != nil {
+			return err
+		}
 	}
-	if err := s.detach(answers); err != nil {
-		return nil, err
-	}
-	return c, tell(c, i)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.joined = append(l.joined, &member{Conn: conn, pair: l.first + i/2})
+	return nil
 }
 
-// serverOf is what the i-th server connects with.
-func serverOf(ca tls.Certificate, i int) (*tls.Config, error) {
-	pairName, name := fmt.Sprintf("pair%05d", i/2), fmt.Sprintf("server%d", i%2+1)
+// configOf is what the i-th server connects with, nil for no TLS.
+func (l *loading) configOf(i int) (*tls.Config, error) {
+	if l.ca == plain {
+		return nil, nil
+	}
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	template := &x509.Certificate{
-		URIs:        []*url.URL{{Scheme: "mcctl", Host: pairName, Path: "/" + name}},
+		URIs:        []*url.URL{{Scheme: "mcctl", Host: recordOf(l.first + i/2).Pair, Path: fmt.Sprintf("/server%d", i%2+1)}},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, ca.Leaf, public, ca.PrivateKey)
+	der, err := x509.CreateCertificate(rand.Reader, template, l.authority.Leaf, public, l.authority.PrivateKey)
 	if err != nil {
 		return nil, err
 	}
@@ -157,11 +235,11 @@ func recordOf(i int) record.Record {
 	return record.Record{Pair: fmt.Sprintf("pair%05d", i), Term: 1, Primary: "server1", Mode: pair.Alone, Revision: 1}
 }
 
-// tell sends the report of the i-th server.
+// tell sends the report of a server of the i-th pair.
 func tell(conn net.Conn, i int) error {
 	report, err := json.Marshal(map[string]any{
 		"id": 1, "kind": wire.KindReport,
-		"body": wire.WitnessReport{Postgres: wire.WitnessUp, Known: recordOf(i / 2), TimeoutMS: 2000},
+		"body": wire.WitnessReport{Postgres: wire.WitnessUp, Known: recordOf(i), TimeoutMS: 2000},
 	})
 	if err != nil {
 		return err
@@ -170,22 +248,42 @@ func tell(conn net.Conn, i int) error {
 	return err
 }
 
-func beatAll(conns []net.Conn, bare, asking []byte) error {
+func (l *loading) beatAll() error {
+	bare, asking := []byte{0, 0, 0, 0}, []byte{0x80, 0, 0, 0}
+	if l.ca == plain {
+		bare, asking = make([]byte, plainBeat), append([]byte{plainAsks}, make([]byte, plainBeat-1)...)
+	}
 	for round, start := 0, time.Now(); ; round++ {
+		l.mu.Lock()
+		conns := l.joined[:len(l.joined):len(l.joined)]
+		l.mu.Unlock()
 		for i, conn := range conns {
 			if i%16 == 0 {
 				due := start.Add(time.Duration(round)*interval + interval*time.Duration(i)/time.Duration(len(conns)))
 				time.Sleep(time.Until(due))
 			}
-			word := bare
-			if (round+i)%4 == 0 {
-				word = asking
-			}
-			if _, err := conn.Write(word); err != nil {
+			if err := conn.beat(bare, asking); err != nil {
 				return err
 			}
 		}
+		time.Sleep(time.Until(start.Add(time.Duration(round+1) * interval)))
 	}
+}
+
+// beat sends the next heartbeat: one of four asks for an answer, and instead of two
+// early ones the server reports again, as it would when it is told that there is news:
+// the other one has come.
+func (m *member) beat(bare, asking []byte) error {
+	m.beats++
+	word := bare
+	switch {
+	case (m.beats == 2 || m.beats == 8) && len(bare) != plainBeat:
+		return tell(m, m.pair)
+	case (m.beats+m.pair)%4 == 0:
+		word = asking
+	}
+	_, err := m.Write(word)
+	return err
 }
 
 // sender is the socket of one server of the load. Once detached it only sends, and its
