@@ -47,7 +47,7 @@ func (p *pace) note(n int, now time.Time) bool {
 		p.busy = p.count >= busyCount && took < 2*busyWindow
 		p.since, p.count = now, 0
 	}
-	return p.busy
+	return p.busy && n < wakeBatch // a full batch: more are there already
 }
 
 func newPoller() (*poller, error) {
@@ -89,8 +89,7 @@ func (p *poller) run() {
 			// It is there: only the owner takes it out, and that is this goroutine.
 			p.find(e.Fd).ready(e.Events, at)
 		}
-		// A full batch: there are more already.
-		if pace.note(n, time.Now()) && n < len(events) {
+		if pace.note(n, time.Now()) {
 			time.Sleep(busyPause)
 		}
 	}
