@@ -113,12 +113,12 @@ func TestCertificatesTellWhoAsks(t *testing.T) {
 
 func TestOnlyTheOtherServersHeartbeatsCount(t *testing.T) {
 	a := someAgent(t)
-	a.Beat(wire.Identity{Pair: "p", Name: "arbiter"})
-	a.Beat(wire.Identity{Pair: "p", Name: "server1"})
+	a.Beat(wire.Identity{Pair: "p", Name: "arbiter"}, wire.Now())
+	a.Beat(wire.Identity{Pair: "p", Name: "server1"}, wire.Now())
 	if s := a.board.Read(); s.Heard != 0 || s.Inbound {
 		t.Errorf("a stranger was taken for the other server: %+v", s)
 	}
-	a.Beat(otherServer)
+	a.Beat(otherServer, wire.Now())
 	if s := a.board.Read(); s.Heard == 0 || !s.Inbound {
 		t.Errorf("the heartbeat was not noted: %+v", s)
 	}

@@ -48,11 +48,12 @@ func (a *Agent) isOther(from wire.Identity) bool {
 	return from.Pair == a.config.Pair.Name && from.Name == string(a.config.Other())
 }
 
-// Beat notes a bare heartbeat.
-func (a *Agent) Beat(from wire.Identity) {
+// Beat notes a bare heartbeat. News travels in this server's own reports.
+func (a *Agent) Beat(from wire.Identity, at time.Duration) (news bool) {
 	if a.isOther(from) {
-		a.board.Note(func(s *board.Sight) { s.Heard, s.Inbound = a.clock.Now(), true })
+		a.board.Note(func(s *board.Sight) { s.Heard, s.Inbound = max(s.Heard, at), true })
 	}
+	return false
 }
 
 // Gone notes that the other server's connection has ended.

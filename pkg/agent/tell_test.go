@@ -59,7 +59,11 @@ func (l *listener) Handle(_ context.Context, _ wire.Identity, _ string, body jso
 	return nil, err
 }
 func (l *listener) Gone(wire.Identity) {}
-func (l *listener) Beat(wire.Identity) { l.beats.Add(1) }
+
+func (l *listener) Beat(wire.Identity, time.Duration) bool {
+	l.beats.Add(1)
+	return false
+}
 
 // serve listens on server2's address until end is called.
 func (l *listener) serve(t *testing.T, a *Agent, tls *wire.TLSPair) (end func()) {

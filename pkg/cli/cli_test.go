@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -165,8 +166,8 @@ func (s *supervisor) Handle(_ context.Context, _ wire.Identity, kind string, bod
 	return answer(body)
 }
 
-func (s *supervisor) Gone(wire.Identity) {}
-func (s *supervisor) Beat(wire.Identity) {}
+func (s *supervisor) Gone(wire.Identity)                     {}
+func (s *supervisor) Beat(wire.Identity, time.Duration) bool { return false }
 
 // everyCommand visits the whole tree.
 func everyCommand(visit func(*cobra.Command)) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -43,15 +44,16 @@ type incoming struct {
 }
 
 // ready is the connection's turn in the poller's goroutine, which it must not keep
-// from the others: it answers a few heartbeats, and leaves all else to a goroutine.
-func (in *incoming) ready(events uint32) {
+// from the others: it answers a few heartbeats, heard at that moment of Now, and leaves
+// all else to a goroutine.
+func (in *incoming) ready(events uint32, at time.Duration) {
 	in.socket.begin()
 	if events&sending != 0 && in.socket.flush() != nil {
 		in.close()
 		return
 	}
 	for range turnBeats {
-		beat, err := in.beatNext()
+		beat, err := in.beatNext(at)
 		switch {
 		case err == errWait:
 			return
@@ -108,7 +110,7 @@ func (in *incoming) close() {
 // next reads and handles one frame, or what there is of it. An error other than
 // errWait is the connection's.
 func (in *incoming) next() error {
-	if beat, err := in.beatNext(); beat || err != nil {
+	if beat, err := in.beatNext(Now()); beat || err != nil {
 		return err
 	}
 	for uint32(len(in.text)) < in.word {
@@ -133,8 +135,8 @@ func (in *incoming) next() error {
 	return in.start(e)
 }
 
-// beatNext answers the next frame if it is a heartbeat. If not, word is set.
-func (in *incoming) beatNext() (bool, error) {
+// beatNext answers the next frame if it is a heartbeat, one heard at. If not, word is set.
+func (in *incoming) beatNext(at time.Duration) (bool, error) {
 	if in.word > 0 {
 		return false, nil
 	}
@@ -148,7 +150,7 @@ func (in *incoming) beatNext() (bool, error) {
 	in.got = 0
 	word := binary.BigEndian.Uint32(in.head[:])
 	if word == bare || word == asking {
-		return true, in.beat(word == asking)
+		return true, in.beat(at, word == asking)
 	}
 	in.word = word
 	return false, checkWord(word)
@@ -161,10 +163,9 @@ func (in *incoming) adopt() {
 	}
 }
 
-func (in *incoming) beat(answer bool) error {
+func (in *incoming) beat(at time.Duration, answer bool) error {
 	in.adopt()
-	in.server.handler.Beat(in.from)
-	if in.server.news != nil && in.server.news.News(in.from) {
+	if in.server.handler.Beat(in.from, at) {
 		frame, err := encode(envelope{}, nil)
 		if err != nil {
 			return err

@@ -86,9 +86,9 @@ func (h *host) Handle(ctx context.Context, from Identity, kind string, body json
 }
 
 func (h *host) Gone(from Identity) { offer(h.gone, from) }
-func (h *host) Beat(from Identity) { offer(h.beat, from) }
 
-func (h *host) News(Identity) bool {
+func (h *host) Beat(from Identity, _ time.Duration) bool {
+	offer(h.beat, from)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	news := h.news

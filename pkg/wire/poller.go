@@ -15,10 +15,11 @@ const (
 	wakeBatch = 256
 	// From busyCount events in a busyWindow on, the poller pauses between two looks. It
 	// then finds dozens at once, and neither it nor the peers on a busy machine are
-	// woken for each single one. A pair of two servers is far below that: it never waits.
+	// woken for each single one: to wake a process costs as much as several heartbeats.
+	// A pair of two servers is far below that: it never waits.
 	busyCount  = 80
 	busyWindow = 16 * time.Millisecond
-	busyPause  = time.Millisecond
+	busyPause  = 5 * time.Millisecond
 )
 
 // poller watches the parked connections of one Serve. One goroutine waits for all of
@@ -29,7 +30,7 @@ type poller struct {
 	ready       syscall.RawConn // file's: waits until epoll has an event
 
 	mu sync.Mutex
-	of map[int32]*incoming // by descriptor; from before watch until before Close
+	of []*incoming // by descriptor; from before watch until before Close
 }
 
 // pace knows whether events come so fast that it is better to let some gather.
@@ -46,7 +47,7 @@ func (p *pace) note(n int, now time.Time) bool {
 		p.busy = p.count >= busyCount && took < 2*busyWindow
 		p.since, p.count = now, 0
 	}
-	return p.busy
+	return p.busy && n < wakeBatch // a full batch: more are there already
 }
 
 func newPoller() (*poller, error) {
@@ -59,7 +60,7 @@ func newPoller() (*poller, error) {
 		unix.Close(epoll)
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	p := &poller{epoll: epoll, bell: bell, of: map[int32]*incoming{}}
+	p := &poller{epoll: epoll, bell: bell}
 	err = unix.SetNonblock(epoll, true) // else Go would not wait for it
 	p.file = os.NewFile(uintptr(epoll), "epoll")
 	if err == nil {
@@ -79,13 +80,14 @@ func newPoller() (*poller, error) {
 func (p *poller) run() {
 	events := make([]unix.EpollEvent, wakeBatch)
 	for pace := (pace{}); ; {
-		n := p.wait(events)
+		// One look at the clock for all of them. It is early rather than late.
+		n, at := p.wait(events), Now()
 		for _, e := range events[:n] {
 			if int(e.Fd) == p.bell {
 				return
 			}
 			// It is there: only the owner takes it out, and that is this goroutine.
-			p.find(e.Fd).ready(e.Events)
+			p.find(e.Fd).ready(e.Events, at)
 		}
 		if pace.note(n, time.Now()) {
 			time.Sleep(busyPause)
@@ -127,13 +129,16 @@ func (p *poller) find(fd int32) *incoming {
 func (p *poller) enter(in *incoming) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.of[int32(in.socket.fd)] = in
+	for len(p.of) <= in.socket.fd {
+		p.of = append(p.of, nil)
+	}
+	p.of[in.socket.fd] = in
 }
 
 func (p *poller) leave(in *incoming) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.of, int32(in.socket.fd))
+	p.of[in.socket.fd] = nil
 }
 
 // stop ends run.

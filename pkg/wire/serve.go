@@ -28,7 +28,6 @@ const (
 // server is one Serve.
 type server struct {
 	handler Handler
-	news    NewsHandler // the same, if it is one
 	ctx     context.Context
 	poller  *poller
 	work    sync.WaitGroup // one for each connection and each request
@@ -57,7 +56,6 @@ func Serve(ctx context.Context, ln net.Listener, h Handler) error {
 		handler: h, ctx: ctx, poller: p, handshakes: make(chan struct{}, maxHandshakes),
 		open: map[*socket]struct{}{}, beating: map[Identity]*incoming{},
 	}
-	s.news, _ = h.(NewsHandler)
 	polled := make(chan struct{})
 	go func() {
 		p.run()

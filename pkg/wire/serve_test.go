@@ -228,7 +228,7 @@ func TestBeatAllocatesNothing(t *testing.T) {
 	if got := testing.AllocsPerRun(1000, func() {
 		_, err := client.Write(word)
 		must(t, err)
-		in.ready(reading)
+		in.ready(reading, Now())
 		_, err = client.Read(word[:wordSize])
 		must(t, err)
 		binary.BigEndian.PutUint32(word, asking)

@@ -181,6 +181,9 @@ func TestPace(t *testing.T) {
 	if got := run(100 * time.Microsecond); got == 0 {
 		t.Error("no pause at 10000 events a second")
 	}
+	if p.note(wakeBatch-1, now); !p.busy || p.note(wakeBatch, now) {
+		t.Error("a pause after a full batch, with more there already")
+	}
 	now = now.Add(time.Second)
 	if got := run(time.Millisecond); got > 0 {
 		t.Errorf("%d pauses when it is quiet again", got)

@@ -19,6 +19,7 @@ package wire
 import (
 	"context"
 	"encoding/json"
+	"time"
 )
 
 // LocalName is the name of whoever connects over the unix socket.
@@ -52,16 +53,9 @@ type Handler interface {
 	// called for a connection that only asked (the command line), nor when from's
 	// heartbeats have meanwhile moved to a newer connection. It must not wait.
 	Gone(from Identity)
-	// Beat tells that a bare heartbeat was heard. It must not wait: one goroutine hears
-	// all connections at rest.
-	Beat(from Identity)
-}
-
-// NewsHandler is a Handler that says, after each bare heartbeat, whether it has
-// something to tell that its last answer to a report of from did not. The answer
-// then is a nudge, and the other side reports at once. This keeps a quiet
-// connection free of JSON.
-type NewsHandler interface {
-	Handler
-	News(from Identity) bool
+	// Beat tells that a bare heartbeat was heard, at a moment of Now. It must not wait:
+	// one goroutine hears all connections at rest. It says whether there is something to
+	// tell that the last answer to a report of from did not. The answer then is a
+	// nudge, and the other side reports at once, which keeps a quiet connection free of JSON.
+	Beat(from Identity, at time.Duration) (news bool)
 }

@@ -121,8 +121,7 @@ func TestSlowDiskHoldsUpChangesOnly(t *testing.T) {
 	go func() {
 		defer close(done)
 		from := wire.Identity{Pair: "lab", Name: "server1"}
-		w.Beat(from)
-		w.News(from)
+		w.Beat(from, wire.Now())
 		if _, err := w.ask("lab", "server2", wire.KindReport, wire.WitnessReport{}); err != nil {
 			t.Error(err)
 		}
@@ -151,7 +150,8 @@ func TestNews(t *testing.T) {
 	}
 	want := func(when string, want1, want2 bool) {
 		t.Helper()
-		if got1, got2 := w.News(s1), w.News(s2); got1 != want1 || got2 != want2 {
+		got2, got1 := w.Beat(s2, wire.Now()), w.Beat(s1, wire.Now())
+		if got1 != want1 || got2 != want2 {
 			t.Errorf("%s: news for server1 %v, for server2 %v; want %v, %v", when, got1, got2, want1, want2)
 		}
 	}

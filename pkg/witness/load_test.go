@@ -2,23 +2,14 @@ package witness
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/binary"
-	"fmt"
-	"io"
+	"encoding/json"
 	"log/slog"
-	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -28,81 +19,191 @@ import (
 )
 
 const (
-	// asLoad, when set to "address pairs authority", makes the test binary the servers
-	// of that many pairs.
+	// asLoad, when set to a crowd, makes the test binary that.
 	asLoad = "WITNESS_TEST_LOADS"
 	// benchPairs overrides how many pairs the benchmark has.
 	benchPairs = "WITNESS_BENCH_PAIRS"
+	// spareFiles is how many files a process of the benchmark needs beside the servers'.
+	spareFiles = 100
 	interval   = 250 * time.Millisecond
 )
 
 // counted is a Witness that counts heartbeats.
 type counted struct {
 	*Witness
-	beats atomic.Int64
+	addr, ca string // where it listens, and who signs for its clients
+	beats    atomic.Int64
 }
 
-func (c *counted) Beat(from wire.Identity) {
+func (c *counted) Beat(from wire.Identity, at time.Duration) bool {
 	c.beats.Add(1)
-	c.Witness.Beat(from)
+	return c.Witness.Beat(from, at)
 }
 
 // BenchmarkPairs measures what a pair at rest costs its witness: both servers
 // connected from another process, four heartbeats a second each, one of four
-// answered. An iteration is a second.
+// answered. An iteration is a second. Beside it stands the floor: what the kernel
+// alone takes for the same bytes on as many connections.
 func BenchmarkPairs(b *testing.B) {
+	pairs := pairsWanted(b)
+	before := memory()
+	c, end := serveCounted(b, pairs)
+	_, stop := crowd{addr: c.addr, pairs: pairs, ca: c.ca}.start(b)
+	waitFor(b, 2*pairs, c.online)
+	time.Sleep(4 * time.Second) // let stacks shrink, and all be told of the other
+	held := memory() - before
+	begin := c.usage()
+	for b.Loop() {
+		time.Sleep(time.Second)
+	}
+	used := c.usage().since(begin)
+	used.report(b, pairs) // b.Loop forgets metrics reported before it
+	b.ReportMetric(float64(held)/float64(pairs), "B/pair")
+	b.ReportMetric(rss(b)/float64(pairs), "RSS-B/pair")
+	stop()
+	end()
+	floor := floorOf(b, pairs, time.Duration(used.seconds)*time.Second)
+	b.ReportMetric(floor, "µs-floor/beat")
+	b.ReportMetric(used.perBeat()/floor, "x-floor")
+}
+
+// BenchmarkReturn measures what happens when a witness comes back and all servers
+// connect at the same moment, while a tenth of them is connected already: how long
+// until all are heard, and how old the connected ones' heartbeats become meanwhile.
+func BenchmarkReturn(b *testing.B) {
+	pairs := pairsWanted(b)
+	there := pairs / 10
+	c, end := serveCounted(b, pairs)
+	_, stop := crowd{addr: c.addr, pairs: there, ca: c.ca}.start(b)
+	waitFor(b, 2*there, c.online)
+	begin, stopStorm := crowd{addr: c.addr, first: there, pairs: pairs - there, ca: c.ca, atOnce: true}.start(b)
+	var used usage
+	var oldest, lost int
+	for b.Loop() {
+		begin()
+		from := c.usage()
+		waitFor(b, 2*pairs, func() int {
+			age, gone := c.oldest(there)
+			oldest, lost = max(oldest, int(age.Milliseconds())), max(lost, gone)
+			return c.online()
+		})
+		used = c.usage().since(from)
+	}
+	b.ReportMetric(float64(2*(pairs-there))/used.seconds, "connects/s")
+	b.ReportMetric((used.user+used.system)/float64(2*(pairs-there))*1e3, "ms-cpu/connect") // heartbeats included
+	b.ReportMetric(float64(oldest), "ms-oldest-beat")
+	b.ReportMetric(float64(lost), "lost")
+	stopStorm()
+	stop()
+	end()
+}
+
+// oldest is the greatest age of a heartbeat of the first pairs, and how many of their
+// servers have no connection.
+func (c *counted) oldest(pairs int) (age time.Duration, gone int) {
+	for i := range pairs {
+		k := c.find(recordOf(i).Pair)
+		k.mu.Lock()
+		for _, s := range k.seats {
+			age = max(age, wire.Now()-s.heard)
+			if !s.open {
+				gone++
+			}
+		}
+		k.mu.Unlock()
+	}
+	return age, gone
+}
+
+// serveCounted starts a witness that has the records of the load's pairs.
+func serveCounted(b *testing.B, pairs int) (c *counted, end func()) {
+	b.Helper()
+	procs := runtime.GOMAXPROCS(1) // as mcctl arbitrate does
+	ca, dir, records := filepath.Join(b.TempDir(), "ca"), b.TempDir(), b.TempDir()
+	must(b, wire.NewCA(ca))
+	must(b, wire.NewCertificate(ca, "", "arbiter", dir))
+	p, err := loadTLS(dir, "arbiter")
+	must(b, err)
+	keepRecords(b, records, pairs)
+	w, err := New(Config{Records: records, HeartbeatTimeout: 2 * time.Second, Log: slog.New(slog.DiscardHandler)})
+	must(b, err)
+	ln, err := wire.ListenTLS("127.0.0.1:0", p.Server)
+	must(b, err)
+	c = &counted{Witness: w, addr: ln.Addr().String(), ca: ca}
+	ctx, cancel := context.WithCancel(b.Context())
+	served := make(chan error)
+	go func() { served <- wire.Serve(ctx, ln, c) }()
+	return c, func() {
+		cancel()
+		must(b, <-served)
+		must(b, w.unlock())
+		runtime.GOMAXPROCS(procs)
+	}
+}
+
+// keepRecords writes the records that the pairs of the load have.
+func keepRecords(b *testing.B, dir string, pairs int) {
+	b.Helper()
+	for i := range pairs {
+		text, err := json.Marshal(recordOf(i))
+		must(b, err)
+		must(b, os.WriteFile(filepath.Join(dir, recordOf(i).Pair+suffix), text, 0o600))
+	}
+}
+
+func pairsWanted(b *testing.B) int {
 	pairs := 500
 	if s := os.Getenv(benchPairs); s != "" {
 		var err error
 		pairs, err = strconv.Atoi(s)
 		must(b, err)
 	}
-	ca, dir := filepath.Join(b.TempDir(), "ca"), b.TempDir()
-	must(b, wire.NewCA(ca))
-	must(b, wire.NewCertificate(ca, "", "arbiter", dir))
-	p, err := loadTLS(dir, "arbiter")
-	must(b, err)
-	w, err := New(Config{Records: b.TempDir(), HeartbeatTimeout: 2 * time.Second, Log: slog.New(slog.DiscardHandler)})
-	must(b, err)
-	ln, err := wire.ListenTLS("127.0.0.1:0", p.Server)
-	must(b, err)
-	c := &counted{Witness: w}
-	ctx, cancel := context.WithCancel(b.Context())
-	served := make(chan error)
-	go func() { served <- wire.Serve(ctx, ln, c) }()
-	before, start := memory(), time.Now()
-	stop := load(b, ln.Addr().String(), pairs, ca)
-	for c.online() < 2*pairs {
-		time.Sleep(10 * time.Millisecond)
-		if time.Since(start) > 5*time.Minute {
-			b.Fatalf("only %d of %d servers came online", c.online(), 2*pairs)
-		}
+	var limit syscall.Rlimit
+	must(b, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	if most := (int(limit.Cur) - spareFiles) / 2; pairs > most {
+		b.Fatalf("%d pairs need %d open files; the limit (ulimit -n) is enough for %d pairs", pairs, 2*pairs+spareFiles, most)
 	}
-	joined := time.Since(start)
-	time.Sleep(3 * time.Second) // let stacks shrink
-	held := memory() - before
-	measure(b, c, pairs) // b.Loop forgets metrics reported before it
-	b.ReportMetric(float64(2*pairs)/joined.Seconds(), "connects/s")
-	b.ReportMetric(float64(held)/float64(pairs), "B/pair")
-	b.ReportMetric(rss(b)/float64(pairs), "RSS-B/pair")
-	stop()
-	cancel()
-	must(b, <-served)
-	w.unlock()
+	return pairs
 }
 
-func measure(b *testing.B, c *counted, pairs int) {
-	beats, cpu, start := c.beats.Load(), cpuTime(b), time.Now()
-	for b.Loop() {
-		time.Sleep(time.Second)
+func waitFor(b *testing.B, servers int, online func() int) {
+	b.Helper()
+	for start := time.Now(); online() < servers; time.Sleep(200 * time.Millisecond) {
+		if time.Since(start) > 5*time.Minute {
+			b.Fatalf("only %d of %d servers came online", online(), servers)
+		}
 	}
-	seconds := time.Since(start).Seconds()
-	used := (cpuTime(b) - cpu).Seconds()
-	n := float64(c.beats.Load() - beats)
-	b.ReportMetric(used*1e6/n, "µs-cpu/beat")
-	b.ReportMetric(n/seconds, "beats/s")
-	b.ReportMetric(used/n*8*10000, "cores/10k-pairs")          // at the full rate, also if it was not reached
-	b.ReportMetric(100*n/(float64(8*pairs)*seconds), "%heard") // below 100, the machine is too small for both sides
+}
+
+// usage is what this process has used and done so far, or in between.
+type usage struct {
+	seconds, user, system, beats float64
+}
+
+func (c *counted) usage() usage {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return usage{
+		float64(wire.Now()) / 1e9, float64(u.Utime.Nano()) / 1e9,
+		float64(u.Stime.Nano()) / 1e9, float64(c.beats.Load()),
+	}
+}
+
+func (u usage) since(v usage) usage {
+	return usage{u.seconds - v.seconds, u.user - v.user, u.system - v.system, u.beats - v.beats}
+}
+
+// perBeat is in microseconds of CPU.
+func (u usage) perBeat() float64 { return (u.user + u.system) / u.beats * 1e6 }
+
+func (u usage) report(b *testing.B, pairs int) {
+	b.ReportMetric(u.perBeat(), "µs-cpu/beat")
+	b.ReportMetric(u.user/u.beats*1e6, "µs-user/beat")
+	b.ReportMetric(u.beats/u.seconds, "beats/s")
+	b.ReportMetric(u.perBeat()*8*10000/1e6, "cores/10k-pairs")         // at the full rate, also if it was not reached
+	b.ReportMetric(100*u.beats/(float64(8*pairs)*u.seconds), "%heard") // below 100, the machine is too small for both sides
 }
 
 func (c *counted) online() (n int) {
@@ -137,112 +238,4 @@ func rss(b *testing.B) float64 {
 	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
 	must(b, err)
 	return float64(pages * os.Getpagesize())
-}
-
-func cpuTime(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-func load(b *testing.B, addr string, pairs int, ca string) (stop func()) {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", asLoad, addr, pairs, ca))
-	cmd.Stderr = os.Stderr
-	must(b, cmd.Start())
-	return func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}
-}
-
-// loadChild is the servers of many pairs: each connects, reports once and sends
-// heartbeats, in turn and evenly.
-func loadChild(addr, count, caDir string) error {
-	pairs, err := strconv.Atoi(count)
-	if err != nil {
-		return err
-	}
-	ca, err := tls.LoadX509KeyPair(filepath.Join(caDir, "ca.crt"), filepath.Join(caDir, "ca.key"))
-	if err != nil {
-		return err
-	}
-	conns := make([]*tls.Conn, 2*pairs)
-	errs := make(chan error, 8)
-	var dialers sync.WaitGroup
-	for d := range cap(errs) {
-		dialers.Go(func() {
-			for i := d; i < len(conns); i += cap(errs) {
-				if conns[i], err = join(addr, ca, i); err != nil {
-					errs <- err
-					return
-				}
-			}
-		})
-	}
-	dialers.Wait()
-	select {
-	case err := <-errs:
-		return err
-	default:
-		return beatAll(conns)
-	}
-}
-
-func join(addr string, ca tls.Certificate, i int) (*tls.Conn, error) {
-	pairName, name := fmt.Sprintf("pair%05d", i/2), fmt.Sprintf("server%d", i%2+1)
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	template := &x509.Certificate{
-		URIs:        []*url.URL{{Scheme: "mcctl", Host: pairName, Path: "/" + name}},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		NotBefore:   time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, ca.Leaf, public, ca.PrivateKey)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := tls.Dial("tcp", addr, &tls.Config{
-		InsecureSkipVerify: true, // the load only needs to be let in
-		CurvePreferences:   []tls.CurveID{tls.X25519},
-		Certificates:       []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private}},
-	})
-	if err != nil {
-		return nil, err
-	}
-	go func() { _, _ = io.Copy(io.Discard, conn) }()
-	return conn, tell(conn, i)
-}
-
-// tell sends the report of the i-th server.
-func tell(conn *tls.Conn, i int) error {
-	report := fmt.Sprintf(`{"id":1,"kind":"report","body":{"postgres":"up","copy":{"pair":"pair%05d","term":1,"primary":"server1","mode":"alone","revision":1}}}`, i/2)
-	_, err := conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(report))), report...))
-	return err
-}
-
-func beatAll(conns []*tls.Conn) error {
-	for i, conn := range conns { // now both of each pair are there: no news from here on
-		if err := tell(conn, i); err != nil {
-			return err
-		}
-	}
-	bare, asking := []byte{0, 0, 0, 0}, []byte{0x80, 0, 0, 0}
-	for round, start := 0, time.Now(); ; round++ {
-		for i, conn := range conns {
-			if i%16 == 0 {
-				due := start.Add(time.Duration(round)*interval + interval*time.Duration(i)/time.Duration(len(conns)))
-				time.Sleep(time.Until(due))
-			}
-			word := bare
-			if (round+i)%4 == 0 {
-				word = asking
-			}
-			if _, err := conn.Write(word); err != nil {
-				return err
-			}
-		}
-	}
 }

@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, witnessChild(args[0], args[1], args[2]))
 		os.Exit(1)
 	}
-	if args := strings.Fields(os.Getenv(asLoad)); len(args) == 3 {
-		fmt.Fprintln(os.Stderr, loadChild(args[0], args[1], args[2]))
+	if args := os.Getenv(asLoad); args != "" {
+		fmt.Fprintln(os.Stderr, loadChild(args))
 		os.Exit(1)
 	}
 	os.Exit(m.Run())

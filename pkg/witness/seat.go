@@ -79,18 +79,21 @@ func (s *seat) down() bool {
 	return s != nil && s.reported && s.report.Postgres == wire.WitnessDown
 }
 
-// Beat notes a bare heartbeat. It costs no memory: there are many.
-func (w *Witness) Beat(from wire.Identity) {
+// Beat notes a bare heartbeat, and reports whether from was told something else than
+// it would be now. It costs no memory: there are many.
+func (w *Witness) Beat(from wire.Identity, at time.Duration) (news bool) {
 	k := w.find(from.Pair)
 	if k == nil {
-		return // it will report first
+		return true // it shall report first
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if s := k.seated(from.Name); s != nil {
-		s.heard = w.cfg.Clock.Now()
-		s.open = true
+	s := k.seated(from.Name)
+	if s == nil {
+		return true
 	}
+	s.heard, s.open = max(s.heard, at), true
+	return w.news(k, s)
 }
 
 // Gone notes that the connection which carried from's heartbeats ended.
@@ -106,23 +109,16 @@ func (w *Witness) Gone(from wire.Identity) {
 	}
 }
 
-// News reports whether from was told something else than it would be now.
-func (w *Witness) News(from wire.Identity) bool {
-	k := w.find(from.Pair)
-	if k == nil {
+// news reports whether s, just heard, should report to be told something. Called with
+// mu held.
+func (w *Witness) news(k *keep, s *seat) bool {
+	if !s.reported {
 		return true
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	s := k.seated(from.Name)
-	if s == nil || !s.reported {
-		return true
-	}
-	if !k.record.Exists() && k.other(from.Name).online(s.heard, w.cfg.HeartbeatTimeout) {
+	if !k.record.Exists() && k.other(s.name).online(s.heard, w.cfg.HeartbeatTimeout) {
 		return true // the report that comes of it tries again to find the record
 	}
-	// Beat has just read the clock for this server.
-	return s.told != w.view(k, from.Name, s.heard)
+	return s.told != w.view(k, s.name, s.heard)
 }
 
 // view is what name should know. Called with mu held.

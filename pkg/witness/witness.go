@@ -47,7 +47,7 @@ type Disk interface {
 	Open(dir string) (files []string, close func() error, err error)
 }
 
-// Witness keeps records. It is a wire.NewsHandler.
+// Witness keeps records. It is a wire.Handler.
 type Witness struct {
 	cfg     Config
 	started time.Duration // by the clock
