@@ -179,15 +179,8 @@ func (a *Agent) connect() error {
 		Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
 		Beat: a.beat, Answer: func(string, json.RawMessage) { a.telling.answered() }, Changed: a.peerChanged,
 	})
-	if c.Pair.Arbiter.Kind == config.None {
-		a.keeper = arbiter.NewLocal(a.own, c.Me(), a.peerRecord)
-		return nil
-	}
-	a.keeper = arbiter.NewWitness(wire.LinkConfig{
-		Addr: c.Pair.Arbiter.Address, TLS: a.tls.Client("arbiter"),
-		Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
-	}, a.witnessReport, a.board.Wake)
-	return nil
+	a.keeper, err = a.newKeeper()
+	return err
 }
 
 func (a *Agent) observers() {
