@@ -53,11 +53,29 @@ func TestEtcdMembersDieOneAfterAnother(t *testing.T) {
 	for i := range 3 {
 		s.kill(s.lab.Pids().Etcd[i])
 		s.flowing()
-		s.mcctl("switch", "-M", s.lab.Mcdir(one))
-		s.until("paired after the switch", []pair.Server{two, one}[i%2], func(st wire.Status) bool { return st.Healthy })
+		s.switchUnderElection([]pair.Server{two, one}[i%2])
 		s.startEtcd(i)
 	}
 	s.flowing()
+}
+
+// switchUnderElection asks until the switch is done: one that meets etcd while it elects
+// a leader fails before its point of no return, and the primary stays.
+func (s *stage) switchUnderElection(to pair.Server) {
+	s.Helper()
+	for began := time.Now(); ; {
+		out, err := s.try("switch", "-M", s.lab.Mcdir(one))
+		st, errStatus := s.status(one)
+		switch {
+		case errStatus == nil && st.Record.Primary == to:
+			s.paired(to)
+			return
+		case time.Since(began) > patience:
+			s.Fatalf("no switch to %s: %v\n%s", to, err, out)
+		}
+		s.Logf("not this time: %v", err)
+		s.until("the primary is open and the pair whole", one, func(st wire.Status) bool { return st.Healthy })
+	}
 }
 
 func TestEtcdWithoutQuorumChangesNothing(t *testing.T) {
