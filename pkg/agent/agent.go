@@ -152,7 +152,9 @@ func assembleIn(w World, opt Options) (*Agent, error) {
 	if goesOn {
 		a.board.Note(func(s *board.Sight) { s.Task = decide.TaskRebuild })
 	}
-	a.connect()
+	if err := a.connect(); err != nil {
+		return nil, err
+	}
 	a.group = newGroup()
 	if w.Begin != nil {
 		a.group.begins = w.Begin
@@ -198,22 +200,15 @@ func (a *Agent) remember() error {
 const arbiterName = "arbiter"
 
 // connect makes the links to the other server and to the keeper of the record.
-func (a *Agent) connect() {
+func (a *Agent) connect() (err error) {
 	c, t := a.config, a.config.Pair.Timings
 	a.link = a.world.Link(string(c.Other()), wire.LinkConfig{
 		Addr:     c.Endpoint(c.Other()).Admin,
 		Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
 		Beat: a.beat, Answer: func(string, json.RawMessage) { a.telling.answered() }, Changed: a.peerChanged,
 	})
-	if c.Pair.Arbiter.Kind == config.None {
-		a.keeper = arbiter.NewLocal(a.own, c.Me(), a.peerRecord)
-		return
-	}
-	dial := func(l wire.LinkConfig) arbiter.Link { return a.world.Link(arbiterName, l) }
-	a.keeper = arbiter.NewWitnessOver(dial, a.clock, wire.LinkConfig{
-		Addr:     c.Pair.Arbiter.Address,
-		Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
-	}, a.witnessReport, a.board.Wake)
+	a.keeper, err = a.newKeeper()
+	return err
 }
 
 func (a *Agent) observers() {

@@ -22,7 +22,7 @@ func (a *Agent) fence(ctx context.Context, operation string, skip bool) error {
 	}
 	s := a.board.Read()
 	if a.limits.now().KeeperMayBeLost && !s.KeeperReached {
-		return fmt.Errorf("%w: the arbiter at %s is not reached, so the record cannot change: nothing was fenced; start the arbiter first", wire.ErrRefused, a.config.Pair.Arbiter.Address)
+		return fmt.Errorf("%w: the arbiter at %s is not reached, so the record cannot change: nothing was fenced; start the arbiter first", wire.ErrRefused, a.config.Pair.Arbiter.Where())
 	}
 	c := a.call(hook.Fencing, s.Record)
 	c.Mode, c.Operation = hook.ByOperator, operation

@@ -106,7 +106,7 @@ func (a *Agent) awaitArbiter(ctx context.Context) error {
 		select {
 		case <-a.board.Woken():
 		case <-limit:
-			return fmt.Errorf("start supervisor: the arbiter at %s is not reached: %s; or start this server without it, with --async-connect-arbiter", a.config.Pair.Arbiter.Address, cmp.Or(a.keeper.Problem(), "it does not answer"))
+			return fmt.Errorf("start supervisor: the arbiter at %s is not reached: %s; or start this server without it, with --async-connect-arbiter", a.config.Pair.Arbiter.Where(), cmp.Or(a.keeper.Problem(), "it does not answer"))
 		case <-ctx.Done():
 			return ctx.Err()
 		}

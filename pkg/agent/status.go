@@ -122,7 +122,7 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	case f.Record == decide.RecordUnread || f.Record == decide.RecordClaimed:
 		return "the record has not been read: start the arbiter, or the other server"
 	case f.Keeper != decide.KeeperReached:
-		return fmt.Sprintf("the arbiter at %s is not reached, and until then no role can change: %s", a.config.Pair.Arbiter.Address, cmp.Or(a.keeper.Problem(), "start it there"))
+		return fmt.Sprintf("the arbiter at %s is not reached, and until then no role can change: %s", a.config.Pair.Arbiter.Where(), cmp.Or(a.keeper.Problem(), "start it there"))
 	case f.Record == decide.RecordTheirs && f.Data == decide.DataBroken && s.PID == 0 && !slices.Contains(a.config.Policy().Rejoin, config.Rebuild):
 		return "the data directory is empty or half made, and policy.rejoin does not allow a rebuild: mcctl rebuild"
 	case f.Failover == decide.FailoverOff:

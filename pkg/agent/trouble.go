@@ -62,7 +62,7 @@ func (a *Agent) versions(s board.Sight, f decide.Facts) string {
 
 // keeperStatus is the arbiter as it is seen from here.
 func (a *Agent) keeperStatus(s board.Sight) wire.ArbiterStatus {
-	st := wire.ArbiterStatus{Kind: string(a.config.Pair.Arbiter.Kind), Address: a.config.Pair.Arbiter.Address, Reached: s.KeeperReached}
+	st := wire.ArbiterStatus{Kind: string(a.config.Pair.Arbiter.Kind), Address: a.config.Pair.Arbiter.Where(), Reached: s.KeeperReached}
 	if !st.Reached {
 		st.Error = a.keeper.Problem()
 	}

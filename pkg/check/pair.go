@@ -69,7 +69,7 @@ func arbiterReached(v View) []Trouble {
 	if v.Me.Supervisor.Reached {
 		return nil
 	}
-	return one(fmt.Sprintf("the arbiter at %s is not reached: %s", v.Me.Config.Pair.Arbiter.Address, v.Me.Supervisor.ArbiterError))
+	return one(fmt.Sprintf("the arbiter at %s is not reached: %s", v.Me.Config.Pair.Arbiter.Where(), v.Me.Supervisor.ArbiterError))
 }
 
 func paired(v View) []Trouble {

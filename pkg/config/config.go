@@ -73,6 +73,7 @@ func Check(dir, pairText, serverText string) (*Config, error) {
 func (c *Config) read(pairs, server *source) error {
 	c.Pair.Timings = pairs.profile()
 	pairs.fill(&c.Pair)
+	c.Pair.Arbiter.Etcd.resolve(c.Dir)
 	c.Pair.check(pairs)
 	server.fill(&c.Server)
 	c.Server.resolve(c.Dir)

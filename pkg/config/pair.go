@@ -35,6 +35,8 @@ type ArbiterKind string
 const (
 	// Witness: an mcctl process on a third host keeps the record.
 	Witness ArbiterKind = "witness"
+	// Etcd: the record is a key in an etcd cluster, 3.4 or newer.
+	Etcd ArbiterKind = "etcd"
 	// None: the primary keeps the record; a standby never takes over by itself.
 	None ArbiterKind = "none"
 )
@@ -45,6 +47,7 @@ type ArbiterOf struct {
 	Kind ArbiterKind `toml:"kind"`
 	// Address is host:port of a witness and empty otherwise.
 	Address string `toml:"address"`
+	Etcd    EtcdOf `toml:"etcd"`
 }
 
 // Policy is what the supervisors may do by themselves.
@@ -76,6 +79,7 @@ const (
 
 func defaultPair() Pair {
 	return Pair{
+		Arbiter: ArbiterOf{Etcd: EtcdOf{Endpoints: []string{}, Prefix: defaultPrefix}},
 		Timings: defaultTimings(),
 		Policy: Policy{
 			Failover:                       true,
@@ -133,13 +137,14 @@ func (a *ArbiterOf) check(at *source) {
 	switch a.Kind {
 	case Witness:
 		at.requireAddress("arbiter.address", a.Address)
-	case None:
+	case None, Etcd:
 		if a.Address != "" {
-			at.complain("arbiter.address", "kind is %q, which has no address; remove it or set kind = %q", None, Witness)
+			at.complain("arbiter.address", "kind is %q, which has no address; remove it or set kind = %q", a.Kind, Witness)
 		}
 	default:
-		at.complain("arbiter.kind", "%q is not a kind of arbiter; write %q or %q", a.Kind, Witness, None)
+		at.complain("arbiter.kind", "%q is not a kind of arbiter; write %q, %q or %q", a.Kind, Witness, Etcd, None)
 	}
+	a.Etcd.check(at, a.Kind)
 }
 
 func (p *Policy) check(at *source) {

@@ -46,7 +46,9 @@ func (l *Lab) build(ctx context.Context) error {
 }
 
 // parts is everything in a lab but lab.json and the lab's copy of mcctl.
-func parts() []string { return []string{"server1", "server2", "arbiter", "ca", "pgpass", "lab.log"} }
+func parts() []string {
+	return []string{"server1", "server2", "arbiter", "etcd", "ca", "pgpass", "lab.log"}
+}
 
 func (l *Lab) demolish() error {
 	for _, p := range parts() {
@@ -85,6 +87,9 @@ func (l *Lab) makeDirectories() error {
 	}
 	if l.state.Arbiter == "witness" {
 		dirs = append(dirs, "arbiter", "arbiter/mcdir", "arbiter/mcdir/tls", "arbiter/mcdir/records", "arbiter/mcdir/run", "arbiter/mcdir/log")
+	}
+	if l.state.Arbiter == "etcd" {
+		dirs = append(dirs, "etcd")
 	}
 	for _, d := range dirs {
 		if err := l.run.mkdir(l.path(d), 0o700); err != nil {

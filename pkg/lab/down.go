@@ -74,7 +74,7 @@ func (l *Lab) stop(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return l.endEtcd(ctx)
 }
 
 // thaw wakes whatever somebody has frozen with SIGSTOP: it could not end.
@@ -93,7 +93,7 @@ func (l *Lab) owns(p process) bool {
 			return true
 		}
 	}
-	return p.serves(l.ArbiterDir()) != ""
+	return p.serves(l.ArbiterDir()) != "" || l.etcdMember(p) >= 0
 }
 
 // endDaemons ends the watch before the supervisor, which it would start again.

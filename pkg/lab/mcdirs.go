@@ -63,6 +63,9 @@ func (l *Lab) pairTOML() string {
 	if l.state.Arbiter == "witness" {
 		fmt.Fprintf(&b, "address = %q\n", local(l.witnessPort()))
 	}
+	if l.state.Arbiter == "etcd" {
+		fmt.Fprintf(&b, "\n[arbiter.etcd]\nendpoints = [%q, %q, %q]\n", l.etcdClient(0), l.etcdClient(1), l.etcdClient(2))
+	}
 	fmt.Fprintf(&b, "\n[timings]\nprofile = %q\n", l.state.Profile)
 	return b.String()
 }

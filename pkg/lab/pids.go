@@ -18,6 +18,8 @@ type Pids struct {
 	Witness int                        `json:"witness"`
 	// WitnessWatch starts the witness again if it dies.
 	WitnessWatch int `json:"witness_watch"`
+	// Etcd are the members of the lab's etcd; nil in a lab without one.
+	Etcd []int `json:"etcd,omitempty"`
 }
 
 // ServerPids are the processes of one server.
@@ -35,6 +37,7 @@ func (l *Lab) Pids() Pids {
 	all := processes()
 	pids := Pids{Servers: map[pair.Server]ServerPids{}}
 	pids.Witness, pids.WitnessWatch = daemons(all, l.ArbiterDir())
+	pids.Etcd = l.etcdPids(all)
 	for _, s := range servers() {
 		pids.Servers[s] = l.serverPids(all, s)
 	}

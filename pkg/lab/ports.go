@@ -8,10 +8,13 @@ import (
 )
 
 // A lab's ports are a block, so that one number tells them all: +1 and +2 for
-// clients, +11 and +12 for the supervisors, +20 for the witness.
-const witnessOffset = 20
+// clients, +11 and +12 for the supervisors, +14 to +19 for etcd, +20 for the witness.
+const (
+	etcdOffset    = 14
+	witnessOffset = 20
+)
 
-func offsets() []int { return []int{1, 2, 11, 12, witnessOffset} }
+func offsets() []int { return []int{1, 2, 11, 12, 14, 15, 16, 17, 18, 19, witnessOffset} }
 
 // choosePorts finds a block with every port free. It stays below 32768, where
 // Linux by default begins to hand out ports to outgoing connections, and starts

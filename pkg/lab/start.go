@@ -26,6 +26,9 @@ func (l *Lab) start(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := l.startEtcd(ctx); err != nil {
+		return err
+	}
 	for _, s := range servers() {
 		if err := l.makeSocketDir(s); err != nil {
 			return err

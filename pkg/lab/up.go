@@ -99,8 +99,12 @@ func (l *Lab) choose(ctx context.Context, opt Options) (err error) {
 	case "":
 		l.state.Arbiter = "witness"
 	case "witness", "none":
+	case "etcd":
+		if _, err := exec.LookPath("etcd"); err != nil {
+			return fmt.Errorf("find etcd: %w; install it (Debian's package is etcd-server), or choose --arbiter witness", err)
+		}
 	default:
-		return fmt.Errorf("arbiter %q: a lab has witness or none", opt.Arbiter)
+		return fmt.Errorf("arbiter %q: a lab has witness, etcd or none", opt.Arbiter)
 	}
 	if l.state.Profile == "" {
 		l.state.Profile = "default"

@@ -40,7 +40,6 @@ func outside() map[string][]string {
 		"github.com/rogpeppe/go-internal":     {},
 		"github.com/google/go-cmp":            {},
 		"honnef.co/go/tools/cmd/staticcheck":  {},
-		"go.etcd.io/etcd/client/v3":           {"arbiter"},
 		"github.com/prometheus/client_golang": {},
 	}
 }
