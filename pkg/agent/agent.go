@@ -65,6 +65,7 @@ type Agent struct {
 	replay    replayHold
 	telling   telling
 	group     *group
+	outcomes  outcomes
 
 	inspecting sync.Mutex // held by the one inspection that runs
 
@@ -100,7 +101,7 @@ func Run(ctx context.Context, opt Options) error {
 
 func assemble(opt Options) (*Agent, error) {
 	c := opt.Config
-	a := &Agent{opt: opt, config: c, log: opt.Log, board: board.NewBoard(), copyDue: make(chan struct{}, 1), stopped: make(chan struct{})}
+	a := &Agent{opt: opt, config: c, log: opt.Log, board: board.NewBoard(), copyDue: make(chan struct{}, 1), outcomes: make(outcomes, 1), stopped: make(chan struct{})}
 	s := c.Server
 	a.limits = limits{c}
 	a.systemd = newNotifier()

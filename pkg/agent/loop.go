@@ -25,7 +25,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		rule := decide.Decide(facts)
 		a.note(rule, facts)
 		if facts.Keeper == decide.KeeperReached {
-			a.jobs.Settle(s.Record, isOpen(facts))
+			a.outcomes.note(outcome{s.Record, isOpen(facts)})
 		}
 		if a.isStopped(s, rule) {
 			a.group.stop(errDone)
@@ -55,7 +55,8 @@ func (a *Agent) dropVainSwitch(s board.Sight, rule decide.Rule) {
 	if s.Task != decide.TaskSwitch || rule.Do == decide.Switch || a.runner.doing() == decide.Switch {
 		return
 	}
-	a.jobs.Fail(fmt.Errorf("it was not begun: rule %d decided: %s", rule.ID, rule.Why))
+	why := fmt.Errorf("it was not begun: rule %d decided: %s", rule.ID, rule.Why)
+	a.background("end of the switch", func(context.Context) error { a.jobs.Fail(why); return nil })
 	a.board.Set(func(s *board.Sight) {
 		if s.Task == decide.TaskSwitch {
 			s.Task = decide.NoTask

@@ -135,6 +135,8 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return fmt.Sprintf("%s was detached by an operator: mcctl attach", other)
 	case s.DiskFailed:
 		return "the disk of this server fails: " + s.DiskError
+	case s.ProbeTrouble != "":
+		return s.ProbeTrouble
 	case f.Mode != decide.Paired && s.Report.Doing == "" && s.Doing == "":
 		return fmt.Sprintf("not paired yet: see mcctl explain here and on %s", other)
 	}

@@ -136,7 +136,7 @@ func (a *Agent) watchDisk(ctx context.Context) error {
 	}
 	t := a.config.Pair.Timings
 	d := observe.Disk{
-		Board: a.board, Program: self, Dir: a.config.Server.DataDirectory,
+		Board: a.board, Program: self, Dir: a.config.Server.DataDirectory, Measured: a.config.Dir,
 		Every: t.IOProbeInterval.Duration, Timeout: t.IOProbeTimeout.Duration,
 	}
 	return d.Watch(ctx)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mcctl/pkg/decide"
+	"mcctl/pkg/disk"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
@@ -35,6 +36,15 @@ type Trouble struct {
 	Lasting bool
 }
 
+// Place is a directory whose disk is watched.
+type Place struct {
+	Path  string
+	Error string
+	// Measured: only its room matters.
+	Measured bool
+	disk.Room
+}
+
 // Sight is everything seen, raw. Instants are wire.Now(); 0 means never.
 type Sight struct {
 	// The local PostgreSQL.
@@ -58,8 +68,12 @@ type Sight struct {
 	SettingsStale bool
 	// ConfigTrouble is what is wrong with PostgreSQL's configuration, a line each.
 	ConfigTrouble string
-	DiskFailed    bool
-	DiskError     string
+	// DiskFailed: on one of the disks writes hang or fail; DiskError says where.
+	DiskFailed bool
+	DiskError  string
+	Places     []Place // never changed in place
+	// ProbeTrouble is why nobody tries the disks, if so.
+	ProbeTrouble string
 	// Waiting is since when clients have waited for the standby without progress.
 	Waiting   time.Duration
 	WorstWait time.Duration

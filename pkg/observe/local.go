@@ -15,7 +15,7 @@ import (
 	"mcctl/pkg/wire"
 )
 
-// Local watches the PostgreSQL of this server. Three watchers look independently,
+// Local watches the PostgreSQL of this server. Four watchers look independently,
 // so that one that hangs does not blind the others.
 type Local struct {
 	Board    *board.Board
@@ -31,12 +31,12 @@ type Local struct {
 
 	LookEvery, KnockEvery, Timeout time.Duration
 
-	kick chan struct{}
+	kick, looked chan struct{}
 }
 
 // NewLocal fills in what needs no choice.
 func NewLocal(l Local) *Local {
-	l.kick = make(chan struct{}, 1)
+	l.kick, l.looked = make(chan struct{}, 1), make(chan struct{}, 1)
 	return &l
 }
 
@@ -121,7 +121,10 @@ func (l *Local) LookAround(ctx context.Context) error {
 			l.noteShut(s)
 			pause = 10 * time.Millisecond // starting or changing its role: clients are waiting
 		}
-		l.checkSettings()
+		select {
+		case l.looked <- struct{}{}:
+		default:
+		}
 		select {
 		case <-l.kick:
 		case <-time.After(pause):
@@ -204,6 +207,19 @@ func waitingSince(s board.Sight, seen postgres.Look, now time.Duration) time.Dur
 		return s.Waiting
 	}
 	return now
+}
+
+// CheckSettings compares the managed settings after every look. It is a watcher of
+// its own because it reads files, which may lie on a disk that hangs.
+func (l *Local) CheckSettings(ctx context.Context) error {
+	for {
+		select {
+		case <-l.looked:
+			l.checkSettings()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (l *Local) checkSettings() {
