@@ -65,17 +65,20 @@ type Agent struct {
 	replay    replayHold
 	telling   telling
 	group     *group
+	advice    advice // of the loop alone
 	outcomes  outcomes
 
 	inspecting sync.Mutex // held by the one inspection that runs
 
-	mu      sync.Mutex
-	rule    decide.Rule
-	facts   decide.Facts
-	wishes  act.Wishes
-	sent    wire.Report   // essence of the last report, to see what is news
-	copyDue chan struct{} // the record is newer than the own copy
-	stopped chan struct{} // closed when the operator's stop is complete
+	mu    sync.Mutex
+	rule  decide.Rule
+	facts decide.Facts
+	// detachRule is the newest rule by which a detach was decided.
+	detachRule int
+	wishes     act.Wishes
+	sent       wire.Report   // essence of the last report, to see what is news
+	copyDue    chan struct{} // the record is newer than the own copy
+	stopped    chan struct{} // closed when the operator's stop is complete
 }
 
 // Run supervises until ctx ends (then PostgreSQL goes on) or an operator stops it.
@@ -86,6 +89,7 @@ func Run(ctx context.Context, opt Options) error {
 	// One processor is plenty, and saves the runtime most of its wake-ups: an idle
 	// supervisor costs a third of what it costs with two.
 	runtime.GOMAXPROCS(1)
+	makeThreads(spareThreads)
 	unlock, err := lock(opt.Config)
 	if err != nil {
 		return err

@@ -23,7 +23,9 @@ func (a *Agent) loop(ctx context.Context) error {
 		now := wire.Now()
 		facts := a.limits.Classify(s, now)
 		rule := decide.Decide(facts)
+		a.board.Set(func(s *board.Sight) { steadySince(s, facts, now) })
 		a.note(rule, facts)
+		a.advice.turn(a, s, facts)
 		if facts.Keeper == decide.KeeperReached {
 			a.outcomes.note(outcome{s.Record, isOpen(facts)})
 		}
@@ -123,6 +125,9 @@ func (a *Agent) note(rule decide.Rule, facts decide.Facts) {
 	a.mu.Lock()
 	changed := rule.ID != a.rule.ID
 	a.rule, a.facts = rule, facts
+	if rule.Do == decide.Detach {
+		a.detachRule = rule.ID
+	}
 	a.mu.Unlock()
 	if changed {
 		a.journal.decided(rule, facts)
@@ -133,6 +138,9 @@ func (a *Agent) note(rule decide.Rule, facts decide.Facts) {
 // opDone is called by the runner when an action has ended.
 func (a *Agent) opDone(action decide.Action, err error, took time.Duration) {
 	a.journal.acted(action, err, took)
+	if action == decide.Detach && err == nil {
+		a.countLoss()
+	}
 	if err != nil {
 		a.log.Warn("action failed", "action", action, "error", err)
 	}

@@ -18,6 +18,7 @@ import (
 // keepCopy keeps this server's own copy of the record up to date. What an action
 // must have saved at a certain step it saves itself.
 func (a *Agent) keepCopy(ctx context.Context) error {
+	a.own.KeepRoom()
 	for {
 		select {
 		case <-a.copyDue:

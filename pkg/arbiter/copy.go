@@ -14,19 +14,23 @@ import (
 // Copy is a server's own durable copy of the record. It may lag behind, but it never
 // goes back: several writers may come late with what they knew.
 type Copy struct {
-	path string
-	mu   sync.Mutex
-	last record.Record // what the file holds
+	path    string
+	reserve durable.Reserve // no role can change where a copy cannot be saved
+	mu      sync.Mutex
+	last    record.Record // what the file holds
 }
 
 // OpenCopy reads the copy; no file is no record.
 func OpenCopy(path string) (*Copy, error) {
-	c := &Copy{path: path}
+	c := &Copy{path: path, reserve: durable.Reserve(path + ".reserve")}
 	if err := durable.ReadJSON(path, &c.last); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the own copy of the record cannot be read: %w", err)
 	}
 	return c, nil
 }
+
+// KeepRoom makes sure that there is room for the copy also on a full disk.
+func (c *Copy) KeepRoom() { c.reserve.Keep() }
 
 // Get is the copy as it is on the disk.
 func (c *Copy) Get() record.Record {
@@ -48,7 +52,7 @@ func (c *Copy) Save(r record.Record) error {
 	if r == c.last {
 		return nil
 	}
-	if err := durable.WriteJSON(c.path, r, 0o600); err != nil {
+	if err := c.reserve.WriteJSON(c.path, r, 0o600); err != nil {
 		return err
 	}
 	c.last = r

@@ -42,6 +42,8 @@ type Place struct {
 	Error string
 	// Measured: only its room matters.
 	Measured bool
+	// Same is the directory that speaks for this one, being on the same file system.
+	Same string
 	disk.Room
 }
 
@@ -72,11 +74,18 @@ type Sight struct {
 	DiskFailed bool
 	DiskError  string
 	Places     []Place // never changed in place
+	// ReliefFailed is when a switch for want of room failed last.
+	ReliefFailed time.Duration
 	// ProbeTrouble is why nobody tries the disks, if so.
 	ProbeTrouble string
 	// Waiting is since when clients have waited for the standby without progress.
 	Waiting   time.Duration
 	WorstWait time.Duration
+
+	// Close is since when the standby streams without a break and is close; Losses are
+	// how often it was lost.
+	Close  time.Duration
+	Losses Losses
 
 	// The other server.
 	Started   time.Duration // this supervisor

@@ -52,6 +52,7 @@ var Rules = []Rule{
 	{212, When{Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresHung), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, HandOver, "T4", "PostgreSQL no longer answers here and the standby holds everything"},
 	{214, When{Record: is(RecordMine), Postgres: is(PostgresHung), Failover: is(FailoverOn)}, Restart, "", "PostgreSQL no longer answers and nobody can take over"},
 	{216, When{Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresDown), Data: is(DataCrashed), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, HandOver, "T4", "PostgreSQL died here and the standby holds everything"},
+	{218, When{Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresOpen), Disk: is(DiskFilling), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby), Stream: is(StreamClose)}, Switch, "T4", "a disk of this server is nearly full and the standby has more room"},
 
 	{220, When{Record: is(RecordMine), Postgres: is(PostgresDown), Data: is(DataBroken)}, Wait, "", "the record names this server, but its data directory is half rewound or half copied: an operator must decide"},
 	{222, When{Record: is(RecordMine), Postgres: is(PostgresDown), Data: is(DataFollower)}, StartStandby, "T3", "the record names this server and its data was last a standby: start it so, then promote"},

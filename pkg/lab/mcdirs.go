@@ -64,6 +64,10 @@ func (l *Lab) pairTOML() string {
 		fmt.Fprintf(&b, "address = %q\n", local(l.witnessPort()))
 	}
 	fmt.Fprintf(&b, "\n[timings]\nprofile = %q\n", l.state.Profile)
+	if !l.state.Settling {
+		// Whoever tries out what a fault does tries again and again.
+		b.WriteString("attach_settle_max = \"10ms\"\n")
+	}
 	return b.String()
 }
 

@@ -161,7 +161,7 @@ func (d *Disk) take(line disk.Line) {
 	}
 	d.await(i, now)
 	p := &d.places[i]
-	p.Error, p.Room = line.Error, line.Room
+	p.Error, p.Same, p.Room = line.Error, line.Same, line.Room
 	if line.Same != "" {
 		d.due[i] = time.Time{}
 	}

@@ -59,12 +59,14 @@ func (l *Local) WatchPostmaster(ctx context.Context) error {
 			continue
 		}
 		exited, forget, err := postgres.WatchExit(pid)
-		if err != nil {
-			continue // it ended between the two calls
+		if err != nil { // no descriptor is free: what was known stays
+			sleep(ctx, min(l.LookEvery, 20*time.Millisecond))
+			continue
 		}
 		l.noteUp(pid)
 		select {
 		case <-exited:
+			l.noteDown() // the kernel has said so; asking the files may take longer
 		case <-ctx.Done():
 		}
 		forget()
