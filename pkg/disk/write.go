@@ -20,14 +20,20 @@ func writeAndSync(path string) error {
 		}
 		err = errors.Join(err, f.Close())
 	}
-	if isFull(err) || errors.Is(err, fs.ErrNotExist) {
+	if blameless(err) {
 		return nil
 	}
 	return err
 }
 
-func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+// blameless: the disk is full, or the machine out of descriptors or memory.
+func blameless(err error) bool {
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOENT} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
 }
 
 // Room is what a file system holds. Free is what an ordinary user may still write.

@@ -2,6 +2,7 @@ package pair
 
 import (
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,28 +15,44 @@ import (
 	"mcctl/pkg/wire"
 )
 
-// limit takes away what a running process may have more of, and gives it back.
-func limit(t *testing.T, pid, resource int, most uint64) (giveBack func()) {
+// limit takes away what a running process may have more of; the second one gives all
+// back.
+func limit(t *testing.T, pid, resource int, most uint64) {
 	t.Helper()
-	var old unix.Rlimit
-	if err := unix.Prlimit(pid, resource, nil, &old); err != nil {
-		t.Fatalf("prlimit: %v", err)
+	setLimit(t, pid, resource, func(uint64) uint64 { return most })
+}
+
+func unlimit(t *testing.T, pid, resource int) {
+	t.Helper()
+	setLimit(t, pid, resource, func(max uint64) uint64 { return max })
+}
+
+func setLimit(t *testing.T, pid, resource int, of func(max uint64) uint64) {
+	t.Helper()
+	var now unix.Rlimit
+	if err := unix.Prlimit(pid, resource, nil, &now); err != nil {
+		t.Fatalf("prlimit of %d: %v", pid, err)
 	}
-	if err := unix.Prlimit(pid, resource, &unix.Rlimit{Cur: most, Max: old.Max}, nil); err != nil {
-		t.Fatalf("prlimit: %v", err)
-	}
-	return func() {
-		if err := unix.Prlimit(pid, resource, &old, nil); err != nil && err != unix.ESRCH {
-			t.Errorf("prlimit: %v", err)
-		}
+	now.Cur = of(now.Max)
+	if err := unix.Prlimit(pid, resource, &now, nil); err != nil {
+		t.Fatalf("prlimit of %d: %v", pid, err)
 	}
 }
 
-// probesOf are the I/O probes of a supervisor.
+// probesOf are the I/O probes of a supervisor, whichever of its threads has made them.
 func probesOf(t *testing.T, supervisor int) (found []int) {
-	for _, pid := range children(t, supervisor) {
-		if b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline"); err == nil && strings.Contains(string(b), "io-probe") {
-			found = append(found, pid)
+	t.Helper()
+	lists, err := filepath.Glob("/proc/" + strconv.Itoa(supervisor) + "/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range lists {
+		b, _ := os.ReadFile(list) // a thread may have ended
+		for _, pid := range strings.Fields(string(b)) {
+			command, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+			if n, err := strconv.Atoi(pid); err == nil && strings.Contains(string(command), "io-probe") {
+				found = append(found, n)
+			}
 		}
 	}
 	return found
@@ -47,7 +64,7 @@ func TestSupervisorsThatCannotForkKeepThePair(t *testing.T) {
 	s := newStage(t, lab.Options{})
 	before := s.lab.Pids()
 	for _, of := range []pair.Server{one, two} {
-		defer limit(t, before.Servers[of].Supervisor, unix.RLIMIT_NPROC, 1)()
+		limit(t, before.Servers[of].Supervisor, unix.RLIMIT_NPROC, 1)
 	}
 	for _, of := range []pair.Server{one, two} {
 		probes := probesOf(t, before.Servers[of].Supervisor)
@@ -74,18 +91,6 @@ func TestSupervisorsThatCannotForkKeepThePair(t *testing.T) {
 		unlimit(t, before.Servers[of].Supervisor, unix.RLIMIT_NPROC)
 	}
 	s.paired(two)
-}
-
-func unlimit(t *testing.T, pid, resource int) {
-	t.Helper()
-	var now unix.Rlimit
-	if err := unix.Prlimit(pid, resource, nil, &now); err != nil {
-		t.Fatal(err)
-	}
-	now.Cur = now.Max
-	if err := unix.Prlimit(pid, resource, &now, nil); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // Without a single descriptor to spare the supervisors go on with those they have:
