@@ -77,6 +77,7 @@ var promises = []struct {
 	{"changes no role by itself while failover is off", func(f Facts, a Action) bool {
 		return f.Failover == FailoverOn || (a != TakeOver && a != HandOver)
 	}},
+	{"rejoins on disks that work only", func(f Facts, a Action) bool { return a != Rejoin || f.Disk != DiskFailed }},
 	{"switches by itself only for want of room, from an open primary to a standby that is close", func(f Facts, a Action) bool {
 		return a != Switch || f.Task == TaskSwitch || f.Failover == FailoverOn && f.Disk == DiskFilling && f.Postgres == PostgresOpen && f.Stream == StreamClose
 	}},
@@ -186,6 +187,8 @@ func TestReasons(t *testing.T) {
 		{"an operator asks for a rebuild while paired: the primary goes alone first", with(following, func(f *Facts) { f.Task = TaskRebuild }), 390},
 		{"a rebuild of a lone primary's standby", with(following, func(f *Facts) { f.Task, f.Mode = TaskRebuild, Alone }), 307},
 		{"the primary dies before the rebuild has begun", with(following, func(f *Facts) { f.Task, f.Peer, f.PeerPG = TaskRebuild, PeerRefused, PeerPGDown }), 310},
+		{"back after a failover, on a disk that hangs", with(following, func(f *Facts) { f.Mode, f.Postgres, f.Data, f.Disk = Alone, PostgresDown, DataCrashed, DiskFailed }), 313},
+		{"back after a failover, when the disk works again", with(following, func(f *Facts) { f.Mode, f.Postgres, f.Data = Alone, PostgresDown, DataCrashed }), 316},
 		{"the primary's log has gone", with(following, func(f *Facts) { f.Mode, f.Stream = Alone, StreamStranded }), 319},
 		{"nobody has been asked yet", Facts{}, 110},
 		{"the keeper is away and PostgreSQL died, the standby is here", Facts{Record: RecordClaimed, Mode: Paired, Keeper: KeeperUnreached, Data: DataCrashed, PeerPG: PeerPGStandby}, 105},
