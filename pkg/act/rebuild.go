@@ -150,7 +150,8 @@ func (h *Hands) readFiles(at *standing) {
 }
 
 // goThe goes the way. A rewind that fails before it has written anything, or in the
-// middle, leaves the copy.
+// middle, leaves the copy; but nothing is copied over while processes of the old server
+// hold it still, perhaps because its disk hangs.
 func (h *Hands) goThe(ctx context.Context, w way, at standing, q wire.RebuildRequest) error {
 	switch w.name {
 	case wire.WayStraight:
@@ -158,7 +159,7 @@ func (h *Hands) goThe(ctx context.Context, w way, at standing, q wire.RebuildReq
 		return nil
 	case wire.WayRewind:
 		err := h.rewindInJob(ctx)
-		if err == nil || !w.fallback || ctx.Err() != nil || errors.Is(err, postgres.ErrSourceNotReady) {
+		if err == nil || !w.fallback || ctx.Err() != nil || errors.Is(err, postgres.ErrSourceNotReady) || errors.Is(err, postgres.ErrStillInUse) {
 			return err
 		}
 		h.Log.Warn("rewind failed", "error", err)

@@ -21,8 +21,15 @@ const holdsPatience = 2 * time.Second
 // sends everything to the standby, make sure that the standby has it, change the
 // record. Until then it can be given up: the next turn opens this server again.
 func (h *Hands) Switch(ctx context.Context) error {
-	err := h.doSwitch(ctx)
+	asked := h.Board.Read().Task == decide.TaskSwitch
+	err := h.beginRelief(asked)
+	if err == nil {
+		err = h.doSwitch(ctx)
+	}
 	h.Board.Note(func(s *board.Sight) {
+		if err != nil && !asked {
+			s.ReliefFailed = h.now()
+		}
 		if s.Task == decide.TaskSwitch {
 			s.Task = decide.NoTask
 		}
@@ -30,6 +37,15 @@ func (h *Hands) Switch(ctx context.Context) error {
 	if err != nil {
 		h.Jobs.Fail(err)
 	}
+	return err
+}
+
+// beginRelief makes the job of a switch that nobody asked for (rule 218).
+func (h *Hands) beginRelief(asked bool) error {
+	if asked {
+		return nil
+	}
+	_, err := h.Jobs.Begin("relief", h.me(), h.other(), h.Board.Read().Record)
 	return err
 }
 

@@ -69,16 +69,20 @@ type Agent struct {
 	replay    replayHold
 	telling   telling
 	group     *group
+	advice    advice // of the loop alone
+	outcomes  *outcomes
 
 	inspecting sync.Mutex // held by the one inspection that runs
 
-	mu      sync.Mutex
-	rule    decide.Rule
-	facts   decide.Facts
-	wishes  act.Wishes
-	sent    wire.Report   // essence of the last report, to see what is news
-	copyDue chan struct{} // the record is newer than the own copy
-	stopped chan struct{} // closed when the operator's stop is complete
+	mu    sync.Mutex
+	rule  decide.Rule
+	facts decide.Facts
+	// detachRule is the newest rule by which a detach was decided.
+	detachRule int
+	wishes     act.Wishes
+	sent       wire.Report   // essence of the last report, to see what is news
+	copyDue    chan struct{} // the record is newer than the own copy
+	stopped    chan struct{} // closed when the operator's stop is complete
 }
 
 // Run supervises until ctx ends (then PostgreSQL goes on) or an operator stops it.
@@ -89,6 +93,7 @@ func Run(ctx context.Context, opt Options) error {
 	// One processor is plenty, and saves the runtime most of its wake-ups: an idle
 	// supervisor costs a third of what it costs with two.
 	runtime.GOMAXPROCS(1)
+	makeThreads(spareThreads)
 	unlock, err := lock(opt.Config)
 	if err != nil {
 		return err
@@ -131,7 +136,7 @@ func assemble(opt Options) (*Agent, error) {
 // assembleIn makes a supervisor in any world.
 func assembleIn(w World, opt Options) (*Agent, error) {
 	c := opt.Config
-	a := &Agent{opt: opt, config: c, log: opt.Log, board: board.NewBoard(), copyDue: make(chan struct{}, 1), stopped: make(chan struct{})}
+	a := &Agent{opt: opt, config: c, log: opt.Log, board: board.NewBoard(), copyDue: make(chan struct{}, 1), outcomes: newOutcomes(), stopped: make(chan struct{})}
 	a.world, a.clock, a.server, a.limits = w, w.Clock, w.Postgres, limits{c}
 	a.systemd, a.telling.clock = &notifier{}, a.clock
 	a.warm = newWarm(a.clock.Mutex(), a.server.Connect)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -140,7 +141,7 @@ func TestRequestsThatCannotBeReadChangeNothing(t *testing.T) {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}
-	if after := a.board.Read(); after != before {
+	if after := a.board.Read(); !reflect.DeepEqual(after, before) {
 		t.Errorf("the board has changed:\n%+v\nbefore\n%+v", after, before)
 	}
 }

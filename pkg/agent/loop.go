@@ -20,9 +20,11 @@ func (a *Agent) loop(ctx context.Context) error {
 		now := a.clock.Now()
 		facts := a.limits.Classify(s, now)
 		rule := decide.Decide(facts)
+		a.board.Set(func(s *board.Sight) { steadySince(s, facts, now) })
 		a.note(rule, facts)
+		a.advice.turn(a, s, facts)
 		if facts.Keeper == decide.KeeperReached {
-			a.jobs.Settle(s.Record, isOpen(facts))
+			a.outcomes.note(outcome{s.Record, isOpen(facts)})
 		}
 		if a.isStopped(s, rule) {
 			a.group.stop(errDone)
@@ -48,7 +50,8 @@ func (a *Agent) dropVainSwitch(s board.Sight, rule decide.Rule) {
 	if s.Task != decide.TaskSwitch || rule.Do == decide.Switch || a.runner.doing() == decide.Switch {
 		return
 	}
-	a.jobs.Fail(fmt.Errorf("it was not begun: rule %d decided: %s", rule.ID, rule.Why))
+	why := fmt.Errorf("it was not begun: rule %d decided: %s", rule.ID, rule.Why)
+	a.background("end of the switch", func(context.Context) error { a.jobs.Fail(why); return nil })
 	a.board.Set(func(s *board.Sight) {
 		if s.Task == decide.TaskSwitch {
 			s.Task = decide.NoTask
@@ -115,6 +118,9 @@ func (a *Agent) note(rule decide.Rule, facts decide.Facts) {
 	a.mu.Lock()
 	changed := rule.ID != a.rule.ID
 	a.rule, a.facts = rule, facts
+	if rule.Do == decide.Detach {
+		a.detachRule = rule.ID
+	}
 	a.mu.Unlock()
 	if changed {
 		a.journal.decided(rule, facts)
@@ -125,6 +131,9 @@ func (a *Agent) note(rule decide.Rule, facts decide.Facts) {
 // opDone is called by the runner when an action has ended.
 func (a *Agent) opDone(action decide.Action, err error, took time.Duration) {
 	a.journal.acted(action, err, took)
+	if action == decide.Detach && err == nil {
+		a.countLoss()
+	}
 	if err != nil {
 		a.log.Warn("action failed", "action", action, "error", err)
 	}

@@ -194,6 +194,7 @@ func (a *Agent) attach(ctx context.Context, _ json.RawMessage) (any, error) {
 	if err := a.wish(func(w *wishes) { w.Held = false }); err != nil {
 		return nil, err
 	}
+	a.board.Note(func(s *board.Sight) { s.Losses = board.Losses{} }) // whoever asks has seen to it
 	if err := a.await(ctx, func(s board.Sight) bool { return board.Mode(s) == decide.Paired }); err != nil {
 		return nil, fmt.Errorf("attach %s: %w; it is attached as soon as it streams and is close, see mcctl explain", a.config.Other(), err)
 	}

@@ -40,6 +40,8 @@ func (l limits) now() board.Limits {
 		Me: c.Me(), KeeperMayBeLost: c.Pair.Arbiter.Kind != config.None,
 		HeartbeatTimeout: t.HeartbeatTimeout.Duration, IsolationTimeout: t.IsolationTimeout.Duration,
 		CommitStallMax: t.CommitStallMax.Duration, AttachMaxLag: uint64(c.Policy().AttachMaxLag),
+		AttachSettleMax: t.AttachSettleMax.Duration,
+		DiskLow:         c.Policy().DiskLow, DiskCritical: c.Policy().DiskCritical,
 	}
 }
 

@@ -23,6 +23,8 @@ func (a *Agent) report() wire.Report {
 		Stream: s.Look.Receiver.Status, Failover: !s.FailoverOff,
 		Rule: rule.ID, Why: rule.Why, Doing: doingText(s), Version: a.opt.Version, DiskError: s.DiskError,
 	}
+	fullest, level := a.limits.now().Fullest(s.Places)
+	r.DiskLevel, r.Disk = level, fullest.Describe()
 	return r
 }
 
@@ -89,7 +91,7 @@ func (a *Agent) witnessReport() wire.WitnessReport {
 
 // essence is what makes a report worth sending before its time: positions may wait.
 func essence(r wire.Report) wire.Report {
-	r.Insert, r.Received, r.Replayed = 0, 0, 0
+	r.Insert, r.Received, r.Replayed, r.Disk = 0, 0, 0, ""
 	return r
 }
 

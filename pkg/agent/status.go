@@ -34,6 +34,7 @@ func (a *Agent) status() wire.Status {
 	st.Healthy = f.Mode == decide.Paired && f.Peer == decide.PeerHere && f.Failover == decide.FailoverOn && f.Keeper == decide.KeeperReached &&
 		well(local) && well(other) && (f.Stream == decide.StreamClose)
 	st.Summary, st.NextStep, st.Warnings = summary(st, f), a.nextStep(s, f), strings.FieldsFunc(s.ConfigTrouble, func(c rune) bool { return c == '\n' })
+	st.Warnings = append(st.Warnings, a.roomWarnings(s, st)...)
 	st.Switched = f.Mode == decide.Alone && a.commands.switched(s.Record)
 	return st
 }
@@ -63,7 +64,7 @@ func (a *Agent) here(s board.Sight, f decide.Facts) wire.ServerStatus {
 	r := a.report()
 	me := wire.ServerStatus{
 		Server: a.config.Me(), Role: a.role(s, a.config.Me()), Supervisor: decide.PeerHere.String(), Postgres: f.Postgres.String(),
-		Client: a.config.Endpoint(a.config.Me()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version, Stream: r.Stream, DiskError: r.DiskError,
+		Client: a.config.Endpoint(a.config.Me()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version, Stream: r.Stream, DiskError: r.DiskError, DiskLevel: r.DiskLevel, Disk: r.Disk,
 	}
 	position(&me, r)
 	if me.Role == pair.Standby && s.ReportAt > 0 {
@@ -77,11 +78,11 @@ func (a *Agent) there(s board.Sight, f decide.Facts) wire.ServerStatus {
 	r := s.Report
 	other := wire.ServerStatus{
 		Server: a.config.Other(), Role: a.role(s, a.config.Other()), Supervisor: f.Peer.String(), Postgres: f.PeerPG.String(),
-		Client: a.config.Endpoint(a.config.Other()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version, Stream: r.Stream, DiskError: r.DiskError,
+		Client: a.config.Endpoint(a.config.Other()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version, Stream: r.Stream, DiskError: r.DiskError, DiskLevel: r.DiskLevel, Disk: r.Disk,
 	}
 	position(&other, r)
 	if f.Peer != decide.PeerHere { // what it said last is no longer what it does
-		other.Rule, other.Why, other.Doing, other.Stream, other.DiskError = 0, "", "", "", ""
+		other.Rule, other.Why, other.Doing, other.Stream, other.DiskError, other.DiskLevel, other.Disk = 0, "", "", "", "", "", ""
 	}
 	if p := s.Look.Peer; p != nil {
 		other.SyncState, other.LSN, other.Replayed = p.SyncState, p.Flush, p.Replay
@@ -135,6 +136,10 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return fmt.Sprintf("%s was detached by an operator: mcctl attach", other)
 	case s.DiskFailed:
 		return "the disk of this server fails: " + s.DiskError
+	case s.ProbeTrouble != "":
+		return s.ProbeTrouble
+	case f.Stream == decide.StreamSettling:
+		return a.settlingText(s)
 	case f.Mode != decide.Paired && s.Report.Doing == "" && s.Doing == "":
 		return fmt.Sprintf("not paired yet: see mcctl explain here and on %s", other)
 	}

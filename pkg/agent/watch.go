@@ -19,6 +19,7 @@ import (
 // keepCopy keeps this server's own copy of the record up to date. What an action
 // must have saved at a certain step it saves itself.
 func (a *Agent) keepCopy(ctx context.Context) error {
+	a.own.KeepRoom()
 	for {
 		if a.clock.Wait(ctx, -1, a.copyDue); ctx.Err() != nil {
 			return ctx.Err()
@@ -130,7 +131,7 @@ func (a *Agent) watchDisk(ctx context.Context) error {
 	}
 	t := a.config.Pair.Timings
 	d := observe.Disk{
-		Board: a.board, Program: self, Dir: a.config.Server.DataDirectory,
+		Board: a.board, Program: self, Dir: a.config.Server.DataDirectory, Measured: a.config.Dir,
 		Every: t.IOProbeInterval.Duration, Timeout: t.IOProbeTimeout.Duration,
 	}
 	return d.Watch(ctx)

@@ -118,10 +118,12 @@ func (a *Agent) Works() []Work {
 		{"link", a.link.Run},
 		{"postmaster", a.local.WatchPostmaster},
 		{"look", a.local.LookAround},
+		{"settings", a.local.CheckSettings},
 		{"knock", a.local.KnockAround},
 		{"port", a.neighbour.TryPort},
 		{"divergence", a.watchDivergence},
 		{"copy", a.keepCopy},
+		{"jobs", a.settleJobs},
 		{"loop", a.loop},
 	}
 }

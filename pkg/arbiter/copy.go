@@ -25,11 +25,21 @@ func OpenCopy(path string) (*Copy, error) { return OpenCopyOn(durable.Machine, p
 
 // OpenCopyOn reads the copy on that disk.
 func OpenCopyOn(disk durable.Disk, path string) (*Copy, error) {
+	if disk == durable.Machine {
+		disk = durable.Reserve(path + ".reserve") // no role can change where a copy cannot be saved
+	}
 	c := &Copy{path: path, disk: disk}
 	if err := disk.ReadJSON(path, &c.last); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the own copy of the record cannot be read: %w", err)
 	}
 	return c, nil
+}
+
+// KeepRoom makes sure that there is room for the copy also on a full disk.
+func (c *Copy) KeepRoom() {
+	if r, ok := c.disk.(durable.Reserve); ok {
+		r.Keep()
+	}
 }
 
 // Get is the copy as it is on the disk.

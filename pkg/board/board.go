@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mcctl/pkg/decide"
+	"mcctl/pkg/disk"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
@@ -35,6 +36,17 @@ type Trouble struct {
 	Lasting bool
 }
 
+// Place is a directory whose disk is watched.
+type Place struct {
+	Path  string
+	Error string
+	// Measured: only its room matters.
+	Measured bool
+	// Same is the directory that speaks for this one, being on the same file system.
+	Same string
+	disk.Room
+}
+
 // Sight is everything seen, raw. Instants are wire.Now(); 0 means never.
 type Sight struct {
 	// The local PostgreSQL.
@@ -58,11 +70,22 @@ type Sight struct {
 	SettingsStale bool
 	// ConfigTrouble is what is wrong with PostgreSQL's configuration, a line each.
 	ConfigTrouble string
-	DiskFailed    bool
-	DiskError     string
+	// DiskFailed: on one of the disks writes hang or fail; DiskError says where.
+	DiskFailed bool
+	DiskError  string
+	Places     []Place // never changed in place
+	// ReliefFailed is when a switch for want of room failed last.
+	ReliefFailed time.Duration
+	// ProbeTrouble is why nobody tries the disks, if so.
+	ProbeTrouble string
 	// Waiting is since when clients have waited for the standby without progress.
 	Waiting   time.Duration
 	WorstWait time.Duration
+
+	// Close is since when the standby streams without a break and is close; Losses are
+	// how often it was lost.
+	Close  time.Duration
+	Losses Losses
 
 	// The other server.
 	Started   time.Duration // this supervisor

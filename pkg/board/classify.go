@@ -3,6 +3,7 @@ package board
 import (
 	"time"
 
+	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
@@ -16,6 +17,9 @@ type Limits struct {
 	IsolationTimeout time.Duration
 	CommitStallMax   time.Duration
 	AttachMaxLag     uint64
+	AttachSettleMax  time.Duration
+	// DiskLow and DiskCritical are how little may be free on a disk.
+	DiskLow, DiskCritical config.Share
 }
 
 // Classify makes facts of a sight at the instant now. It is pure.
@@ -34,8 +38,14 @@ func (l Limits) Classify(s Sight, now time.Duration) decide.Facts {
 	if s.SettingsWrong || s.SettingsStale {
 		f.Settings = decide.SettingsWrong
 	}
-	if s.DiskFailed {
+	switch {
+	case s.DiskFailed:
 		f.Disk = decide.DiskFailed
+	case l.filling(s, now):
+		f.Disk = decide.DiskFilling
+	}
+	if f.Mode == decide.Alone && f.Stream == decide.StreamClose && !s.Look.InRecovery && l.Unsteady(s, now) > 0 {
+		f.Stream = decide.StreamSettling
 	}
 	if s.Waiting > 0 && now-s.Waiting >= l.CommitStallMax {
 		f.Stall = decide.Stalled
@@ -64,6 +74,9 @@ func (l Limits) Next(s Sight, now, longest time.Duration) time.Duration {
 		if left := ripe.since + ripe.limit - now; ripe.since > 0 && left > 0 {
 			next = min(next, left)
 		}
+	}
+	if left := l.Unsteady(s, now); s.Close > 0 && left > 0 {
+		next = min(next, left)
 	}
 	return next
 }

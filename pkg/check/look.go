@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -82,16 +83,8 @@ func (l Looker) files(s *Side) error {
 			s.Paths = append(s.Paths, path)
 		}
 	}
-	for _, name := range []string{"data directory", "pg_wal"} {
-		path := c.DataDirectory
-		if name == "pg_wal" {
-			path = filepath.Join(path, "pg_wal")
-		}
-		var st syscall.Statfs_t
-		if err := syscall.Statfs(path, &st); err != nil {
-			return err
-		}
-		s.Spaces = append(s.Spaces, Space{name, path, st.Bavail * uint64(st.Bsize), st.Blocks * uint64(st.Bsize)})
+	if err := l.spaces(s); err != nil {
+		return err
 	}
 	var err error
 	if s.Overrides, err = overrides(filepath.Join(c.DataDirectory, "postgresql.auto.conf")); err != nil {
@@ -106,6 +99,27 @@ func (l Looker) files(s *Side) error {
 	}
 	s.VersionFile, err = strconv.Atoi(strings.TrimSpace(string(b)))
 	return err
+}
+
+// spaces measures every disk that a pair needs room on.
+func (l Looker) spaces(s *Side) error {
+	data := l.Config.Server.DataDirectory
+	layout, err := l.instance().Layout()
+	if err != nil {
+		return err
+	}
+	at := [][2]string{{"data directory", data}, {"pg_wal", filepath.Join(data, "pg_wal")}, {"management directory", l.Config.Dir}}
+	for _, oid := range slices.Sorted(maps.Keys(layout.Tablespaces)) {
+		at = append(at, [2]string{"tablespace " + oid, layout.Tablespaces[oid]})
+	}
+	for _, p := range at {
+		var st syscall.Statfs_t
+		if err := syscall.Statfs(p[1], &st); err != nil {
+			return err
+		}
+		s.Spaces = append(s.Spaces, Space{p[0], p[1], st.Bavail * uint64(st.Bsize), st.Blocks * uint64(st.Bsize)})
+	}
+	return nil
 }
 
 // pathOf follows a symbolic link: what matters is where the data is.

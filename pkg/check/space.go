@@ -19,7 +19,7 @@ const (
 func spaceChecks() []Check {
 	return []Check{
 		{
-			ID: "space", What: "the disks of data and log have 10 % free, and 1 GB if they have 10 GB", Severity: Warning,
+			ID: "space", What: "the disks of data, log, tablespaces and management directory have 10 % free, and 1 GB if they have 10 GB", Severity: Warning,
 			Why:   "a full disk stops PostgreSQL, and keeps it from recovering",
 			Mend:  "df -h {path}; du -sh {data}/* | sort -h | tail",
 			Needs: needs(Files), Judge: shortOfSpace,

@@ -112,7 +112,7 @@ func TestWatchRestartsWithoutOldWishes(t *testing.T) {
 }
 
 func TestIOProbeFlags(t *testing.T) {
-	if got := parse(t, newIOProbe, "/data 250ms"); got != (ioProbeOptions{Dir: "/data", Every: 250 * time.Millisecond}) {
+	if got := parse(t, newIOProbe, "/data 250ms /mcdir"); got != (ioProbeOptions{Dir: "/data", Every: 250 * time.Millisecond, Measured: "/mcdir"}) {
 		t.Errorf("io-probe: %+v", got)
 	}
 }

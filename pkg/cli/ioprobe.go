@@ -7,22 +7,26 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mcctl/pkg/disk"
 	"mcctl/pkg/observe"
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/wire"
 )
 
 // ioProbeOptions are those of the child that tries a disk.
 type ioProbeOptions struct {
-	Dir   string
-	Every time.Duration
+	Dir      string
+	Every    time.Duration
+	Measured string
 }
 
 func newIOProbe(env *Env, run func(context.Context, *Env, *ioProbeOptions) error) *cobra.Command {
 	o := &ioProbeOptions{}
 	return &cobra.Command{
-		Use: observe.ProbeCommand + " DIR INTERVAL", Hidden: true, Args: cobra.ExactArgs(2),
-		Short: "Try again and again whether a disk still writes (started by the supervisor)",
+		Use: observe.ProbeCommand + " DATA INTERVAL MEASURED", Hidden: true, Args: cobra.ExactArgs(3),
+		Short: "Try again and again whether the disks still write (started by the supervisor)",
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			o.Dir = args[0]
+			o.Dir, o.Measured = args[0], args[2]
 			if o.Every, err = time.ParseDuration(args[1]); err != nil {
 				return misuse(cmd, "read interval: %w", err)
 			}
@@ -33,8 +37,12 @@ func newIOProbe(env *Env, run func(context.Context, *Env, *ioProbeOptions) error
 
 // runIOProbe ends when nobody reads its verdicts any more.
 func runIOProbe(_ context.Context, env *Env, o *ioProbeOptions) error {
-	if err := observe.IOProbe(o.Dir, o.Every, env.Stdout); err != nil {
-		return fmt.Errorf("try disk %s: %w", o.Dir, err)
+	p := disk.Probe{
+		Data: o.Dir, Measured: o.Measured, File: postgres.ProbeFile, Every: o.Every, Out: env.Stdout,
+		Pause: func(d time.Duration) { time.Sleep(wire.ToTick(d)) },
+	}
+	if err := p.Run(); err != nil {
+		return fmt.Errorf("try the disks of %s: %w", o.Dir, err)
 	}
 	return nil
 }

@@ -63,8 +63,10 @@ func runSupervise(ctx context.Context, env *Env, o *superviseOptions) error {
 	if err != nil {
 		return err
 	}
+	out := newLogWriter(env.Stderr)
+	defer out.close()
 	opt := agent.Options{
-		Config: c, Log: slog.New(slog.NewTextHandler(env.Stderr, nil)), Version: env.Version,
+		Config: c, Log: slog.New(slog.NewTextHandler(out, nil)), Version: env.Version,
 		KeepPostgresDown: o.McOnly, WaitForArbiter: !o.Async,
 	}
 	if o.Failover != "" {

@@ -31,8 +31,8 @@ type Change struct {
 // built into its connections and watchers: addresses, names, paths, and the pace.
 func Live(key string) bool {
 	live := []string{
-		"timings.commit_stall_max", "timings.isolation_timeout", "timings.shutdown_timeout", "timings.promote_timeout",
-		"policy.failover", "policy.rejoin", "policy.rebuild_command", "policy.attach_max_lag", "policy.manage_synchronized_standby_slots",
+		"timings.commit_stall_max", "timings.isolation_timeout", "timings.shutdown_timeout", "timings.promote_timeout", "timings.attach_settle_max",
+		"policy.failover", "policy.rejoin", "policy.rebuild_command", "policy.attach_max_lag", "policy.disk_low", "policy.disk_critical", "policy.manage_synchronized_standby_slots",
 	}
 	return slices.Contains(live, key)
 }
@@ -47,6 +47,7 @@ func (c *Config) Adopt(next *Config) (changes []Change) {
 	t := next.Timings()
 	mixed.Timings.CommitStallMax, mixed.Timings.IsolationTimeout = t.CommitStallMax, t.IsolationTimeout
 	mixed.Timings.ShutdownTimeout, mixed.Timings.PromoteTimeout = t.ShutdownTimeout, t.PromoteTimeout
+	mixed.Timings.AttachSettleMax = t.AttachSettleMax
 	at := parse(PairFile, "")
 	mixed.Timings.check(at)
 	contradict := at.err() != nil

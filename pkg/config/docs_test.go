@@ -125,7 +125,7 @@ func (r *reference) table(path string, v reflect.Value, needed []string) {
 		case key == "":
 		case f.Type.Kind() == reflect.Map:
 			below = append(below, func() { r.table(full+".NAME", reflect.Zero(f.Type.Elem()), needed) })
-		case f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[Duration]():
+		case f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[Duration]() && f.Type != reflect.TypeFor[Share]():
 			below = append(below, func() { r.table(full, v.Field(i), needed) })
 		default:
 			value := shown(v.Field(i))
@@ -156,6 +156,8 @@ func shown(v reflect.Value) string {
 		return "`\"" + x.String() + "\"`"
 	case Bytes:
 		return "`\"" + x.String() + "\"`"
+	case Share:
+		return "`\"" + x.String() + "\"`"
 	}
 	switch {
 	case v.Kind() == reflect.Slice:
@@ -174,6 +176,8 @@ func kind(t reflect.Type) string {
 		return "time"
 	case t == reflect.TypeFor[Bytes]():
 		return "size"
+	case t == reflect.TypeFor[Share]():
+		return "share of a disk"
 	case t.Kind() == reflect.Bool:
 		return "true or false"
 	case t.Kind() == reflect.Int:

@@ -62,6 +62,11 @@ type Policy struct {
 	RebuildCommand []string `toml:"rebuild_command"`
 	// AttachMaxLag is how far a standby may be behind when it is to be attached.
 	AttachMaxLag Bytes `toml:"attach_max_lag"`
+	// DiskLow is the room on any of PostgreSQL's disks below which status warns;
+	// DiskCritical that below which a paired primary switches to the standby by itself, if
+	// that one is not even low. Each is a share, a size, or both, of which the smaller counts.
+	DiskLow      Share `toml:"disk_low"`
+	DiskCritical Share `toml:"disk_critical"`
 	// ManageSynchronizedStandbySlots keeps PostgreSQL's parameter
 	// synchronized_standby_slots (17 and later) in step with the roles.
 	ManageSynchronizedStandbySlots bool `toml:"manage_synchronized_standby_slots"`
@@ -86,6 +91,8 @@ func defaultPair() Pair {
 			Rejoin:                         []Rejoin{Rewind, Rebuild},
 			RebuildCommand:                 []string{},
 			AttachMaxLag:                   16 << 20,
+			DiskLow:                        Share{Percent: 10, Size: 50 << 30},
+			DiskCritical:                   Share{Percent: 2, Size: 4 << 30},
 			ManageSynchronizedStandbySlots: true,
 		},
 	}
@@ -158,5 +165,8 @@ func (p *Policy) check(at *source) {
 	}
 	if p.AttachMaxLag == 0 {
 		at.complain("policy.attach_max_lag", "must be more than 0: a standby in use is always a little behind")
+	}
+	if !p.DiskCritical.below(p.DiskLow) {
+		at.complain("policy.disk_critical", "%s must be less than disk_low, %s: a switch must leave room for the way back", p.DiskCritical, p.DiskLow)
 	}
 }

@@ -37,6 +37,10 @@ type Timings struct {
 	ShutdownTimeout Duration `toml:"shutdown_timeout"`
 	// PromoteTimeout: how long a promotion may take until writes are accepted.
 	PromoteTimeout Duration `toml:"promote_timeout"`
+	// AttachSettleMax: how long a standby that was lost again and again must at most be
+	// steady before it is attached; it begins with 5 s at the third loss in a row and doubles.
+	// A time without loss that is twice as long is a new beginning.
+	AttachSettleMax Duration `toml:"attach_settle_max"`
 }
 
 // The profiles of the timings.
@@ -74,6 +78,7 @@ func defaultTimings() Timings {
 		IOProbeTimeout:    ms(5000),
 		ShutdownTimeout:   ms(60000),
 		PromoteTimeout:    ms(60000),
+		AttachSettleMax:   ms(300000),
 	}
 }
 
@@ -91,6 +96,7 @@ func tightTimings() Timings {
 		IOProbeTimeout:    ms(2000),
 		ShutdownTimeout:   ms(60000),
 		PromoteTimeout:    ms(60000),
+		AttachSettleMax:   ms(300000),
 	}
 }
 

@@ -3,6 +3,7 @@ package decide
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -25,9 +26,9 @@ func rest(x Facts, f func(Facts)) {
 					for x.Peer = range Peer(len(peerNames)) {
 						for x.PeerPG = range PeerPG(len(peerPGNames)) {
 							for x.Stream = range Stream(len(streamNames)) {
-								for bits := range 32 {
-									x.Settings, x.Disk, x.Stall = Settings(bits&1), Disk(bits>>1&1), Stall(bits>>2&1)
-									x.Failover, x.Attach = Failover(bits>>3&1), AttachWish(bits>>4&1)
+								for bits := range 16 * len(diskNames) {
+									x.Settings, x.Stall, x.Failover = Settings(bits&1), Stall(bits>>1&1), Failover(bits>>2&1)
+									x.Attach, x.Disk = AttachWish(bits>>3&1), Disk(bits>>4)
 									f(x)
 								}
 							}
@@ -76,6 +77,10 @@ var promises = []struct {
 	{"changes no role by itself while failover is off", func(f Facts, a Action) bool {
 		return f.Failover == FailoverOn || (a != TakeOver && a != HandOver)
 	}},
+	{"rejoins on disks that work only", func(f Facts, a Action) bool { return a != Rejoin || f.Disk != DiskFailed }},
+	{"switches by itself only for want of room, from an open primary to a standby that is close", func(f Facts, a Action) bool {
+		return a != Switch || f.Task == TaskSwitch || f.Failover == FailoverOn && f.Disk == DiskFilling && f.Postgres == PostgresOpen && f.Stream == StreamClose
+	}},
 	{"never moves a data directory that is half made but by rejoin", func(f Facts, a Action) bool {
 		return f.Postgres != PostgresDown || f.Data != DataBroken || (a != StartOpen && a != StartGated && a != StartStandby)
 	}},
@@ -92,33 +97,42 @@ func opens(a Action) bool {
 	return false
 }
 
-func TestEveryInputKeepsThePromises(t *testing.T) {
+// walk tries every input once, for both tests that need it: the promises that were
+// broken, and the rules that decided.
+var walk = sync.OnceValues(func() (broken map[string]string, used map[int]bool) {
 	var mu sync.Mutex
-	broken := map[string]bool{}
+	broken, used = map[string]string{}, map[int]bool{}
+	var seen [1000]atomic.Bool
 	everyInput(func(f Facts) {
 		r := Decide(f)
+		if !seen[r.ID].Load() {
+			seen[r.ID].Store(true)
+		}
 		for _, p := range promises {
 			if !p.kept(f, r.Do) {
 				mu.Lock()
-				if !broken[p.name] {
-					broken[p.name] = true
-					t.Errorf("%s: broken by rule %d (%s) for %+v", p.name, r.ID, r.Do, f)
+				if broken[p.name] == "" {
+					broken[p.name] = fmt.Sprintf("rule %d (%s) for %+v", r.ID, r.Do, f)
 				}
 				mu.Unlock()
 			}
 		}
 	})
+	for id := range seen {
+		used[id] = seen[id].Load()
+	}
+	return broken, used
+})
+
+func TestEveryInputKeepsThePromises(t *testing.T) {
+	broken, _ := walk()
+	for name, by := range broken {
+		t.Errorf("%s: broken by %s", name, by)
+	}
 }
 
 func TestNoRuleIsDead(t *testing.T) {
-	var mu sync.Mutex
-	used := map[int]bool{}
-	everyInput(func(f Facts) {
-		id := Decide(f).ID
-		mu.Lock()
-		used[id] = true
-		mu.Unlock()
-	})
+	_, used := walk()
 	for _, r := range Rules {
 		if !used[r.ID] {
 			t.Errorf("rule %d never decides", r.ID)
@@ -159,12 +173,22 @@ func TestReasons(t *testing.T) {
 		{"standby's PostgreSQL down", with(serving, func(f *Facts) { f.PeerPG, f.Stream = PeerPGDown, StreamNone }), 253},
 		{"commits wait", with(serving, func(f *Facts) { f.Stall = Stalled }), 256},
 		{"standby attached", with(serving, func(f *Facts) { f.Mode = Alone }), 262},
+		{"the standby was lost again and again", with(serving, func(f *Facts) { f.Mode, f.Stream = Alone, StreamSettling }), 290},
+		{"a pledge is kept at once", with(serving, func(f *Facts) { f.Mode = Pledged }), 262},
+		{"the disk is nearly full", with(serving, func(f *Facts) { f.Disk = DiskFilling }), 218},
+		{"the disk is nearly full, alone", with(serving, func(f *Facts) { f.Mode, f.Disk, f.Attach = Alone, DiskFilling, AttachHeld }), 290},
+		{"the disk is nearly full, failover off", with(serving, func(f *Facts) { f.Disk, f.Failover = DiskFilling, FailoverOff }), 290},
+		{"PostgreSQL died on its full disk", with(serving, func(f *Facts) {
+			f.Postgres, f.Data, f.Disk, f.Stream = PostgresDown, DataCrashed, DiskFilling, StreamNone
+		}), 216},
 		{"standby held off", with(serving, func(f *Facts) { f.Mode, f.Attach = Alone, AttachHeld }), 290},
 		{"cut off from everybody", with(serving, func(f *Facts) { f.Keeper, f.Peer, f.PeerPG = KeeperIsolated, PeerLost, PeerPGSilent }), 240},
 		{"the other took over meanwhile", with(serving, func(f *Facts) { f.Record = RecordTheirs }), 301},
 		{"an operator asks for a rebuild while paired: the primary goes alone first", with(following, func(f *Facts) { f.Task = TaskRebuild }), 390},
 		{"a rebuild of a lone primary's standby", with(following, func(f *Facts) { f.Task, f.Mode = TaskRebuild, Alone }), 307},
 		{"the primary dies before the rebuild has begun", with(following, func(f *Facts) { f.Task, f.Peer, f.PeerPG = TaskRebuild, PeerRefused, PeerPGDown }), 310},
+		{"back after a failover, on a disk that hangs", with(following, func(f *Facts) { f.Mode, f.Postgres, f.Data, f.Disk = Alone, PostgresDown, DataCrashed, DiskFailed }), 313},
+		{"back after a failover, when the disk works again", with(following, func(f *Facts) { f.Mode, f.Postgres, f.Data = Alone, PostgresDown, DataCrashed }), 316},
 		{"the primary's log has gone", with(following, func(f *Facts) { f.Mode, f.Stream = Alone, StreamStranded }), 319},
 		{"nobody has been asked yet", Facts{}, 110},
 		{"the keeper is away and PostgreSQL died, the standby is here", Facts{Record: RecordClaimed, Mode: Paired, Keeper: KeeperUnreached, Data: DataCrashed, PeerPG: PeerPGStandby}, 105},

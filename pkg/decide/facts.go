@@ -116,6 +116,8 @@ const (
 	DiskFine Disk = iota
 	// DiskFailed: writes hang, fail or are refused.
 	DiskFailed
+	// DiskFilling: one is nearly full, and the other server has more room.
+	DiskFilling
 )
 
 // Peer is the other server's supervisor.
@@ -156,6 +158,8 @@ const (
 	StreamNone Stream = iota
 	StreamBehind
 	StreamClose
+	// StreamSettling: close, but this standby was lost several times: not steady yet.
+	StreamSettling
 	// StreamDiverged: this standby holds log that its primary's history lacks.
 	StreamDiverged
 	// StreamStranded: the primary has removed the log that this standby needs next.
@@ -202,10 +206,10 @@ var (
 	postgresNames = []string{"down", "starting", "standby", "gated", "open", "hung"}
 	dataNames     = []string{"follower", "clean", "crashed", "broken"}
 	settingsNames = []string{"right", "wrong"}
-	diskNames     = []string{"fine", "failed"}
+	diskNames     = []string{"fine", "failed", "filling"}
 	peerNames     = []string{"here", "quiet", "lost", "refused"}
 	peerPGNames   = []string{"silent", "standby", "open", "down", "leaving", "resting", "busy"}
-	streamNames   = []string{"none", "behind", "close", "diverged", "stranded"}
+	streamNames   = []string{"none", "behind", "close", "settling", "diverged", "stranded"}
 	stallNames    = []string{"no", "yes"}
 	failoverNames = []string{"on", "off"}
 	attachNames   = []string{"allowed", "held"}

@@ -52,6 +52,7 @@ var Rules = []Rule{
 	{212, When{Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresHung), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, HandOver, "T4", "PostgreSQL no longer answers here and the standby holds everything"},
 	{214, When{Record: is(RecordMine), Postgres: is(PostgresHung), Failover: is(FailoverOn)}, Restart, "", "PostgreSQL no longer answers and nobody can take over"},
 	{216, When{Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresDown), Data: is(DataCrashed), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, HandOver, "T4", "PostgreSQL died here and the standby holds everything"},
+	{218, When{Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresOpen), Disk: is(DiskFilling), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby), Stream: is(StreamClose)}, Switch, "T4", "a disk of this server is nearly full and the standby has more room"},
 
 	{220, When{Record: is(RecordMine), Postgres: is(PostgresDown), Data: is(DataBroken)}, Wait, "", "the record names this server, but its data directory is half rewound or half copied: an operator must decide"},
 	{222, When{Record: is(RecordMine), Postgres: is(PostgresDown), Data: is(DataFollower)}, StartStandby, "T3", "the record names this server and its data was last a standby: start it so, then promote"},
@@ -80,10 +81,11 @@ var Rules = []Rule{
 	{310, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused), PeerPG: is(PeerPGDown)}, TakeOver, "T3", "on the primary's server both processes refuse connections: they are dead"},
 	{311, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGDown)}, TakeOver, "T3", "the primary's supervisor says that its PostgreSQL failed"},
 	{312, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerLost), PeerPG: is(PeerPGSilent, PeerPGDown)}, TakeOver, "T3", "the primary's server is silent"},
+	{313, When{Record: is(RecordTheirs), Postgres: is(PostgresDown), Disk: is(DiskFailed)}, Wait, "", "a disk of this server fails: nothing is begun on it until it works again"},
 	{314, When{Record: is(RecordTheirs), Postgres: is(PostgresDown), Data: is(DataFollower)}, StartStandby, "T7", "a standby follows the primary"},
 	{316, When{Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresDown), Peer: is(PeerHere), PeerPG: is(PeerPGOpen)}, Rejoin, "T7", "the other server took over: come back as its standby"},
-	{318, When{Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresStandby), Peer: is(PeerHere), PeerPG: is(PeerPGOpen), Stream: is(StreamDiverged)}, Rejoin, "T7", "this standby holds log that the primary's history lacks"},
-	{319, When{Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresStandby), Peer: is(PeerHere), PeerPG: is(PeerPGOpen), Stream: is(StreamStranded)}, Rejoin, "T7", "the primary has removed the log that this standby needs next"},
+	{318, When{Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresStandby), Peer: is(PeerHere), PeerPG: is(PeerPGOpen), Stream: is(StreamDiverged), Disk: is(DiskFine, DiskFilling)}, Rejoin, "T7", "this standby holds log that the primary's history lacks"},
+	{319, When{Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresStandby), Peer: is(PeerHere), PeerPG: is(PeerPGOpen), Stream: is(StreamStranded), Disk: is(DiskFine, DiskFilling)}, Rejoin, "T7", "the primary has removed the log that this standby needs next"},
 	{320, When{Record: is(RecordTheirs), Postgres: is(PostgresStandby), Settings: is(SettingsWrong)}, PutRight, "", "the managed settings do not fit a standby"},
 	{390, When{Record: is(RecordTheirs)}, Wait, "", "this server is standby and nothing needs to change"},
 }

@@ -40,6 +40,7 @@ type Options struct {
 	// Settings are added to both postgresql.conf; they win over the lab's own.
 	Settings map[string]string
 	Profile  string    // timings profile of pair.toml; "" is "default"
+	Settling bool      // a standby that is lost again and again is attached less often, as in a real pair
 	Mcctl    string    // path of the mcctl program; "" looks in PATH
 	Out      io.Writer // a line for each step; nil for none
 }
@@ -60,6 +61,7 @@ type state struct {
 	User     string            `json:"user"`
 	Settings map[string]string `json:"settings,omitempty"`
 	Profile  string            `json:"profile"`
+	Settling bool              `json:"settling,omitempty"`
 	Mcctl    string            `json:"mcctl"`
 	// Built is set once all directories are complete. Until then they are thrown
 	// away and made again: nothing in them was ever used.

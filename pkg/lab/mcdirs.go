@@ -67,6 +67,10 @@ func (l *Lab) pairTOML() string {
 		fmt.Fprintf(&b, "\n[arbiter.etcd]\nendpoints = [%q, %q, %q]\n", l.etcdClient(0), l.etcdClient(1), l.etcdClient(2))
 	}
 	fmt.Fprintf(&b, "\n[timings]\nprofile = %q\n", l.state.Profile)
+	if !l.state.Settling {
+		// Whoever tries out what a fault does tries again and again.
+		b.WriteString("attach_settle_max = \"10ms\"\n")
+	}
 	return b.String()
 }
 

@@ -93,7 +93,7 @@ func settle(ctx context.Context, dir string, run account, opt Options) (*Lab, er
 func (l *Lab) choose(ctx context.Context, opt Options) (err error) {
 	l.state = state{
 		Arbiter: opt.Arbiter, Port: opt.Port, BinDir: opt.BinDir, User: l.run.Username,
-		Settings: opt.Settings, Profile: opt.Profile, Mcctl: opt.Mcctl,
+		Settings: opt.Settings, Profile: opt.Profile, Settling: opt.Settling, Mcctl: opt.Mcctl,
 	}
 	switch l.state.Arbiter {
 	case "":

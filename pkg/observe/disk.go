@@ -3,116 +3,226 @@ package observe
 import (
 	"bufio"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
 	"mcctl/pkg/board"
-	"mcctl/pkg/wire"
+	"mcctl/pkg/disk"
 )
 
-// Disk watches the data directory's disk through a child process that writes and
-// syncs. The child may hang in the kernel where no signal reaches it; then it is
-// abandoned, and its silence is the verdict.
+// Disk watches the disks through a child process that writes and syncs on each of
+// them (package disk). The child may hang in the kernel where no signal reaches it;
+// then it is left behind, and its silence is the verdict.
 type Disk struct {
-	Board          *board.Board
-	Program        string // mcctl itself
-	Dir            string
+	Board   *board.Board
+	Program string // mcctl itself
+	Dir     string // the data directory; where its links lead the child finds out
+	// Measured is a directory whose room is looked at, and nothing else.
+	Measured       string
 	Every, Timeout time.Duration
+
+	places []board.Place
+	due    []time.Time // by place: when its next line is late; zero: none is awaited
+	left   []int       // children that did not end when they were killed
+	mute   int         // children in a row that ended without a line
 }
 
-// ProbeCommand is the hidden command that runs IOProbe.
+// ProbeCommand is the hidden command that runs disk.Probe.
 const ProbeCommand = "io-probe"
 
-// Watch keeps a child running and notes its verdicts until ctx ends.
+// leftMax bounds the children that hang in the kernel. When so many do, one more would
+// hang as well: the last one is kept, and tells when its disk moves again.
+const leftMax = 2
+
+// Watch keeps a child running and notes what it tells until ctx ends.
 func (d *Disk) Watch(ctx context.Context) error {
+	d.places, d.due = []board.Place{{Path: d.Dir}}, make([]time.Time, 1)
 	for ctx.Err() == nil {
-		d.watchChild(ctx)
+		d.noteTrouble(d.watchChild(ctx))
 		sleep(ctx, d.Every)
 	}
 	return ctx.Err()
 }
 
-func (d *Disk) watchChild(ctx context.Context) {
+// watchChild returns why no child could be started, or none came to its first line.
+// That says nothing of the disks: a machine may be out of processes or descriptors.
+func (d *Disk) watchChild(ctx context.Context) error {
+	d.reap(0)
 	read, write, err := os.Pipe()
 	if err != nil {
-		return
+		return err
 	}
 	defer func() { _ = read.Close() }()
-	cmd := exec.Command(d.Program, ProbeCommand, d.Dir, d.Every.String())
+	cmd := exec.Command(d.Program, ProbeCommand, d.Dir, d.Every.String(), d.Measured)
 	cmd.Stdout = write
 	cmd.Env = []string{"GOMAXPROCS=1"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = cmd.Start()
 	_ = write.Close()
 	if err != nil {
-		return
+		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = read.SetReadDeadline(time.Now()) })
 	defer stop()
-	lines := bufio.NewScanner(read)
-	for ctx.Err() == nil {
-		_ = read.SetReadDeadline(time.Now().Add(d.Every + d.Timeout))
-		if !lines.Scan() {
-			break
-		}
-		d.note(lines.Text())
-	}
-	if os.IsTimeout(lines.Err()) && ctx.Err() == nil {
-		d.note(fmt.Sprintf("no write came to an end within %s", d.Timeout))
-	}
+	told := d.listen(ctx, read)
 	_ = cmd.Process.Kill()
-	reap(cmd, d.Timeout)
-}
-
-// reap collects the child if it can end at all.
-func reap(cmd *exec.Cmd, patience time.Duration) {
-	for began := time.Now(); time.Since(began) < patience; time.Sleep(5 * time.Millisecond) {
-		var status syscall.WaitStatus
-		pid, err := syscall.Wait4(cmd.Process.Pid, &status, syscall.WNOHANG, nil)
-		if pid != 0 || err != nil {
-			break
-		}
-	}
+	d.left = append(d.left, cmd.Process.Pid)
 	_ = cmd.Process.Release()
-}
-
-const probeOK = "ok"
-
-func (d *Disk) note(line string) {
-	failed := line != probeOK
-	if s := d.Board.Read(); s.DiskFailed == failed {
-		return
+	d.reap(endPatience)
+	d.mute++
+	if told || ctx.Err() != nil {
+		d.mute = 0
 	}
-	d.Board.Note(func(s *board.Sight) {
-		s.DiskFailed, s.DiskError = failed, ""
-		if failed {
-			s.DiskError = line
-		}
-	})
-}
-
-// IOProbe is the child: it writes and syncs a small file again and again and says
-// how it went, until its parent has gone. A full disk is not a failed one.
-func IOProbe(dir string, every time.Duration, out io.Writer) error {
-	for parent := os.Getppid(); os.Getppid() == parent; {
-		verdict := probeOK
-		if err := writeAndSync(filepath.Join(dir, "mcctl_io_probe")); err != nil && !isFull(err) {
-			verdict = err.Error()
-		}
-		if _, err := fmt.Fprintln(out, verdict); err != nil {
-			return fmt.Errorf("tell verdict: %w", err)
-		}
-		time.Sleep(wire.ToTick(every))
+	if d.mute > 1 {
+		return errors.New("it ends before its first try")
 	}
 	return nil
 }
 
-func isFull(err error) bool {
-	return os.IsNotExist(err) || // the directory is being swapped
-		isErrno(err, syscall.ENOSPC) || isErrno(err, syscall.EDQUOT)
+// endPatience is how long a child that was killed may take to end.
+const endPatience = 200 * time.Millisecond
+
+// reap collects the children that have ended.
+func (d *Disk) reap(patience time.Duration) {
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		d.left = slices.DeleteFunc(d.left, func(pid int) bool {
+			var status syscall.WaitStatus
+			ended, err := syscall.Wait4(pid, &status, syscall.WNOHANG, nil)
+			return ended != 0 || err != nil
+		})
+		if len(d.left) == 0 || time.Since(began) >= patience {
+			return
+		}
+	}
+}
+
+// listen takes the child's lines until it ends or has to be replaced: a new one may
+// get through where this one hangs, for example when a file system was mounted anew.
+func (d *Disk) listen(ctx context.Context, read *os.File) (told bool) {
+	lines, part := bufio.NewReader(read), ""
+	now := time.Now()
+	for i := range d.due {
+		d.await(i, now)
+	}
+	for ctx.Err() == nil {
+		_ = read.SetReadDeadline(d.nextDue())
+		text, err := lines.ReadString('\n')
+		part += text
+		switch {
+		case ctx.Err() != nil:
+			return told
+		case err == nil:
+			var line disk.Line
+			if json.Unmarshal([]byte(part), &line) == nil {
+				told = true
+				d.take(line)
+			}
+			part = ""
+		case !os.IsTimeout(err):
+			return told || !errors.Is(err, io.EOF)
+		case d.silent(time.Now()) && len(d.left) < leftMax:
+			return true
+		}
+	}
+	return told
+}
+
+func (d *Disk) await(i int, since time.Time) { d.due[i] = since.Add(d.Every + d.Timeout) }
+
+func (d *Disk) nextDue() (first time.Time) {
+	for _, at := range d.due {
+		if !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
+	}
+	return first
+}
+
+func (d *Disk) find(path string) int {
+	return slices.IndexFunc(d.places, func(p board.Place) bool { return p.Path == path })
+}
+
+func (d *Disk) take(line disk.Line) {
+	now := time.Now()
+	if len(line.Paths) > 0 {
+		d.keep(line.Paths, now)
+		return
+	}
+	i := d.find(line.Path)
+	if i < 0 {
+		return // of a directory that is watched no more
+	}
+	d.await(i, now)
+	p := &d.places[i]
+	p.Error, p.Same, p.Room = line.Error, line.Same, line.Room
+	if line.Same != "" {
+		d.due[i] = time.Time{}
+	}
+	d.tell()
+}
+
+// keep watches these directories from now on.
+func (d *Disk) keep(paths []string, now time.Time) {
+	var places []board.Place
+	var due []time.Time
+	for _, path := range paths {
+		place, at := board.Place{Path: path, Measured: path == d.Measured && path != d.Dir}, now.Add(d.Every+d.Timeout)
+		if i := d.find(path); i >= 0 {
+			place, at = d.places[i], d.due[i]
+		}
+		places, due = append(places, place), append(due, at)
+	}
+	d.places, d.due = places, due
+	d.tell()
+}
+
+// silent notes where no line came in time, and reports whether another child should
+// try. Of a directory that is only measured it is no reason.
+func (d *Disk) silent(now time.Time) (again bool) {
+	for i, at := range d.due {
+		if at.IsZero() || now.Before(at) {
+			continue
+		}
+		d.places[i].Error = fmt.Sprintf("no write came to an end within %s", d.Timeout)
+		d.await(i, now)
+		again = again || !d.places[i].Measured
+	}
+	d.tell()
+	return again
+}
+
+// tell brings what is known onto the board. Only a change of the verdict is news.
+func (d *Disk) tell() {
+	text := ""
+	for _, p := range d.places {
+		if p.Error != "" && !p.Measured {
+			text = fmt.Sprintf("%s: %s", p.Path, p.Error)
+			break
+		}
+	}
+	places := slices.Clone(d.places)
+	change := func(s *board.Sight) { s.DiskFailed, s.DiskError, s.Places = text != "", text, places }
+	if s := d.Board.Read(); s.DiskFailed == (text != "") {
+		d.Board.Set(change)
+		return
+	}
+	d.Board.Note(change)
+}
+
+// noteTrouble tells that the disks are not being tried, which is not the disks' fault.
+func (d *Disk) noteTrouble(err error) {
+	text := ""
+	if err != nil {
+		text = fmt.Sprintf("the I/O probe cannot be started, so a disk that fails would not be noticed: %v", err)
+	}
+	if d.Board.Read().ProbeTrouble != text {
+		d.Board.Note(func(s *board.Sight) { s.ProbeTrouble = text })
+	}
 }

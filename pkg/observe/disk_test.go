@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/disk"
+	"mcctl/pkg/postgres"
 )
 
 const (
@@ -28,7 +30,7 @@ const (
 func playProbe(dir, every string) int {
 	pace, err := time.ParseDuration(every)
 	if err == nil {
-		err = IOProbe(dir, pace, os.Stdout)
+		err = (&disk.Probe{Data: dir, File: postgres.ProbeFile, Every: pace, Pause: time.Sleep, Out: os.Stdout}).Run()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -222,7 +224,7 @@ func TestTheProbeEndsWithItsSupervisor(t *testing.T) {
 		{"killed", func(dir string) *exec.Cmd { return exec.Command(self(t), supervisorCommand, dir) }},
 		// Somebody else may hold the pipe's other end: then only the parent tells.
 		{"killed, and its pipe lives on", func(dir string) *exec.Cmd {
-			return exec.Command("sh", "-c", `"$0" io-probe "$1" 10ms >/dev/null & wait`, self(t), dir)
+			return exec.Command("sh", "-c", `"$0" io-probe "$1" 10ms '' >/dev/null & wait`, self(t), dir)
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

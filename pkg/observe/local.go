@@ -48,7 +48,7 @@ func (in instance) Connect(ctx context.Context) (Session, error) {
 	return s, nil
 }
 
-// Local watches the PostgreSQL of this server. Three watchers look independently,
+// Local watches the PostgreSQL of this server. Four watchers look independently,
 // so that one that hangs does not blind the others.
 type Local struct {
 	Board    *board.Board
@@ -65,12 +65,12 @@ type Local struct {
 
 	LookEvery, KnockEvery, Timeout time.Duration
 
-	kick chan struct{}
+	kick, looked chan struct{}
 }
 
 // NewLocal fills in what needs no choice.
 func NewLocal(l Local) *Local {
-	l.kick = make(chan struct{}, 1)
+	l.kick, l.looked = make(chan struct{}, 1), make(chan struct{}, 1)
 	l.Clock = clock.Or(l.Clock)
 	return &l
 }
@@ -94,11 +94,14 @@ func (l *Local) WatchPostmaster(ctx context.Context) error {
 			continue
 		}
 		exited, forget, err := l.Instance.WatchExit(pid)
-		if err != nil {
-			continue // it ended between the two calls
+		if err != nil { // no descriptor is free: what was known stays
+			l.sleep(ctx, min(l.LookEvery, 20*time.Millisecond))
+			continue
 		}
 		l.noteUp(pid)
-		l.Clock.Wait(ctx, -1, exited)
+		if l.Clock.Wait(ctx, -1, exited) {
+			l.noteDown() // the kernel has said so; asking the files may take longer
+		}
 		forget()
 	}
 	return ctx.Err()
@@ -153,7 +156,10 @@ func (l *Local) LookAround(ctx context.Context) error {
 			l.noteShut(s)
 			pause = 10 * time.Millisecond // starting or changing its role: clients are waiting
 		}
-		l.checkSettings()
+		select {
+		case l.looked <- struct{}{}:
+		default:
+		}
 		l.Clock.Wait(ctx, pause, l.kick)
 	}
 	return ctx.Err()
@@ -232,6 +238,17 @@ func waitingSince(s board.Sight, seen postgres.Look, now time.Duration) time.Dur
 		return s.Waiting
 	}
 	return now
+}
+
+// CheckSettings compares the managed settings after every look. It is a watcher of
+// its own because it reads files, which may lie on a disk that hangs.
+func (l *Local) CheckSettings(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if l.Clock.Wait(ctx, -1, l.looked) {
+			l.checkSettings()
+		}
+	}
+	return ctx.Err()
 }
 
 func (l *Local) checkSettings() {

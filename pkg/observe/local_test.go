@@ -85,6 +85,7 @@ func TestLookAroundFollowsEachPostmaster(t *testing.T) {
 	o := newObserved(t)
 	running(t, o.local.WatchPostmaster)
 	running(t, o.local.LookAround)
+	running(t, o.local.CheckSettings)
 	for range 2 {
 		pid := start(t, o.in)
 		o.sees("the primary was looked at", func(s board.Sight) bool { return s.PID == pid && s.LookAt > 0 })

@@ -94,6 +94,8 @@ func (n *Neighbour) try(ctx context.Context) board.Port {
 	switch {
 	case err == nil:
 		return board.PortAnswers
+	case postgres.Scarce(err):
+		return board.PortUnknown // this process has no descriptor left: nobody was asked
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
 		return board.PortRefused
 	}

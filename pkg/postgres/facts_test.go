@@ -271,3 +271,37 @@ func TestFactGateBySymlink(t *testing.T) {
 		eventually(t, "the gate is "+gate, func() bool { return admitted() == (gate == "open") })
 	}
 }
+
+// The I/O probe leaves a small file in pg_wal and in a tablespace's directory.
+// PostgreSQL passes by names in pg_wal that are not of segments (xlog.c,
+// RemoveOldXlogFiles), and in a tablespace's directory touches nothing but its own
+// version's (tablespace.c, destroy_tablespace_directories), 13 to 18.
+func TestFactAProbeFileDisturbsNeitherLogNorTablespaces(t *testing.T) {
+	in := newServer(t)
+	space := filepath.Join(in.Socket, "space")
+	ok(t, os.Mkdir(space, 0o700))
+	probes := []string{filepath.Join(space, ProbeFile), filepath.Join(in.Data, "pg_wal", ProbeFile)}
+	for _, path := range probes {
+		write(t, path, "tried")
+	}
+	pid := start(t, in)
+	execute(t, in, "create tablespace space location '"+space+"'")
+	execute(t, in, "create table far(n int) tablespace space")
+	for range 3 {
+		execute(t, in, "select pg_switch_wal()")
+		execute(t, in, "checkpoint")
+	}
+	ok(t, in.Kill(pid))
+	ok(t, in.waitExit(within(t), pid))
+	start(t, in)
+	execute(t, in, "drop table far")
+	execute(t, in, "drop tablespace space")
+	for _, path := range probes {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("PostgreSQL has taken the file away: %v", err)
+		}
+	}
+	if entries, err := os.ReadDir(space); err != nil || len(entries) != 1 {
+		t.Errorf("the dropped tablespace's directory holds %v, %v", entries, err)
+	}
+}

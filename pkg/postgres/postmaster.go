@@ -33,7 +33,7 @@ type lockFile struct {
 }
 
 func readLockFile(path string) (lockFile, error) {
-	b, err := os.ReadFile(path)
+	b, err := readPatiently(path)
 	if err != nil {
 		return lockFile{}, err
 	}
@@ -113,7 +113,7 @@ type stat struct {
 func (s stat) dead() bool { return s.state == 'Z' || s.state == 'X' || s.state == 'x' }
 
 func readStat(pid int) (stat, bool) {
-	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	b, err := readPatiently(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
 		return stat{}, false
 	}

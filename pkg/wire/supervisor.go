@@ -84,6 +84,10 @@ type Report struct {
 	Version  string   `json:"version"`
 	// DiskError is what the I/O probe met, or "".
 	DiskError string `json:"disk_error,omitempty"`
+	// DiskLevel is fine, low or critical, by the fullest of PostgreSQL's disks; empty when
+	// that is not known. Disk says which it is and what is free there.
+	DiskLevel string `json:"disk_level,omitempty"`
+	Disk      string `json:"disk,omitempty"`
 }
 
 // HoldsRequest asks for a position to be flushed on a standby.
@@ -204,7 +208,8 @@ type Status struct {
 	// not-switchable, failover-disabled or unknown.
 	Summary  string `json:"summary"`
 	NextStep string `json:"next_step,omitempty"`
-	// Warnings are about PostgreSQL's configuration files on the answering server.
+	// Warnings are about PostgreSQL's configuration files on the answering server, and
+	// about room on the disks of both.
 	Warnings []string       `json:"warnings,omitempty"`
 	Failover bool           `json:"failover"`
 	Held     bool           `json:"attach_held"`
@@ -247,6 +252,9 @@ type ServerStatus struct {
 	Stream string `json:"stream,omitempty"`
 	// DiskError is what the I/O probe met, or "".
 	DiskError string `json:"disk_error,omitempty"`
+	// DiskLevel is fine, low or critical; Disk says which disk is the fullest.
+	DiskLevel string `json:"disk_level,omitempty"`
+	Disk      string `json:"disk,omitempty"`
 }
 
 // ArbiterStatus is the record's keeper as the answering supervisor sees it.

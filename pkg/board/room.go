@@ -1,0 +1,83 @@
+package board
+
+import (
+	"fmt"
+	"time"
+
+	"mcctl/pkg/disk"
+)
+
+// The levels of a disk. Nothing is concluded from one that is not known.
+const (
+	LevelUnknown  = ""
+	LevelFine     = "fine"
+	LevelLow      = "low"
+	LevelCritical = "critical"
+)
+
+// reliefPause follows a switch for want of room that failed: each try closes to
+// clients for a moment.
+const reliefPause = 10 * time.Minute
+
+// Level is how full a file system is.
+func (l Limits) Level(r disk.Room) string {
+	switch {
+	case !r.Known():
+		return LevelUnknown
+	case l.DiskCritical.Over(r):
+		return LevelCritical
+	case l.DiskLow.Over(r):
+		return LevelLow
+	}
+	return LevelFine
+}
+
+// Fullest is the worst of PostgreSQL's disks with its level. One that is not known
+// leaves the whole unknown, unless another one is short of room.
+func (l Limits) Fullest(places []Place) (worst Place, level string) {
+	grave := map[string]int{LevelFine: 1, LevelUnknown: 2, LevelLow: 3, LevelCritical: 4}
+	for _, p := range places {
+		if p.Measured || p.Same != "" {
+			continue
+		}
+		if at := l.Level(p.Room); worst.Path == "" || grave[at] > grave[level] {
+			worst, level = p, at
+		}
+	}
+	return worst, level
+}
+
+// filling: a disk is nearly full here while the other server has room on all of its
+// own. That it must not even be low there keeps the role from going to and fro: both
+// servers write the same log, so the next switch needs somebody who made room.
+func (l Limits) filling(s Sight, now time.Duration) bool {
+	if _, level := l.Fullest(s.Places); level != LevelCritical || s.Report.DiskLevel != LevelFine {
+		return false
+	}
+	return s.ReliefFailed == 0 || now-s.ReliefFailed >= reliefPause
+}
+
+// Describe says how much room a directory has.
+func (p Place) Describe() string {
+	if !p.Known() {
+		return p.Path + ": not known"
+	}
+	text := fmt.Sprintf("%s: %d %% (%s) free", p.Path, 100*p.Free/p.Total, size(p.Free))
+	if p.Files > 0 && p.Left/100*p.Total < p.Free/100*p.Files {
+		text += fmt.Sprintf(", %d %% of its files", 100*p.Left/p.Files)
+	}
+	return text
+}
+
+// size prints bytes as people say it.
+func size(n uint64) string {
+	units, i := "kMGTPE", -1
+	value := float64(n)
+	for ; value >= 1024 && i < len(units)-1; i++ {
+		value /= 1024
+	}
+	if i < 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.2g %cB", value, units[i])
+}

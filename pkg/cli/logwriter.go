@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"time"
+)
+
+// logWriter writes the supervisor's log from a goroutine of its own: its disk may
+// hang, often together with PostgreSQL's, and who decides must not wait for it. Lines
+// for which there is no room meanwhile are counted.
+type logWriter struct {
+	lines chan []byte
+	ended chan struct{}
+}
+
+// logWaiting is how many lines may wait for the disk.
+const logWaiting = 2048
+
+func newLogWriter(to io.Writer) *logWriter {
+	w := &logWriter{lines: make(chan []byte, logWaiting), ended: make(chan struct{})}
+	go w.drain(to)
+	return w
+}
+
+func (w *logWriter) drain(to io.Writer) {
+	defer close(w.ended)
+	for line := range w.lines {
+		_, _ = to.Write(line) // there is nobody else to tell
+	}
+}
+
+// Write never waits. When the room comes to its end, the last place says so.
+func (w *logWriter) Write(line []byte) (int, error) {
+	switch waiting := len(w.lines); {
+	case waiting >= logWaiting:
+	case waiting == logWaiting-1:
+		w.put(fmt.Appendf(nil, "the log's disk hangs: what follows here is missing, from %s on\n", time.Now().Format(time.RFC3339)))
+	default:
+		w.put(bytes.Clone(line)) // slog uses its buffer again
+	}
+	return len(line), nil
+}
+
+func (w *logWriter) put(line []byte) {
+	select {
+	case w.lines <- line:
+	default: // another line came first
+	}
+}
+
+// close writes what is left, unless the disk hangs.
+func (w *logWriter) close() {
+	close(w.lines)
+	select {
+	case <-w.ended:
+	case <-time.After(time.Second):
+	}
+}

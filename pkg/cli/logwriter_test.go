@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A pipe that nobody reads takes 64 KB and then hangs whoever writes, as a disk does.
+func TestALogThatHangsHoldsNobodyUp(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newLogWriter(write)
+	log := slog.New(slog.NewTextHandler(w, nil))
+	done := make(chan struct{})
+	go func() {
+		for range 3 * logWaiting {
+			log.Info("a line of the log", "filler", strings.Repeat("x", 100))
+		}
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("whoever logs hangs with the log")
+	}
+	var got bytes.Buffer
+	all := make(chan error, 1)
+	go func() { _, err := got.ReadFrom(read); all <- err }()
+	w.close()
+	_ = write.Close()
+	if err := <-all; err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(got.String()), "\n")
+	if last := lines[len(lines)-1]; !strings.Contains(last, "is missing") || len(lines) < logWaiting {
+		t.Errorf("%d lines, the last one %q", len(lines), last)
+	}
+}
+
+func TestALogIsWholeAtTheEnd(t *testing.T) {
+	var got bytes.Buffer
+	w := newLogWriter(&got)
+	for range 100 {
+		_, _ = w.Write([]byte("x\n"))
+	}
+	w.close()
+	if got.String() != strings.Repeat("x\n", 100) {
+		t.Errorf("the log holds %q", got.String())
+	}
+}

@@ -1,0 +1,131 @@
+package pair
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mcctl/pkg/lab"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/wire"
+)
+
+// limit takes away what a running process may have more of; the second one gives all
+// back.
+func limit(t *testing.T, pid, resource int, most uint64) {
+	t.Helper()
+	setLimit(t, pid, resource, func(uint64) uint64 { return most })
+}
+
+func unlimit(t *testing.T, pid, resource int) {
+	t.Helper()
+	setLimit(t, pid, resource, func(max uint64) uint64 { return max })
+}
+
+func setLimit(t *testing.T, pid, resource int, of func(max uint64) uint64) {
+	t.Helper()
+	var now unix.Rlimit
+	if err := unix.Prlimit(pid, resource, nil, &now); err != nil {
+		t.Fatalf("prlimit of %d: %v", pid, err)
+	}
+	now.Cur = of(now.Max)
+	if err := unix.Prlimit(pid, resource, &now, nil); err != nil {
+		t.Fatalf("prlimit of %d: %v", pid, err)
+	}
+}
+
+// probesOf are the I/O probes of a supervisor, whichever of its threads has made them.
+func probesOf(t *testing.T, supervisor int) (found []int) {
+	t.Helper()
+	lists, err := filepath.Glob("/proc/" + strconv.Itoa(supervisor) + "/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range lists {
+		b, _ := os.ReadFile(list) // a thread may have ended
+		for _, pid := range strings.Fields(string(b)) {
+			command, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+			if n, err := strconv.Atoi(pid); err == nil && strings.Contains(string(command), "io-probe") {
+				found = append(found, n)
+			}
+		}
+	}
+	return found
+}
+
+// Sessions of PostgreSQL may use up all the processes that its user may have. Then no
+// probe can be started, which is no fault of the disks, and the roles still change.
+func TestSupervisorsThatCannotForkKeepThePair(t *testing.T) {
+	s := newStage(t, lab.Options{})
+	before := s.lab.Pids()
+	for _, of := range []pair.Server{one, two} {
+		limit(t, before.Servers[of].Supervisor, unix.RLIMIT_NPROC, 1)
+	}
+	for _, of := range []pair.Server{one, two} {
+		probes := probesOf(t, before.Servers[of].Supervisor)
+		if len(probes) != 1 {
+			t.Fatalf("the probes of %s are %v", of, probes)
+		}
+		s.kill(probes...)
+		st := s.until("it is told that nobody tries the disks", of, func(st wire.Status) bool { return warned(st, "the I/O probe cannot be started") })
+		if st.Record.Term != 1 || st.Record.Mode != pair.Paired || st.Servers[0].DiskError+st.Servers[1].DiskError != "" {
+			t.Errorf("%s: %+v", of, st)
+		}
+	}
+	s.flowing()
+	s.kill(before.Servers[one].Postmaster)
+	s.until("server2 took over", two, func(st wire.Status) bool {
+		return st.Record.Primary == two && st.Servers[1].Postgres == wire.ReportOpen
+	})
+	s.flowing()
+	after := s.lab.Pids()
+	if after.Servers[one].Supervisor != before.Servers[one].Supervisor || after.Servers[two].Supervisor != before.Servers[two].Supervisor {
+		t.Errorf("a supervisor died: %+v, before %+v", after, before)
+	}
+	for _, of := range []pair.Server{one, two} {
+		unlimit(t, before.Servers[of].Supervisor, unix.RLIMIT_NPROC)
+	}
+	s.paired(two)
+}
+
+// Without a single descriptor to spare the supervisors go on with those they have:
+// nobody is taken for dead, and a postmaster that dies is known from the kernel.
+func TestSupervisorsWithoutDescriptorsKeepThePair(t *testing.T) {
+	s := newStage(t, lab.Options{})
+	before := s.lab.Pids()
+	limitAll := func() {
+		for _, of := range []pair.Server{one, two} {
+			limit(t, before.Servers[of].Supervisor, unix.RLIMIT_NOFILE, 1)
+		}
+	}
+	unlimitAll := func() {
+		for _, of := range []pair.Server{one, two} {
+			unlimit(t, before.Servers[of].Supervisor, unix.RLIMIT_NOFILE)
+		}
+	}
+	limitAll()
+	time.Sleep(4 * time.Second) // longer than every timeout by which something is lost
+	s.flowing()
+	unlimitAll()
+	if st := s.paired(one); st.Record.Term != 1 || st.Record.Revision != 3 {
+		t.Errorf("something changed: %s", st.Record)
+	}
+	limitAll()
+	s.kill(before.Servers[one].Postmaster)
+	if _, err := s.status(one); err == nil {
+		t.Error("the supervisor had a descriptor for a new connection")
+	}
+	time.Sleep(time.Second)
+	unlimitAll()
+	s.paired(two)
+	s.flowing()
+	after := s.lab.Pids()
+	if after.Servers[one].Supervisor != before.Servers[one].Supervisor || after.Servers[two].Supervisor != before.Servers[two].Supervisor {
+		t.Errorf("a supervisor died: %+v, before %+v", after, before)
+	}
+}
