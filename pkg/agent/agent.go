@@ -68,13 +68,14 @@ type Agent struct {
 
 	inspecting sync.Mutex // held by the one inspection that runs
 
-	mu      sync.Mutex
-	rule    decide.Rule
-	facts   decide.Facts
-	wishes  act.Wishes
-	sent    wire.Report   // essence of the last report, to see what is news
-	copyDue chan struct{} // the record is newer than the own copy
-	stopped chan struct{} // closed when the operator's stop is complete
+	mu       sync.Mutex
+	rule     decide.Rule
+	facts    decide.Facts
+	wishes   act.Wishes
+	toldLost string        // the report that the journal has
+	sent     wire.Report   // essence of the last report, to see what is news
+	copyDue  chan struct{} // the record is newer than the own copy
+	stopped  chan struct{} // closed when the operator's stop is complete
 }
 
 // Run supervises until ctx ends (then PostgreSQL goes on) or an operator stops it.
@@ -132,7 +133,7 @@ func assemble(opt Options) (*Agent, error) {
 	a.hands = &act.Hands{
 		Config: c, Postgres: a.postgres, Keeper: a.keeper, Peer: a.link, Board: a.board, Copy: a.own, Jobs: a.jobs, Rebuilds: rebuilds, Log: a.log,
 		Look: func() { a.local.Kick() }, Background: a.background, Aside: a.aside,
-		Tell: a.tell,
+		Tell: a.tell, Discarded: a.discarded,
 	}
 	a.observers()
 	a.runner = newRunner(a.hands.Do, a.board, a.local.Kick, a.opDone)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mcctl/pkg/decide"
+	"mcctl/pkg/lost"
 )
 
 // Event is a line of the journal. Wall time is for people; nothing decides by it.
@@ -22,6 +23,8 @@ type Event struct {
 	Error  string            `json:"error,omitempty"`
 	Facts  map[string]string `json:"facts,omitempty"`
 	Text   string            `json:"text"`
+	// Report is the id of a report of discarded transactions (mcctl events show).
+	Report string `json:"report,omitempty"`
 }
 
 // journal writes events from a goroutine of its own: its disk may hang.
@@ -104,4 +107,15 @@ func (j *journal) acted(action decide.Action, err error, took time.Duration) {
 		e.Text = fmt.Sprintf("%s failed after %s: %v", action, took.Round(100*time.Microsecond), err)
 	}
 	j.add(e)
+}
+
+// discarded notes which transactions are about to be discarded. Nothing is, twice.
+func (a *Agent) discarded(r lost.Report) {
+	a.mu.Lock()
+	again := a.toldLost == r.ID
+	a.toldLost = r.ID
+	a.mu.Unlock()
+	if !again {
+		a.journal.add(Event{Action: "discard", Report: r.ID, Text: r.Line()})
+	}
 }

@@ -39,6 +39,7 @@ func (a *Agent) run(ctx context.Context) error {
 	}
 	g := a.group
 	g.start(ctx)
+	a.hands.ShowLost()
 	a.background("delete replaced data", a.hands.DropLeftOver)
 	a.background("save own files", func(context.Context) error { a.hands.SaveOwn(); return nil })
 	g.run("keeper", a.keeper.Run)

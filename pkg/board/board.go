@@ -92,6 +92,10 @@ type Sight struct {
 	Held        bool
 	PeerResting bool // the other server's primary was stopped on purpose
 
+	// Discarded says which transactions this server had to discard; empty when there are
+	// none, or an operator has seen the report.
+	Discarded string
+
 	// Doing is the action under way.
 	Doing    decide.Action
 	Progress string

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"mcctl/pkg/wire"
@@ -28,11 +29,14 @@ func writeStatus(w io.Writer, st wire.Status) error {
 	t.row()
 	writeServers(t, st)
 	writeReplication(t, st.Replication)
-	if len(st.Warnings) > 0 {
+	if len(st.Warnings) > 0 || slices.ContainsFunc(st.Servers, func(s wire.ServerStatus) bool { return s.Discarded != "" }) {
 		t.row()
 	}
 	for _, warning := range st.Warnings {
 		line("warning", warning)
+	}
+	for _, server := range st.Servers {
+		line("discarded", server.Discarded)
 	}
 	if st.NextStep != "" {
 		t.row()

@@ -84,6 +84,8 @@ type Report struct {
 	Version  string   `json:"version"`
 	// DiskError is what the I/O probe met, or "".
 	DiskError string `json:"disk_error,omitempty"`
+	// Discarded says which transactions that server had to discard.
+	Discarded string `json:"discarded,omitempty"`
 }
 
 // HoldsRequest asks for a position to be flushed on a standby.
@@ -247,6 +249,9 @@ type ServerStatus struct {
 	Stream string `json:"stream,omitempty"`
 	// DiskError is what the I/O probe met, or "".
 	DiskError string `json:"disk_error,omitempty"`
+	// Discarded says which transactions the server had to discard, until an operator has
+	// marked the report as seen.
+	Discarded string `json:"discarded,omitempty"`
 }
 
 // ArbiterStatus is the record's keeper as the answering supervisor sees it.

@@ -31,6 +31,18 @@ type stage struct {
 // acknowledged row may be missing.
 func newStage(t *testing.T, opt lab.Options) *stage {
 	t.Helper()
+	s := newQuietStage(t, opt)
+	var err error
+	if s.probe, err = probe.Start(t.Context(), probe.Options{URI: s.lab.Env()["PGURI"]}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.judge)
+	return s
+}
+
+// newQuietStage has no writers but those of the test.
+func newQuietStage(t *testing.T, opt lab.Options) *stage {
+	t.Helper()
 	if os.Geteuid() == 0 {
 		t.Fatal("PostgreSQL does not run as root: use make test")
 	}
@@ -57,10 +69,6 @@ func newStage(t *testing.T, opt lab.Options) *stage {
 	if s.lab, err = lab.Up(t.Context(), opt); err != nil {
 		t.Fatal(err)
 	}
-	if s.probe, err = probe.Start(t.Context(), probe.Options{URI: s.lab.Env()["PGURI"]}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.judge)
 	return s
 }
 
