@@ -21,6 +21,7 @@ import (
 	"mcctl/pkg/decide"
 	"mcctl/pkg/observe"
 	"mcctl/pkg/postgres"
+	"mcctl/pkg/settings"
 	"mcctl/pkg/wire"
 )
 
@@ -203,6 +204,7 @@ func (a *Agent) observers() {
 			fits, err := a.files.Hold(a.hands.Wanted(s))
 			return fits || a.acting(), err // it may have begun meanwhile
 		},
+		Slot: settings.Slot(a.config.Other()), TellCancelled: a.cancelledWait,
 		LookEvery: t.PollInterval.Duration, KnockEvery: t.ProbeInterval.Duration, Timeout: t.ProbeTimeout.Duration,
 	})
 	a.neighbour = observe.NewNeighbour(observe.Neighbour{

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"strings"
+	"reflect"
 	"testing"
 
 	"mcctl/pkg/board"
@@ -140,7 +141,7 @@ func TestRequestsThatCannotBeReadChangeNothing(t *testing.T) {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}
-	if after := a.board.Read(); after != before {
+	if after := a.board.Read(); !reflect.DeepEqual(after, before) {
 		t.Errorf("the board has changed:\n%+v\nbefore\n%+v", after, before)
 	}
 }

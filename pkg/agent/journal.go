@@ -10,6 +10,7 @@ import (
 
 	"mcctl/pkg/decide"
 	"mcctl/pkg/lost"
+	"mcctl/pkg/observe"
 )
 
 // Event is a line of the journal. Wall time is for people; nothing decides by it.
@@ -25,6 +26,8 @@ type Event struct {
 	Text   string            `json:"text"`
 	// Report is the id of a report of discarded transactions (mcctl events show).
 	Report string `json:"report,omitempty"`
+	// Wait is a commit that returned before the standby had it.
+	Wait *observe.Cancelled `json:"wait,omitempty"`
 }
 
 // journal writes events from a goroutine of its own: its disk may hang.
@@ -118,4 +121,17 @@ func (a *Agent) discarded(r lost.Report) {
 	if !again {
 		a.journal.add(Event{Action: "discard", Report: r.ID, Text: r.Line()})
 	}
+}
+
+// cancelledWait notes a commit that is on this server only, although the pair is paired.
+func (a *Agent) cancelledWait(c observe.Cancelled) {
+	how := "its client was told that it committed"
+	if c.Ended {
+		how = "its session has ended"
+	}
+	a.journal.add(Event{
+		Action: "cancelled-wait", Wait: &c,
+		Text: fmt.Sprintf("the commit of transaction %d (%s) returned while it waited for %s, %s: user %s, application %q, pid %d; until %s has it, a failover loses it",
+			c.XID, c.LSN, a.config.Other(), how, c.User, c.Application, c.PID, a.config.Other()),
+	})
 }

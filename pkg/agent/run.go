@@ -52,6 +52,7 @@ func (a *Agent) run(ctx context.Context) error {
 	g.run("link", a.link.Run)
 	g.run("postmaster", a.local.WatchPostmaster)
 	g.run("look", a.local.LookAround)
+	g.run("waits", a.local.WatchWaits)
 	g.run("knock", a.local.KnockAround)
 	g.run("port", a.neighbour.TryPort)
 	g.run("configuration", a.watchConfiguration)

@@ -20,7 +20,8 @@ func (a *Agent) status() wire.Status {
 	f := a.limits.Classify(s, wire.Now())
 	st := wire.Status{
 		Pair: a.config.Pair.Name, Local: a.config.Me(), Record: s.Record, Failover: f.Failover == decide.FailoverOn, Held: s.Held,
-		SyncWaiters: s.Look.SyncWaiters, WorstStallMS: float64(s.WorstWait/time.Microsecond) / 1e3, StallMS: stallMS(s),
+		CancelledWaits: s.CancelledWaits,
+		SyncWaiters:    s.Look.SyncWaiters, WorstStallMS: float64(s.WorstWait/time.Microsecond) / 1e3, StallMS: stallMS(s),
 		Arbiter: a.keeperStatus(s),
 	}
 	local, other := a.here(s, f), a.there(s, f)

@@ -63,6 +63,8 @@ type Sight struct {
 	// Waiting is since when clients have waited for the standby without progress.
 	Waiting   time.Duration
 	WorstWait time.Duration
+	// CancelledWaits counts commits that returned before the standby had them.
+	CancelledWaits int
 
 	// The other server.
 	Started   time.Duration // this supervisor

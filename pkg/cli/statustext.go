@@ -91,12 +91,16 @@ func jobLine(j wire.Job) string {
 
 // commitsLine is empty as long as no commit ever waited long enough to be seen.
 func commitsLine(st wire.Status) string {
-	if st.SyncWaiters == 0 && st.WorstStallMS == 0 {
+	if st.SyncWaiters == 0 && st.WorstStallMS == 0 && st.CancelledWaits == 0 {
 		return ""
+	}
+	cancelled := ""
+	if st.CancelledWaits > 0 {
+		cancelled = fmt.Sprintf("; %d returned before the standby had them: mcctl events", st.CancelledWaits)
 	}
 	now := ""
 	if st.StallMS > 0 {
 		now = fmt.Sprintf(" for %.0f ms", st.StallMS)
 	}
-	return fmt.Sprintf("%d waiting for the standby%s; longest wait seen %.0f ms", st.SyncWaiters, now, st.WorstStallMS)
+	return fmt.Sprintf("%d waiting for the standby%s; longest wait seen %.0f ms%s", st.SyncWaiters, now, st.WorstStallMS, cancelled)
 }

@@ -29,14 +29,24 @@ type Local struct {
 	// Fits reports whether the managed settings are what the sight wants.
 	Fits func(board.Sight) (bool, error)
 
+	// Slot is the other server's; TellCancelled is told of commits that returned while
+	// they waited for it.
+	Slot          string
+	TellCancelled func(Cancelled)
+
 	LookEvery, KnockEvery, Timeout time.Duration
 
-	kick chan struct{}
+	kick     chan struct{}
+	waits    waits
+	suspects chan suspect
 }
 
 // NewLocal fills in what needs no choice.
 func NewLocal(l Local) *Local {
-	l.kick = make(chan struct{}, 1)
+	l.kick, l.suspects = make(chan struct{}, 1), make(chan suspect, 4096)
+	if l.TellCancelled == nil {
+		l.TellCancelled = func(Cancelled) {}
+	}
 	return &l
 }
 
@@ -174,6 +184,7 @@ func (l *Local) look(ctx context.Context, session **postgres.Session, pid int) b
 			s.Diverged, s.Stranded = false, false
 		}
 	})
+	l.lookedAtWaits(ctx, *session, pid, seen)
 	return true
 }
 

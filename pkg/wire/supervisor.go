@@ -215,6 +215,9 @@ type Status struct {
 	Job      *Job           `json:"job,omitempty"`
 	// SyncWaiters counts commits that wait for the standby right now.
 	SyncWaiters int `json:"sync_waiters"`
+	// CancelledWaits counts commits that were seen to return before the standby had them,
+	// since the supervisor started.
+	CancelledWaits int `json:"cancelled_waits"`
 	// WorstStallMS is the longest that commits were seen to wait since the start.
 	WorstStallMS float64 `json:"worst_stall_ms"`
 	// Switched: roles have changed, and no standby was attached in this term yet.
