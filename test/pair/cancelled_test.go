@@ -149,7 +149,7 @@ func (s *stage) writeAndVanish(ctx context.Context) (done int) {
 		return 0
 	}
 	for range 5 + rand.IntN(30) {
-		if _, err := c.Exec(ctx, "insert into t select g, repeat('x', 500) from generate_series(1, 40) g"); err != nil {
+		if _, err := c.Exec(context.WithoutCancel(ctx), "insert into t select g, repeat('x', 500) from generate_series(1, 40) g"); err != nil {
 			break
 		}
 		done++
@@ -158,4 +158,65 @@ func (s *stage) writeAndVanish(ctx context.Context) (done int) {
 		_ = c.PgConn().Conn().Close()
 	}
 	return done
+}
+
+// A standby that is behind all the time, but advances: commits get their answers long
+// before it has all that was written when they were seen waiting. Only where their own
+// record is tells that they had it.
+func TestCommitsOnALaggingStandbyAreNotCounted(t *testing.T) {
+	s := newQuietStage(t, lab.Options{})
+	s.amend("commit_stall_max = \"1m\"\n")
+	s.sql(one, "create table t (i int, x text)")
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	var clients sync.WaitGroup
+	var done atomic.Int64
+	clients.Go(func() { // log without waiting
+		for ctx.Err() == nil {
+			_ = s.write(ctx, "set synchronous_commit = local; insert into t select g, repeat('x', 1000) from generate_series(1, 2000) g")
+		}
+	})
+	for range 4 {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				if s.write(ctx, "insert into t values (1, 'x')") == nil {
+					done.Add(1)
+				}
+			}
+		})
+	}
+	lagging := 0
+	for ctx.Err() == nil {
+		receiver := s.lab.Pids().Servers[two].Walreceiver
+		if receiver == 0 {
+			continue
+		}
+		signal(t, syscall.SIGSTOP, receiver)
+		time.Sleep(100 * time.Millisecond)
+		signal(t, syscall.SIGCONT, receiver)
+		time.Sleep(3 * time.Millisecond)
+		if st, err := s.status(one); err == nil && st.Servers[1].LagBytes > 1<<20 {
+			lagging++
+		}
+	}
+	clients.Wait()
+	s.paired(one)
+	time.Sleep(2 * time.Second)
+	st := s.paired(one)
+	if done.Load() < 10 || lagging < 10 || st.CancelledWaits != 0 {
+		t.Errorf("%d commits, behind %d times, %d counted", done.Load(), lagging, st.CancelledWaits)
+	}
+	t.Logf("%d commits, behind %d times", done.Load(), lagging)
+}
+
+// write runs a statement in a session of its own, to its end: a client that gives up
+// has PostgreSQL cancel it, and then it is counted with good reason.
+func (s *stage) write(ctx context.Context, statement string) error {
+	c, err := s.connect(ctx, one)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }()
+	_, err = c.Exec(context.WithoutCancel(ctx), statement)
+	return err
 }
