@@ -46,12 +46,26 @@ func (s *stage) amend(lines string) {
 func (s *stage) stuckCommits(n int) (xids []string) {
 	s.Helper()
 	s.sql(one, "create table if not exists t (i int)")
-	// Frozen, the sender keeps the log back; a receiver would find it in its socket.
-	signal(s.T, syscall.SIGSTOP, s.lab.Pids().Servers[one].Walsender)
+	s.freezeSender()
 	for i := range n {
 		s.beginWrite(one, fmt.Sprintf("insert into t values (%d)", i))
 	}
 	return s.waiting(n)
+}
+
+// freezeSender keeps the log on server1; a frozen receiver would find it in its socket
+// later. Not while it holds a lock, or no backend could stop to wait either.
+func (s *stage) freezeSender() {
+	s.Helper()
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(20 * time.Millisecond) {
+		pid := s.lab.Pids().Servers[one].Walsender
+		signal(s.T, syscall.SIGSTOP, pid)
+		if doing := s.ask(one, fmt.Sprintf("select coalesce(max(wait_event), '') from pg_stat_activity where pid = %d", pid)); doing == "WalSenderMain" || doing == "WalSenderWaitForWAL" {
+			return
+		}
+		signal(s.T, syscall.SIGCONT, pid)
+	}
+	s.Fatal("the sender of server1 never rests")
 }
 
 // waiting are the transactions of the clients that wait for the standby.
