@@ -47,6 +47,9 @@ func (h *Hands) reportLost(ctx context.Context, w way, at standing) error {
 	}
 	h.progress("looking at what will be discarded")
 	r, tail, err := h.findLost(ctx, w, at)
+	if ctx.Err() != nil { // what was found may be a part
+		return context.Cause(ctx)
+	}
 	if err != nil && h.Config.Policy().LostWAL == config.RequireLost {
 		return fmt.Errorf("nothing is discarded before it was looked at (policy.lost_wal): %w", err)
 	}
@@ -130,7 +133,9 @@ func (h *Hands) readLost(ctx context.Context, r *lost.Report, tail postgres.Tail
 		r.Until = content.End
 	}
 	r.Transactions = content.Count
-	h.nameLost(bounded, r, content)
+	naming, done := h.bounded(ctx)
+	defer done()
+	h.nameLost(naming, r, content)
 }
 
 // nameLost lists the transactions with the names that the other server has for what
@@ -182,7 +187,8 @@ func (h *Hands) saveLost(r lost.Report, tail postgres.Tail) (lost.Report, error)
 		}
 		saved, err := store.Save(r, files)
 		if err == nil {
-			return saved, store.Prune(policy.LostReports, int64(policy.LostWALMax))
+			h.pruneLost()
+			return saved, nil
 		}
 		refused, r.Segments = err, nil
 	}
@@ -195,9 +201,18 @@ func (h *Hands) saveLost(r lost.Report, tail postgres.Tail) (lost.Report, error)
 	saved, err := store.Save(r, lost.Files{})
 	if err != nil { // the log and the journal say it
 		h.Log.Warn("the report of what is discarded was not saved", "error", err)
+		r.ID = ""
 		return r, nil
 	}
-	return saved, store.Prune(policy.LostReports, int64(policy.LostWALMax))
+	h.pruneLost()
+	return saved, nil
+}
+
+// pruneLost keeps the reports within their bounds. What it cannot delete is in nobody's way.
+func (h *Hands) pruneLost() {
+	if err := h.Lost().Prune(h.Config.Policy().LostReports, int64(h.Config.Policy().LostWALMax)); err != nil {
+		h.Log.Warn("old reports of what was discarded were not deleted", "error", err)
+	}
 }
 
 // tellLost puts the report into the events, once.

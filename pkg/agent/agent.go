@@ -73,7 +73,7 @@ type Agent struct {
 	rule     decide.Rule
 	facts    decide.Facts
 	wishes   act.Wishes
-	toldLost string        // the report that the journal has
+	toldLost string        // what of it the journal has
 	sent     wire.Report   // essence of the last report, to see what is news
 	copyDue  chan struct{} // the record is newer than the own copy
 	stopped  chan struct{} // closed when the operator's stop is complete

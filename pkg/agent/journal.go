@@ -115,8 +115,8 @@ func (j *journal) acted(action decide.Action, err error, took time.Duration) {
 // discarded notes which transactions are about to be discarded. Nothing is, twice.
 func (a *Agent) discarded(r lost.Report) {
 	a.mu.Lock()
-	again := a.toldLost == r.ID
-	a.toldLost = r.ID
+	again := a.toldLost == r.Line()
+	a.toldLost = r.Line()
 	a.mu.Unlock()
 	if !again {
 		a.journal.add(Event{Action: "discard", Report: r.ID, Text: r.Line()})

@@ -104,7 +104,11 @@ func (r Report) Line() string {
 	if r.Acknowledged == Maybe {
 		told = "may have been acknowledged"
 	}
-	return fmt.Sprintf("%s of %s discarded beyond %s on timeline %d, %s: mcctl events show %s", count, r.Server, r.From, r.Timeline, told, r.ID)
+	where := "mcctl events show " + r.ID
+	if r.ID == "" {
+		where = "the report could not be written"
+	}
+	return fmt.Sprintf("%s of %s discarded beyond %s on timeline %d, %s: %s", count, r.Server, r.From, r.Timeline, told, where)
 }
 
 func plural(n int) string {

@@ -30,7 +30,8 @@ type Look struct {
 
 	// SyncWaiters counts client backends whose commit waits for the standby.
 	SyncWaiters int
-	// Waiters are those of them whose transaction has a number.
+	// Waiters are those of them whose transaction has a number, but for the supervisor's
+	// own, which gives up its canaries on purpose.
 	Waiters []Waiter
 	// SyncNames is synchronous_standby_names as this session sees it. Other backends
 	// may still act on the former value; see Canary.
@@ -91,7 +92,7 @@ left join lateral (
 left join lateral (
   select count(*)::int as n,
     coalesce(json_agg(json_build_object('pid', pid, 'xid', backend_xid::text::bigint, 'user', coalesce(usename, ''),
-      'application', coalesce(application_name, ''), 'client', coalesce(host(client_addr), ''))) filter (where backend_xid is not null)::text, '') as list
+      'application', coalesce(application_name, ''), 'client', coalesce(host(client_addr), ''))) filter (where backend_xid is not null and application_name <> 'mcctl')::text, '') as list
   from pg_stat_activity where wait_event = 'SyncRep' and backend_type = 'client backend') waiting on true`
 
 // Look asks everything in one prepared statement. peerName is the application
