@@ -139,6 +139,8 @@ func TestNamesAndChoices(t *testing.T) {
 		{`address = "192.0.3.120:27541"`, ``, `pair.toml:@[arbiter]: arbiter.address: is missing; write it down`},
 		{`rejoin = ["rewind", "rebuild"]`, `rejoin = ["copy"]`, `pair.toml:@: policy.rejoin: "copy" is not a way to rejoin; write "rewind" or "rebuild"`},
 		{`rejoin = ["rewind", "rebuild"]`, `rejoin = ["rewind", "rewind"]`, `pair.toml:@: policy.rejoin: "rewind" is here twice`},
+		{`lost_wal = "save"`, `lost_wal = "keep"`, `pair.toml:@: policy.lost_wal: "keep" is none of "save", "require" and "report"`},
+		{`lost_reports = 20`, `lost_reports = 0`, `pair.toml:@: policy.lost_reports: 0 is too few: keep at least 1`},
 	})
 }
 

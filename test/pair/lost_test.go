@@ -235,6 +235,9 @@ func TestNothingDiscardedIsNoReport(t *testing.T) {
 	if err == nil || !strings.Contains(out, "nothing was ever discarded") {
 		t.Errorf("%v, %s", err, out)
 	}
+	if out, err := s.try("events", "show", "20260101-000000-1-0_1000000", "-M", s.lab.Mcdir(one)); err == nil || !strings.Contains(out, "there is no such report") || !strings.Contains(out, "lie on the server") {
+		t.Errorf("an id that is none: %v, %s", err, out)
+	}
 }
 
 func TestWithoutWaldumpTheLogIsSavedUnread(t *testing.T) {
