@@ -203,7 +203,7 @@ func TestCommitsOnALaggingStandbyAreNotCounted(t *testing.T) {
 	s.paired(one)
 	time.Sleep(2 * time.Second)
 	st := s.paired(one)
-	if done.Load() < 10 || lagging < 10 || st.CancelledWaits != 0 {
+	if done.Load() < 10 || lagging < 3 || st.CancelledWaits != 0 {
 		t.Errorf("%d commits, behind %d times, %d counted", done.Load(), lagging, st.CancelledWaits)
 	}
 	t.Logf("%d commits, behind %d times", done.Load(), lagging)

@@ -86,11 +86,14 @@ func (s *stage) waiting(n int) (xids []string) {
 func (s *stage) beginWrite(of pair.Server, statement string) {
 	s.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	s.Cleanup(cancel)
 	c, err := s.connect(ctx, of)
 	if err != nil {
 		s.Fatal(err)
 	}
+	s.Cleanup(func() { // until then it stays open: a connection that nobody holds is closed
+		cancel()
+		_ = c.Close(context.Background())
+	})
 	go func() { _, _ = c.Exec(ctx, statement) }()
 }
 
