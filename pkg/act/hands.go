@@ -17,6 +17,7 @@ import (
 	"mcctl/pkg/clock"
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/lost"
 	"mcctl/pkg/pair"
 )
 
@@ -45,6 +46,8 @@ type Hands struct {
 	Aside func(step func() error) <-chan error
 	// Tell puts a line into the events; it may be nil.
 	Tell func(text string)
+	// Discarded is told of transactions that are about to be discarded; it may be nil.
+	Discarded func(lost.Report)
 	// Major is PostgreSQL's major version.
 	Major int
 	// Clock is this machine's unless given, Site its files.

@@ -46,6 +46,9 @@ type Postgres interface {
 	Empty() bool
 	Unmounted(known postgres.Layout) string
 	SaveOwn(dir string) error
+
+	TailBeyond(forks []postgres.Fork, timeline pair.Timeline, insert pair.LSN) (postgres.Tail, error)
+	ReadWAL(ctx context.Context, dir string, of pair.Timeline, from, until pair.LSN, most int) (postgres.WALContent, error)
 }
 
 // Session is a connection to it, as postgres.Session.

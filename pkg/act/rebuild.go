@@ -153,11 +153,14 @@ func (h *Hands) readFiles(at *standing) {
 // middle, leaves the copy; but nothing is copied over while processes of the old server
 // hold it still, perhaps because its disk hangs.
 func (h *Hands) goThe(ctx context.Context, w way, at standing, q wire.RebuildRequest) error {
-	switch w.name {
-	case wire.WayStraight:
+	if w.name == wire.WayStraight {
 		h.progress("following straight: %s", w.why)
 		return nil
-	case wire.WayRewind:
+	}
+	if err := h.reportLost(ctx, w, at); err != nil {
+		return fmt.Errorf("rejoin: %w", err)
+	}
+	if w.name == wire.WayRewind {
 		err := h.rewindInJob(ctx)
 		if err == nil || !w.fallback || ctx.Err() != nil || errors.Is(err, postgres.ErrSourceNotReady) || errors.Is(err, postgres.ErrStillInUse) {
 			return err

@@ -22,6 +22,7 @@ import (
 	"mcctl/pkg/decide"
 	"mcctl/pkg/observe"
 	"mcctl/pkg/postgres"
+	"mcctl/pkg/settings"
 	"mcctl/pkg/wire"
 )
 
@@ -80,6 +81,7 @@ type Agent struct {
 	// detachRule is the newest rule by which a detach was decided.
 	detachRule int
 	wishes     act.Wishes
+	toldLost   string        // what of it the journal has
 	sent       wire.Report   // essence of the last report, to see what is news
 	copyDue    chan struct{} // the record is newer than the own copy
 	stopped    chan struct{} // closed when the operator's stop is complete
@@ -167,7 +169,7 @@ func assembleIn(w World, opt Options) (*Agent, error) {
 	a.hands = &act.Hands{
 		Config: c, Postgres: a.server, Keeper: a.keeper, Peer: a.link, Board: a.board, Copy: a.own, Jobs: a.jobs, Rebuilds: rebuilds, Log: a.log,
 		Look: func() { a.local.Kick() }, Background: a.background, Aside: a.aside,
-		Tell: a.tell, Clock: w.Clock, Site: w.Site,
+		Tell: a.tell, Discarded: a.discarded, Clock: w.Clock, Site: w.Site,
 	}
 	a.observers()
 	a.runner = newRunner(a.hands.Do, a.board, a.local.Kick, a.opDone)
@@ -228,6 +230,7 @@ func (a *Agent) observers() {
 			fits, err := a.fits(a.hands.Wanted(s))
 			return fits || a.acting(), err // it may have begun meanwhile
 		},
+		Slot: settings.Slot(a.config.Other()), TellCancelled: a.cancelledWait,
 		LookEvery: t.PollInterval.Duration, KnockEvery: t.ProbeInterval.Duration, Timeout: t.ProbeTimeout.Duration,
 	})
 	a.neighbour = observe.NewNeighbour(observe.Neighbour{

@@ -124,6 +124,7 @@ func (a *Agent) tellStatus(ctx context.Context, body json.RawMessage) (any, erro
 			return nil, fmt.Errorf("read request: %w", err)
 		}
 	}
+	a.hands.ShowLost()
 	st := a.status()
 	if !q.Replication {
 		return st, nil

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"mcctl/pkg/decide"
+	"mcctl/pkg/lost"
+	"mcctl/pkg/observe"
 )
 
 // Event is a line of the journal. Wall time is for people; nothing decides by it.
@@ -22,6 +24,10 @@ type Event struct {
 	Error  string            `json:"error,omitempty"`
 	Facts  map[string]string `json:"facts,omitempty"`
 	Text   string            `json:"text"`
+	// Report is the id of a report of discarded transactions (mcctl events show).
+	Report string `json:"report,omitempty"`
+	// Wait is a commit that returned before the standby had it.
+	Wait *observe.Cancelled `json:"wait,omitempty"`
 }
 
 // journal writes events from a goroutine of its own: its disk may hang.
@@ -104,4 +110,28 @@ func (j *journal) acted(action decide.Action, err error, took time.Duration) {
 		e.Text = fmt.Sprintf("%s failed after %s: %v", action, took.Round(100*time.Microsecond), err)
 	}
 	j.add(e)
+}
+
+// discarded notes which transactions are about to be discarded. Nothing is, twice.
+func (a *Agent) discarded(r lost.Report) {
+	a.mu.Lock()
+	again := a.toldLost == r.Line()
+	a.toldLost = r.Line()
+	a.mu.Unlock()
+	if !again {
+		a.journal.add(Event{Action: "discard", Report: r.ID, Text: r.Line()})
+	}
+}
+
+// cancelledWait notes a commit that is on this server only, although the pair is paired.
+func (a *Agent) cancelledWait(c observe.Cancelled) {
+	how := "its client was told that it committed"
+	if c.Ended {
+		how = "its session has ended"
+	}
+	a.journal.add(Event{
+		Action: "cancelled-wait", Wait: &c,
+		Text: fmt.Sprintf("the commit of transaction %d (%s) returned while it waited for %s, %s: user %s, application %q, pid %d; until %s has it, a failover loses it",
+			c.XID, c.LSN, a.config.Other(), how, c.User, c.Application, c.PID, a.config.Other()),
+	})
 }

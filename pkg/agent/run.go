@@ -39,6 +39,7 @@ func (a *Agent) run(ctx context.Context) error {
 	}
 	g := a.group
 	g.start(ctx)
+	a.hands.ShowLost()
 	a.background("delete replaced data", a.hands.DropLeftOver)
 	a.background("save own files", func(context.Context) error { a.hands.SaveOwn(); return nil })
 	works := a.Works()
@@ -52,6 +53,7 @@ func (a *Agent) run(ctx context.Context) error {
 	g.run("serve operators", func(ctx context.Context) error { return wire.Serve(ctx, control, a) })
 	g.run("configuration", a.watchConfiguration)
 	g.run("disk", a.watchDisk)
+	g.run("waits", a.local.WatchWaits)
 	g.run("signals", a.signals)
 	a.runCommands()
 	g.run("reload", a.watchOwnFiles)

@@ -20,7 +20,8 @@ func (a *Agent) status() wire.Status {
 	f := a.limits.Classify(s, wire.Now())
 	st := wire.Status{
 		Pair: a.config.Pair.Name, Local: a.config.Me(), Record: s.Record, Failover: f.Failover == decide.FailoverOn, Held: s.Held,
-		SyncWaiters: s.Look.SyncWaiters, WorstStallMS: float64(s.WorstWait/time.Microsecond) / 1e3, StallMS: stallMS(s),
+		CancelledWaits: s.CancelledWaits,
+		SyncWaiters:    s.Look.SyncWaiters, WorstStallMS: float64(s.WorstWait/time.Microsecond) / 1e3, StallMS: stallMS(s),
 		Arbiter: a.keeperStatus(s),
 	}
 	local, other := a.here(s, f), a.there(s, f)
@@ -65,6 +66,7 @@ func (a *Agent) here(s board.Sight, f decide.Facts) wire.ServerStatus {
 	me := wire.ServerStatus{
 		Server: a.config.Me(), Role: a.role(s, a.config.Me()), Supervisor: decide.PeerHere.String(), Postgres: f.Postgres.String(),
 		Client: a.config.Endpoint(a.config.Me()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version, Stream: r.Stream, DiskError: r.DiskError, DiskLevel: r.DiskLevel, Disk: r.Disk,
+		Discarded: r.Discarded,
 	}
 	position(&me, r)
 	if me.Role == pair.Standby && s.ReportAt > 0 {
@@ -79,6 +81,7 @@ func (a *Agent) there(s board.Sight, f decide.Facts) wire.ServerStatus {
 	other := wire.ServerStatus{
 		Server: a.config.Other(), Role: a.role(s, a.config.Other()), Supervisor: f.Peer.String(), Postgres: f.PeerPG.String(),
 		Client: a.config.Endpoint(a.config.Other()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version, Stream: r.Stream, DiskError: r.DiskError, DiskLevel: r.DiskLevel, Disk: r.Disk,
+		Discarded: r.Discarded,
 	}
 	position(&other, r)
 	if f.Peer != decide.PeerHere { // what it said last is no longer what it does

@@ -81,6 +81,8 @@ type Sight struct {
 	// Waiting is since when clients have waited for the standby without progress.
 	Waiting   time.Duration
 	WorstWait time.Duration
+	// CancelledWaits counts commits that returned before the standby had them.
+	CancelledWaits int
 
 	// Close is since when the standby streams without a break and is close; Losses are
 	// how often it was lost.
@@ -114,6 +116,10 @@ type Sight struct {
 	FailoverOff bool
 	Held        bool
 	PeerResting bool // the other server's primary was stopped on purpose
+
+	// Discarded says which transactions this server had to discard; empty when there are
+	// none, or an operator has seen the report.
+	Discarded string
 
 	// Doing is the action under way.
 	Doing    decide.Action

@@ -56,6 +56,9 @@ func visible(root *cobra.Command) (all []*cobra.Command) {
 		switch {
 		case cmd.Hidden || cmd.Name() == "help" || cmd.Name() == "completion":
 		case cmd.HasAvailableSubCommands():
+			if cmd.Example != "" { // it does something by itself as well
+				all = append(all, cmd)
+			}
 			all = append(all, visible(cmd)...)
 		default:
 			all = append(all, cmd)

@@ -29,7 +29,8 @@ func newEvents(env *Env, run func(context.Context, *Env, *eventsOptions) error) 
 		Short: "Show what this server has decided and done",
 		Long: `Show the journal of this server: each change of the deciding rule, with the facts,
 and each action with its outcome. It is read from the management directory, so it
-needs no supervisor. With -o json each line is one event, with its facts.`,
+needs no supervisor. With -o json each line is one event, with its facts. An event
+with a report names its ID: mcctl events show ID.`,
 		Example: `  mcctl events -M /etc/mcctl/orders -n 20
   mcctl events -M /etc/mcctl/orders -f
   mcctl events -M /etc/mcctl/orders -o json | jq 'select(.error)'`,
@@ -39,6 +40,7 @@ needs no supervisor. With -o json each line is one event, with its facts.`,
 	outputFlag(cmd, &o.Output, formText, formJSON)
 	cmd.Flags().IntVarP(&o.Last, "lines", "n", 50, "how many events to begin with")
 	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "go on with new events")
+	cmd.AddCommand(newEventsShow(env, runEventsShow))
 	return cmd
 }
 

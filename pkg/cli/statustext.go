@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"mcctl/pkg/wire"
@@ -28,11 +29,14 @@ func writeStatus(w io.Writer, st wire.Status) error {
 	t.row()
 	writeServers(t, st)
 	writeReplication(t, st.Replication)
-	if len(st.Warnings) > 0 {
+	if len(st.Warnings) > 0 || slices.ContainsFunc(st.Servers, func(s wire.ServerStatus) bool { return s.Discarded != "" }) {
 		t.row()
 	}
 	for _, warning := range st.Warnings {
 		line("warning", warning)
+	}
+	for _, server := range st.Servers {
+		line("discarded", server.Discarded)
 	}
 	if st.NextStep != "" {
 		t.row()
@@ -87,12 +91,16 @@ func jobLine(j wire.Job) string {
 
 // commitsLine is empty as long as no commit ever waited long enough to be seen.
 func commitsLine(st wire.Status) string {
-	if st.SyncWaiters == 0 && st.WorstStallMS == 0 {
+	if st.SyncWaiters == 0 && st.WorstStallMS == 0 && st.CancelledWaits == 0 {
 		return ""
+	}
+	cancelled := ""
+	if st.CancelledWaits > 0 {
+		cancelled = fmt.Sprintf("; %d returned before the standby had them: mcctl events", st.CancelledWaits)
 	}
 	now := ""
 	if st.StallMS > 0 {
 		now = fmt.Sprintf(" for %.0f ms", st.StallMS)
 	}
-	return fmt.Sprintf("%d waiting for the standby%s; longest wait seen %.0f ms", st.SyncWaiters, now, st.WorstStallMS)
+	return fmt.Sprintf("%d waiting for the standby%s; longest wait seen %.0f ms%s", st.SyncWaiters, now, st.WorstStallMS, cancelled)
 }

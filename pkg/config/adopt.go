@@ -33,6 +33,7 @@ func Live(key string) bool {
 	live := []string{
 		"timings.commit_stall_max", "timings.isolation_timeout", "timings.shutdown_timeout", "timings.promote_timeout", "timings.attach_settle_max",
 		"policy.failover", "policy.rejoin", "policy.rebuild_command", "policy.attach_max_lag", "policy.disk_low", "policy.disk_critical", "policy.manage_synchronized_standby_slots",
+		"policy.lost_wal", "policy.lost_wal_max", "policy.lost_reports",
 	}
 	return slices.Contains(live, key)
 }

@@ -70,7 +70,27 @@ type Policy struct {
 	// ManageSynchronizedStandbySlots keeps PostgreSQL's parameter
 	// synchronized_standby_slots (17 and later) in step with the roles.
 	ManageSynchronizedStandbySlots bool `toml:"manage_synchronized_standby_slots"`
+	// LostWAL says what becomes of log that an old primary must discard before it comes
+	// back: "save" keeps it if there is room, "require" discards nothing that could not be
+	// kept, "report" only says what was in it (docs/lost.md).
+	LostWAL LostWAL `toml:"lost_wal"`
+	// LostWALMax is how much such log a server keeps in all; the oldest goes first.
+	LostWALMax Bytes `toml:"lost_wal_max"`
+	// LostReports is how many reports of it a server keeps.
+	LostReports int `toml:"lost_reports"`
 }
+
+// LostWAL is what becomes of log that must be discarded.
+type LostWAL string
+
+const (
+	// SaveLost keeps it where there is room, and goes on in any case.
+	SaveLost LostWAL = "save"
+	// RequireLost waits for an operator where it cannot be kept.
+	RequireLost LostWAL = "require"
+	// ReportLost keeps none of it.
+	ReportLost LostWAL = "report"
+)
 
 // Rejoin is a way back into the pair for a server whose history has diverged.
 type Rejoin string
@@ -94,6 +114,9 @@ func defaultPair() Pair {
 			DiskLow:                        Share{Percent: 10, Size: 50 << 30},
 			DiskCritical:                   Share{Percent: 2, Size: 4 << 30},
 			ManageSynchronizedStandbySlots: true,
+			LostWAL:                        SaveLost,
+			LostWALMax:                     1 << 30,
+			LostReports:                    20,
 		},
 	}
 }
@@ -162,6 +185,12 @@ func (p *Policy) check(at *source) {
 		if slices.Contains(p.Rejoin[:i], way) {
 			at.complain("policy.rejoin", "%q is here twice", way)
 		}
+	}
+	if p.LostWAL != SaveLost && p.LostWAL != RequireLost && p.LostWAL != ReportLost {
+		at.complain("policy.lost_wal", "%q is none of %q, %q and %q", p.LostWAL, SaveLost, RequireLost, ReportLost)
+	}
+	if p.LostReports < 1 {
+		at.complain("policy.lost_reports", "%d is too few: keep at least 1", p.LostReports)
 	}
 	if p.AttachMaxLag == 0 {
 		at.complain("policy.attach_max_lag", "must be more than 0: a standby in use is always a little behind")

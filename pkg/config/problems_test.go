@@ -82,7 +82,7 @@ func TestKeysAndTypes(t *testing.T) {
 		// Keys.
 		{`heartbeat_timeout = "2s"`, `heartbeat_timout = "2s"`, `pair.toml:@: timings.heartbeat_timout: is not a known key; did you mean heartbeat_timeout?`},
 		{`failover = true`, `Failover = true`, `pair.toml:@: policy.Failover: is not a known key; write it in lower case, failover`},
-		{`failover = true`, `socket = true`, `pair.toml:@: policy.socket: is not a known key; known here are failover, rejoin, rebuild_command, attach_max_lag, disk_low, disk_critical, manage_synchronized_standby_slots`},
+		{`failover = true`, `socket = true`, `pair.toml:@: policy.socket: is not a known key; known here are failover, rejoin, rebuild_command, attach_max_lag, disk_low, disk_critical, manage_synchronized_standby_slots, lost_wal, lost_wal_max, lost_reports`},
 		{`failover = true`, `poll_interval = "1s"`, `pair.toml:@: policy.poll_interval: is not a known key here; it belongs under [timings]`},
 		{`options = ""`, `database = ""`, `server.toml:@: replication.database: is not a known key here; it belongs under [postgres]`},
 		{`options = ""`, `log_file = ""`, `server.toml:@: replication.log_file: is not a known key here; it belongs at the top, before the first [table]`},
@@ -140,6 +140,8 @@ func TestNamesAndChoices(t *testing.T) {
 		{`address = "192.0.3.120:27541"`, ``, `pair.toml:@[arbiter]: arbiter.address: is missing; write it down`},
 		{`rejoin = ["rewind", "rebuild"]`, `rejoin = ["copy"]`, `pair.toml:@: policy.rejoin: "copy" is not a way to rejoin; write "rewind" or "rebuild"`},
 		{`rejoin = ["rewind", "rebuild"]`, `rejoin = ["rewind", "rewind"]`, `pair.toml:@: policy.rejoin: "rewind" is here twice`},
+		{`lost_wal = "save"`, `lost_wal = "keep"`, `pair.toml:@: policy.lost_wal: "keep" is none of "save", "require" and "report"`},
+		{`lost_reports = 20`, `lost_reports = 0`, `pair.toml:@: policy.lost_reports: 0 is too few: keep at least 1`},
 	})
 }
 

@@ -7,6 +7,8 @@ package observe
 import (
 	"context"
 	"errors"
+	"math"
+	"path/filepath"
 	"time"
 
 	"mcctl/pkg/board"
@@ -25,11 +27,14 @@ type Postgres interface {
 	Accepts(pid int) bool
 	Connect(ctx context.Context) (Session, error)
 	Knock(ctx context.Context) error
+	// Log reads what was written in that part of the write-ahead log.
+	Log(ctx context.Context, of pair.Timeline, from, until pair.LSN) (postgres.WALContent, error)
 }
 
 // Session is a connection to it.
 type Session interface {
 	Look(ctx context.Context, peerName string) (postgres.Look, error)
+	Received(ctx context.Context, peerName, slot string, pids []int) (postgres.Received, error)
 	Close()
 }
 
@@ -39,6 +44,10 @@ func On(in *postgres.Instance) Postgres { return instance{in} }
 type instance struct{ *postgres.Instance }
 
 func (instance) WatchExit(pid int) (<-chan struct{}, func(), error) { return postgres.WatchExit(pid) }
+
+func (in instance) Log(ctx context.Context, of pair.Timeline, from, until pair.LSN) (postgres.WALContent, error) {
+	return in.ReadWAL(ctx, filepath.Join(in.Data, "pg_wal"), of, from, until, math.MaxInt)
+}
 
 func (in instance) Connect(ctx context.Context) (Session, error) {
 	s, err := in.Instance.Connect(ctx)
@@ -63,15 +72,26 @@ type Local struct {
 	// Fits reports whether the managed settings are what the sight wants.
 	Fits func(board.Sight) (bool, error)
 
+	// Slot is the other server's; TellCancelled is told of commits that returned while
+	// they waited for it.
+	Slot          string
+	TellCancelled func(Cancelled)
+
 	LookEvery, KnockEvery, Timeout time.Duration
 
 	kick, looked chan struct{}
+	waits        waits
+	suspects     chan suspect
 }
 
 // NewLocal fills in what needs no choice.
 func NewLocal(l Local) *Local {
 	l.kick, l.looked = make(chan struct{}, 1), make(chan struct{}, 1)
 	l.Clock = clock.Or(l.Clock)
+	l.suspects = make(chan suspect, 4096)
+	if l.TellCancelled == nil {
+		l.TellCancelled = func(Cancelled) {}
+	}
 	return &l
 }
 
@@ -208,6 +228,7 @@ func (l *Local) look(ctx context.Context, session *Session, pid int) bool {
 			s.Diverged, s.Stranded = false, false
 		}
 	})
+	l.lookedAtWaits(ctx, *session, pid, seen)
 	return true
 }
 

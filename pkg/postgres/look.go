@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -29,9 +30,21 @@ type Look struct {
 
 	// SyncWaiters counts client backends whose commit waits for the standby.
 	SyncWaiters int
+	// Waiters are those of them whose transaction has a number, but for the supervisor's
+	// own, which gives up its canaries on purpose.
+	Waiters []Waiter
 	// SyncNames is synchronous_standby_names as this session sees it. Other backends
 	// may still act on the former value; see Canary.
 	SyncNames string
+}
+
+// Waiter is a client's session whose commit waits for the standby.
+type Waiter struct {
+	PID         int    `json:"pid"`
+	XID         uint32 `json:"xid"`
+	User        string `json:"user"`
+	Application string `json:"application"`
+	Client      string `json:"client"` // its address; empty over the local socket
 }
 
 // Receiver is the standby's walreceiver (pg_stat_wal_receiver).
@@ -69,13 +82,18 @@ select here.recovering,
   coalesce(peer.pid, 0), coalesce(peer.state, ''), coalesce(peer.sync_state, ''),
   coalesce(peer.sent_lsn::text, ''), coalesce(peer.write_lsn::text, ''),
   coalesce(peer.flush_lsn::text, ''), coalesce(peer.replay_lsn::text, ''),
-  (select count(*) from pg_stat_activity where wait_event = 'SyncRep' and backend_type = 'client backend')::int,
+  waiting.n, waiting.list,
   current_setting('synchronous_standby_names')
 from (select pg_is_in_recovery() as recovering offset 0) here
 left join pg_stat_wal_receiver receiver on true
 left join lateral (
   select * from pg_stat_replication where application_name = $1
-  order by (state = 'streaming') desc, backend_start desc limit 1) peer on true`
+  order by (state = 'streaming') desc, backend_start desc limit 1) peer on true
+left join lateral (
+  select count(*)::int as n,
+    coalesce(json_agg(json_build_object('pid', pid, 'xid', backend_xid::text::bigint, 'user', coalesce(usename, ''),
+      'application', coalesce(application_name, ''), 'client', coalesce(host(client_addr), ''))) filter (where backend_xid is not null and application_name <> 'mcctl')::text, '') as list
+  from pg_stat_activity where wait_event = 'SyncRep' and backend_type = 'client backend') waiting on true`
 
 // Look asks everything in one prepared statement. peerName is the application
 // name under which the other server streams. While a promotion ends, one Look may
@@ -100,6 +118,7 @@ type rawLook struct {
 	silence                             float64
 	peer                                Sender
 	sent, write, flushedThere, appliedT string
+	waiters                             string
 }
 
 func (r *rawLook) scan(row pgx.Row) error {
@@ -108,7 +127,7 @@ func (r *rawLook) scan(row pgx.Row) error {
 		&r.Receiver.Status, &r.silence,
 		&r.peer.PID, &r.peer.State, &r.peer.SyncState,
 		&r.sent, &r.write, &r.flushedThere, &r.appliedT,
-		&r.SyncWaiters, &r.SyncNames)
+		&r.SyncWaiters, &r.waiters, &r.SyncNames)
 }
 
 func (r *rawLook) look() (Look, error) {
@@ -128,6 +147,11 @@ func (r *rawLook) look() (Look, error) {
 		var err error
 		if *p.to, err = pair.ParseLSN(p.text); err != nil {
 			return Look{}, err
+		}
+	}
+	if r.waiters != "" {
+		if err := json.Unmarshal([]byte(r.waiters), &r.Waiters); err != nil {
+			return Look{}, fmt.Errorf("read waiters: %w", err)
 		}
 	}
 	r.Timeline, r.CheckpointTimeline = pair.Timeline(r.timeline), pair.Timeline(r.checkpointTimeline)

@@ -16,6 +16,14 @@ import (
 // prints to line (which may be nil). The program and its children die with ctx,
 // and the program with this process. An error carries its last lines.
 func (in *Instance) run(ctx context.Context, passfile string, line func(string), name string, args ...string) error {
+	if passfile == "" {
+		return in.runWith(ctx, nil, line, name, args...)
+	}
+	return in.runWith(ctx, []string{"PGPASSFILE=" + passfile}, line, name, args...)
+}
+
+// runWith is run with more in the environment.
+func (in *Instance) runWith(ctx context.Context, env []string, line func(string), name string, args ...string) error {
 	// The kernel sends the death signal when the *thread* ends that forked the
 	// program (PR_SET_PDEATHSIG, prctl(2)); so the goroutine stays on its thread.
 	runtime.LockOSThread()
@@ -24,10 +32,7 @@ func (in *Instance) run(ctx context.Context, passfile string, line func(string),
 	cmd := exec.CommandContext(ctx, in.program(name), args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	// In C the output is English; it is for people, but progress is read from it.
-	cmd.Env = append(cleanEnv(os.Environ()), "LC_ALL=C")
-	if passfile != "" {
-		cmd.Env = append(cmd.Env, "PGPASSFILE="+passfile)
-	}
+	cmd.Env = append(append(cleanEnv(os.Environ()), "LC_ALL=C"), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second

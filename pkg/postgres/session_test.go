@@ -240,3 +240,32 @@ func TestCanary(t *testing.T) {
 		return !c.InForce()
 	})
 }
+
+// What a standby has said to have is remembered by its slot when it is gone.
+func TestReceived(t *testing.T) {
+	primary, standby := newPair(t)
+	execute(t, primary, "select pg_create_physical_replication_slot('mcctl_s')")
+	set(t, standby, "primary_slot_name = 'mcctl_s'")
+	s := connect(t, primary)
+	execute(t, primary, "insert into t values (1)")
+	at, err := pair.ParseLSN(query(t, primary, "pg_current_wal_flush_lsn()"))
+	ok(t, err)
+	eventually(t, "the slot knows it", func() bool {
+		execute(t, primary, "insert into t values (2)")
+		return query(t, primary, "select restart_lsn >= '"+at.String()+"' from pg_replication_slots where slot_name = 'mcctl_s' and active") == "true"
+	})
+	pid, _ := standby.Postmaster()
+	ok(t, standby.Kill(pid))
+	eventually(t, "its sender has gone", func() bool { return query(t, primary, "select count(*) from pg_stat_replication") == "0" })
+	var me int
+	ok(t, s.conn.QueryRow(within(t), "select pg_backend_pid()").Scan(&me))
+	r, err := s.Received(within(t), "s", "mcctl_s", []int{me, 1})
+	ok(t, err)
+	if r.Flush < at || r.Write < r.Flush || r.SyncNames != "s" || !r.Here[me] || r.Here[1] {
+		t.Errorf("%+v, want at least %s", r, at)
+	}
+	r, err = s.Received(within(t), "nobody", "none", nil)
+	if err != nil || r.Flush != 0 || r.Write != 0 || len(r.Here) != 0 {
+		t.Errorf("of a standby that never was: %+v, %v", r, err)
+	}
+}

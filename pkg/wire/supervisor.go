@@ -88,6 +88,8 @@ type Report struct {
 	// that is not known. Disk says which it is and what is free there.
 	DiskLevel string `json:"disk_level,omitempty"`
 	Disk      string `json:"disk,omitempty"`
+	// Discarded says which transactions that server had to discard.
+	Discarded string `json:"discarded,omitempty"`
 }
 
 // HoldsRequest asks for a position to be flushed on a standby.
@@ -218,6 +220,9 @@ type Status struct {
 	Job      *Job           `json:"job,omitempty"`
 	// SyncWaiters counts commits that wait for the standby right now.
 	SyncWaiters int `json:"sync_waiters"`
+	// CancelledWaits counts commits that were seen to return before the standby had them,
+	// since the supervisor started.
+	CancelledWaits int `json:"cancelled_waits"`
 	// WorstStallMS is the longest that commits were seen to wait since the start.
 	WorstStallMS float64 `json:"worst_stall_ms"`
 	// Switched: roles have changed, and no standby was attached in this term yet.
@@ -255,6 +260,9 @@ type ServerStatus struct {
 	// DiskLevel is fine, low or critical; Disk says which disk is the fullest.
 	DiskLevel string `json:"disk_level,omitempty"`
 	Disk      string `json:"disk,omitempty"`
+	// Discarded says which transactions the server had to discard, until an operator has
+	// marked the report as seen.
+	Discarded string `json:"discarded,omitempty"`
 }
 
 // ArbiterStatus is the record's keeper as the answering supervisor sees it.

@@ -3,6 +3,7 @@ package pair
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 // Some packagers leave pg_rewind out. A server that crashed as primary then comes back
 // by a copy, unasked, and its journal says why.
 func TestWithoutARewindProgramAServerComesBackByACopy(t *testing.T) {
-	s := newStage(t, lab.Options{BinDir: withoutRewind(t)})
+	s := newStage(t, lab.Options{BinDir: binWithout(t, "pg_rewind")})
 	s.kill(s.lab.Pids().Servers[one].Postmaster)
 	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
 	s.flowing()
@@ -34,16 +35,19 @@ func TestWithoutARewindProgramAServerComesBackByACopy(t *testing.T) {
 	}
 }
 
-// withoutRewind is a directory with links to the programs of this major, but for
-// pg_rewind. PostgreSQL follows the links and finds what belongs to it.
-func withoutRewind(t *testing.T) string {
+// binWithout is a directory with links to the programs of this major, but for some.
+// PostgreSQL follows the links and finds what belongs to it.
+func binWithout(t *testing.T, missing ...string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "mcbin")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	for _, program := range []string{"initdb", "postgres", "pg_ctl", "pg_basebackup"} {
+	for _, program := range []string{"initdb", "postgres", "pg_ctl", "pg_basebackup", "pg_rewind", "pg_waldump"} {
+		if slices.Contains(missing, program) {
+			continue
+		}
 		if err := os.Symlink(filepath.Join(os.Getenv("PG_BIN"), program), filepath.Join(dir, program)); err != nil {
 			t.Fatal(err)
 		}

@@ -31,7 +31,7 @@ type stage struct {
 // acknowledged row may be missing.
 func newStage(t *testing.T, opt lab.Options) *stage {
 	t.Helper()
-	s := newLab(t, opt)
+	s := newQuietStage(t, opt)
 	var err error
 	if s.probe, err = probe.Start(t.Context(), probe.Options{URI: s.lab.Env()["PGURI"]}); err != nil {
 		t.Fatal(err)
@@ -40,8 +40,8 @@ func newStage(t *testing.T, opt lab.Options) *stage {
 	return s
 }
 
-// newLab makes a paired lab.
-func newLab(t *testing.T, opt lab.Options) *stage {
+// newQuietStage has no writers but those of the test.
+func newQuietStage(t *testing.T, opt lab.Options) *stage {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		t.Fatal("PostgreSQL does not run as root: use make test")

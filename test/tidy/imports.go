@@ -14,6 +14,7 @@ func layers() [][]string {
 		{"record"},           // the safety core
 		{"decide", "pgconf"}, // pure: facts to actions, bytes to bytes
 		{"durable", "settings", "hook", "clock", "disk"}, // small files; the managed settings (pure); users' commands; time; the disks
+		{"lost"},                        // reports of what was discarded
 		{"conffiles"},                   // PostgreSQL's configuration files on disk
 		{"config", "postgres", "wire"},  // the edges to the world
 		{"arbiter", "board", "witness"}, // over one wire; what was seen
