@@ -7,7 +7,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS     := -X main.version=$(VERSION)
 # What to test, and how: make test PKG=./pkg/lab TESTFLAGS='-run Up -v'. What takes
 # longest begins first, so that everything else runs beside it.
-PKG         ?= ./test/pair ./test/script ./test/storm ./pkg/lab ./...
+PKG         ?= ./test/pair ./test/hosts ./test/script ./test/storm ./pkg/lab ./...
 TESTFLAGS   ?=
 
 export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
@@ -40,6 +40,7 @@ test: ## test everything on real PostgreSQL (PKG=./pkg/x TESTFLAGS='-run Y -v')
 	  echo "testing with PostgreSQL from $$PG_BIN as user $${RUN_AS:-$$(id -un)}"; \
 	  status=0; \
 	  $(GO) test -count=1 -p 2 -timeout 15m -exec "'$$PWD/test/as-user'" $(TESTFLAGS) $(PKG) || status=$$?; \
+	  [ "$$(id -u)" = 0 ] || echo "make test: test/hosts, the faults on real hosts, needs root and WAS NOT RUN; run: sudo make hosts"; \
 	  if [ $$status = 0 ]; then verdict=PASSED; else verdict=FAILED; fi; \
 	  echo "make test: $$verdict in $$(( $$(date +%s) - begin )) s"; exit $$status
 
@@ -85,6 +86,10 @@ bench-rebuild: build ## measure mcctl rebuild beside pg_basebackup by hand
 storm: build ## kill processes of a real pair at random (STORM='-rounds 200 -seed 1 -arbiter none')
 	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
 	  $(GO) build -trimpath -o bin/storm ./test/storm; bin/storm $(STORM)
+
+.PHONY: hosts
+hosts: build ## every fault on three real hosts (root; SCENARIO=test/hosts/scenarios/x.txt plays one)
+	@set -eu; test/setup >/dev/null; $(GO) build -trimpath -o bin/hosts ./test/hosts; bin/hosts $(SCENARIO)
 
 .PHONY: model
 model: ## check the protocol's model within wide bounds (TRAIL='no pledge': tell that variant's shortest run)

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestMain runs the tests in namespaces of their own, as root.
+func TestMain(m *testing.M) {
+	switch {
+	case enclosed():
+		os.Exit(m.Run())
+	case os.Geteuid() != 0 && os.Getenv("CI") == "":
+		// A developer without root tests everything else; make test says so at its end.
+		fmt.Println("test/hosts: NOT TESTED: real hosts need root; run: sudo make hosts")
+		os.Exit(0)
+	}
+	os.Exit(enclose())
+}
+
+// TestQuickScenarios plays the scenarios that are marked quick, on real hosts.
+func TestQuickScenarios(t *testing.T) {
+	if os.Getenv("MCCTL") == "" {
+		t.Fatal("MCCTL does not name the mcctl program: use make test")
+	}
+	keep, err := filepath.Abs("../../build/hosts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := newWorld(t.Context(), options{mcctl: os.Getenv("MCCTL"), keep: keep, out: t.Output()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	var rows []row
+	for _, file := range scenarios(t) {
+		s, err := readScenario(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !s.quick {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			w.out = t.Output()
+			got, err := w.play(t.Context(), file)
+			if err != nil {
+				t.Fatalf("%v\nlogs are in %s", err, filepath.Join(keep, s.name))
+			}
+			rows = append(rows, got...)
+		})
+	}
+	t.Logf("\n%s", tableOf(rows))
+}
+
+func scenarios(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("scenarios/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	return files
+}
+
+// Every scenario can be read, also those that only make hosts plays.
+func TestEveryScenarioIsUnderstood(t *testing.T) {
+	for _, file := range scenarios(t) {
+		if _, err := readScenario(file); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Mistakes in a scenario are told with their line before anything is done.
+func TestMistakesInAScenario(t *testing.T) {
+	for text, want := range map[string]string{
+		"step x":                    "must be a comment",
+		"# title\nfreze a":          "x:2: \"freze a\": no such command",
+		"# title\n\nboot":           "x:3: \"boot\": want boot HOST…",
+		"# title\nkill a":           "want kill HOST PART",
+		"# title\nexpect gap 1 2 3": "",
+	} {
+		_, err := parseScenario("x", text)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
