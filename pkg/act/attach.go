@@ -88,8 +88,11 @@ func (h *Hands) canaryWaits(ctx context.Context) (bool, error) {
 	return canary.InForce(), nil
 }
 
-// standbyHolds notes the newest position written here, and waits until the standby has
-// it on its disk. What it is worth depends on the names being in force by then.
+// standbyHolds notes the newest position that is on the disk here, and waits until the
+// standby has it on its own. What it is worth depends on the names being in force by
+// then: a commit that did not wait for the standby was on the disk before it looked at
+// them. The position for the next record would not do. It may lie behind the header of
+// a page that does not exist yet, and while nothing is written nobody gets there.
 func (h *Hands) standbyHolds(ctx context.Context) error {
 	session, err := h.Postgres.Connect(ctx)
 	if err != nil {
@@ -100,7 +103,7 @@ func (h *Hands) standbyHolds(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	goal := seen.Insert
+	goal := seen.Flush
 	for seen.Peer == nil || seen.Peer.Flush < goal {
 		if err = pause(ctx, 2*time.Millisecond); err == nil {
 			seen, err = session.Look(ctx, string(h.other()))

@@ -33,7 +33,7 @@ func (w *world) setUp(ctx context.Context) error {
 	}
 	for _, name := range []string{"w", "a", "b"} {
 		h := w.hosts[name]
-		if _, err := h.run(ctx, "root", "systemctl", "start", h.unit()); err != nil {
+		if _, err := h.run(ctx, "root", "systemctl", "--no-block", "start", h.unit()); err != nil {
 			return err
 		}
 	}
