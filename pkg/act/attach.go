@@ -2,10 +2,12 @@ package act
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
@@ -25,7 +27,19 @@ func (h *Hands) Attach(ctx context.Context) error {
 	if err := h.standbyHolds(ctx); err != nil { // 1
 		return err
 	}
-	return h.bind(ctx)
+	return h.bindOrRelease(ctx)
+}
+
+// bindOrRelease lets commits go at once when nothing came of it: the next try may be
+// the same again, and clients would wait all the time.
+func (h *Hands) bindOrRelease(ctx context.Context) error {
+	err := h.bind(ctx)
+	if err == nil || board.Mode(h.Board.Read()) != decide.Alone { // what was pledged is kept
+		return err
+	}
+	releasing, cancel := h.bounded(context.WithoutCancel(ctx))
+	defer cancel()
+	return errors.Join(err, h.PutRight(releasing))
 }
 
 // bind makes commits wait for a standby that takes them, and promises it.
