@@ -91,6 +91,11 @@ storm: build ## kill processes of a real pair at random (STORM='-rounds 200 -see
 hosts: build ## every fault on three real hosts (root; SCENARIO=test/hosts/scenarios/x.txt plays one)
 	@set -eu; test/setup >/dev/null; $(GO) build -trimpath -o bin/hosts ./test/hosts; bin/hosts $(SCENARIO)
 
+.PHONY: storm-hosts
+storm-hosts: build ## faults drawn from a seed on three real hosts (root; SEED=7 MINUTES=60)
+	@set -eu; test/setup >/dev/null; $(GO) build -trimpath -o bin/hosts ./test/hosts; \
+	  bin/hosts -storm $(or $(MINUTES),10) $(if $(SEED),-seed $(SEED))
+
 .PHONY: model
 model: ## check the protocol's model within wide bounds (TRAIL='no pledge': tell that variant's shortest run)
 	@test/setup >/dev/null

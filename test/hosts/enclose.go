@@ -184,12 +184,13 @@ func furnish(dir string) error {
 	if err := unix.Mount("tmpfs", "/run/netns", "tmpfs", 0, ""); err != nil {
 		return fmt.Errorf("mount /run/netns: %w", err)
 	}
-	// Shared, so that an umount here also reaches the copies that hosts booted later
-	// have of it. Otherwise they would hold a disk that has lost its power.
+	// In memory, so that what others do to the machine's disk is no fault of ours. Shared,
+	// so that an umount here also reaches the copies that hosts booted later have of it:
+	// otherwise they would hold a disk that has lost its power.
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=6g,mode=755"); err != nil {
 		return fmt.Errorf("mount %s: %w", dir, err)
 	}
 	return unix.Mount("", dir, "", unix.MS_SHARED, "")

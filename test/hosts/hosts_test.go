@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/anishathalye/porcupine"
 )
 
 // TestMain runs the tests in namespaces of their own, as root.
@@ -86,6 +89,55 @@ func TestMistakesInAScenario(t *testing.T) {
 		_, err := parseScenario("x", text)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+// docs/testing.md lists every command, and no other.
+func TestDocumentedCommands(t *testing.T) {
+	page, err := os.ReadFile("../../docs/testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range words() {
+		if !strings.Contains(string(page), "`"+w.name) {
+			t.Errorf("docs/testing.md lacks the command %q", w.name)
+		}
+	}
+	_, example, _ := strings.Cut(string(page), "```\n")
+	example, _, _ = strings.Cut(example, "```")
+	if s, err := parseScenario("example", example); err != nil || len(s.lines) < 5 {
+		t.Errorf("the example of docs/testing.md: %v", err)
+	}
+}
+
+// The check of the registers finds what it is for.
+func TestRegistersAreJudged(t *testing.T) {
+	op := func(write bool, value, call, back int64) porcupine.Operation {
+		return porcupine.Operation{Input: access{"k", write, value}, Output: value, Call: call, Return: back}
+	}
+	stale := []porcupine.Operation{op(true, 1, 0, 1), op(true, 2, 2, 3), op(false, 1, 4, 5)}
+	if got := judge(stale); got != porcupine.Illegal {
+		t.Errorf("a stale read is %v", got)
+	}
+	lost := []porcupine.Operation{op(true, 1, 0, 1), op(false, 0, 2, 3)}
+	if got := judge(lost); got != porcupine.Illegal {
+		t.Errorf("a lost write is %v", got)
+	}
+	unanswered := []porcupine.Operation{op(true, 1, 0, 1), op(true, 2, 2, math.MaxInt64), op(false, 1, 3, 4), op(false, 2, 5, 6)}
+	if got := judge(unanswered); got != porcupine.Ok {
+		t.Errorf("a write without an answer that was done later is %v", got)
+	}
+}
+
+// A storm draws only what the language can say.
+func TestFaultsOfStormsAreCommands(t *testing.T) {
+	for _, f := range faults() {
+		for _, name := range f.on {
+			text := strings.NewReplacer("HOST", string(name), "OTHER", "b").Replace(f.line)
+			if _, _, err := meaning(line{text: text, words: strings.Fields(text)}); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -24,6 +25,9 @@ func main() {
 	o := options{out: os.Stdout}
 	flag.StringVar(&o.mcctl, "mcctl", beside("mcctl"), "the mcctl `program`")
 	flag.StringVar(&o.keep, "keep", "build/hosts", "where logs of what failed are put")
+	flag.BoolVar(&o.keepAll, "keep-all", false, "put the logs of what passed there too")
+	minutes := flag.Float64("storm", 0, "draw faults from the seed for so many `minutes`, instead of scenarios")
+	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "draws the faults of a storm")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -31,7 +35,13 @@ func main() {
 	if len(files) == 0 {
 		files, _ = filepath.Glob("test/hosts/scenarios/*.txt")
 	}
-	if err := runAll(ctx, o, files); err != nil {
+	err := error(nil)
+	if *minutes > 0 {
+		err = runStorm(ctx, o, *seed, time.Duration(*minutes*float64(time.Minute)))
+	} else {
+		err = runAll(ctx, o, files)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "hosts:", err)
 		os.Exit(1)
 	}
@@ -40,7 +50,8 @@ func main() {
 // options are what a run is given.
 type options struct {
 	mcctl, keep string
-	out         interface{ Write([]byte) (int, error) }
+	keepAll     bool // logs of what passed too
+	out         io.Writer
 }
 
 func (o options) say(format string, args ...any) { fmt.Fprintf(o.out, format+"\n", args...) }
@@ -51,6 +62,15 @@ func beside(name string) string {
 		return name
 	}
 	return filepath.Join(filepath.Dir(self), name)
+}
+
+func runStorm(ctx context.Context, o options, seed uint64, length time.Duration) error {
+	w, err := newWorld(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	return w.blow(ctx, seed, length, filepath.Join(o.keep, fmt.Sprintf("storm-%d.txt", seed)))
 }
 
 // runAll plays every scenario, also after one that failed, and prints the table.

@@ -16,14 +16,16 @@ const noGap = 3 * time.Second
 // play is one run of a scenario. It begins with a pair that is paired, a primary,
 // and clients that write to it.
 type play struct {
-	w       *world
-	file    *scenario
-	clients *probe.Probe
-	since   time.Time // when the present step began
-	steps   []string
-	expects []expectation
-	known   map[string]int // pids that were remembered
-	said    string         // by the command under way
+	w         *world
+	file      *scenario
+	clients   *probe.Probe
+	registers *registers
+	since     time.Time // when the present step began
+	steps     []string
+	expects   []expectation
+	known     map[string]int // pids that were remembered
+	alone     bool           // the pair may end so
+	said      string         // by the command under way
 }
 
 // expectation is of the clients, who are asked at the end.
@@ -46,8 +48,11 @@ func (w *world) play(ctx context.Context, file string) (rows []row, err error) {
 	if err = p.begin(ctx); err == nil {
 		err = p.lines(ctx)
 	}
+	if err == nil && !p.alone {
+		err = w.until(ctx, "paired at the end", patience, w.paired)
+	}
 	rows, endErr := p.end()
-	if err = errors.Join(err, endErr); err != nil {
+	if err = errors.Join(err, endErr); err != nil || w.keepAll {
 		err = errors.Join(err, w.keepLogs(s.name))
 	}
 	return rows, errors.Join(err, w.down())
@@ -65,8 +70,12 @@ func (p *play) begin(ctx context.Context) (err error) {
 	if err := p.w.until(ctx, "paired", patience, p.w.paired); err != nil {
 		return err
 	}
+	const uri = "postgresql://postgres@10.77.0.1,10.77.0.2/postgres?sslmode=disable&target_session_attrs=read-write"
+	if p.registers, err = startRegisters(ctx, uri); err != nil {
+		return err
+	}
 	p.clients, err = probe.Start(ctx, probe.Options{
-		URI:     "postgresql://postgres@10.77.0.1,10.77.0.2/postgres?sslmode=disable",
+		URI:     uri,
 		Writers: 4, Interval: 10 * time.Millisecond, ConnectTimeout: 300 * time.Millisecond, OpTimeout: 500 * time.Millisecond,
 	})
 	if err != nil {
@@ -153,17 +162,22 @@ func (p *play) expectNoRowLost(context.Context, []string) error { return nil }
 
 // end stops the clients and judges what they saw.
 func (p *play) end() (rows []row, err error) {
-	if p.clients == nil {
-		return nil, nil
+	judged := ""
+	if p.registers != nil {
+		judged, err = p.registers.end()
 	}
-	r, err := p.clients.Stop()
-	if err != nil {
-		return nil, fmt.Errorf("read the clients' rows back: %w", err)
+	if p.clients == nil {
+		return nil, err
+	}
+	r, readErr := p.clients.Stop()
+	err = errors.Join(err, readErr)
+	if r == nil {
+		return nil, err
 	}
 	if !r.Safe() {
 		var text strings.Builder
 		_ = r.Text(&text)
-		err = fmt.Errorf("%s:\n%s", r.Verdict(), text.String())
+		err = errors.Join(err, fmt.Errorf("%s:\n%s", r.Verdict(), text.String()))
 	}
 	for _, e := range p.expects {
 		m, _ := r.Mark(p.mark(e.step))
@@ -173,7 +187,7 @@ func (p *play) end() (rows []row, err error) {
 			err = errors.Join(err, fmt.Errorf("%s: clients could not write for %s after %q, want less than %s", p.file.name, seconds(gap), p.steps[e.step], e.limit))
 		}
 	}
-	p.w.say("     %d rows acknowledged, %s, longest gap %s", r.Acked, r.Verdict(), r.Longest.Length)
+	p.w.say("     %d rows acknowledged, %s, longest gap %s; %s", r.Acked, r.Verdict(), r.Longest.Length, judged)
 	return rows, err
 }
 

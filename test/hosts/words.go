@@ -48,6 +48,7 @@ func words() []word {
 		{"run", "run HOST COMMAND…", 2, -1, (*play).run},
 		{"remember", "remember HOST PART", 2, 2, (*play).remember},
 		{"wait until", "wait until paired | alone | primary HOST | closed HOST | writes | event HOST TEXT [within 30s]", 1, -1, (*play).wait},
+		{"ends alone", "ends alone", 0, 0, (*play).endsAlone},
 		{"expect gap", "expect gap < 8s [bound 2s]", 2, 4, (*play).expectGap},
 		{"expect no gap", "expect no gap", 0, 0, (*play).expectNoGap},
 		{"expect no row lost", "expect no row lost", 0, 0, (*play).expectNoRowLost},
@@ -56,6 +57,12 @@ func words() []word {
 		{"expect no event", "expect no event HOST TEXT", 2, -1, (*play).expectNoEvent},
 		{"expect status", "expect status HOST paired|alone|primary|standby|down|lost", 2, 2, (*play).expectStatus},
 	}
+}
+
+// endsAlone tells that the pair is not whole at the end.
+func (p *play) endsAlone(ctx context.Context, _ []string) error {
+	p.alone = true
+	return p.w.someone(ctx, is("alone"))
 }
 
 func (p *play) host(name string) (*host, error) {

@@ -42,6 +42,7 @@ func outside() map[string][]string {
 		"honnef.co/go/tools/cmd/staticcheck":  {},
 		"go.etcd.io/etcd/client/v3":           {"arbiter"},
 		"github.com/prometheus/client_golang": {},
+		"github.com/anishathalye/porcupine":   {},
 	}
 }
 
