@@ -58,7 +58,8 @@ func (h *host) unit() string {
 
 // supervisorUnit is how an operator would write it. OOMPolicy: the death of one
 // backend must not make systemd stop everything. KillMode: PostgreSQL survives a
-// restart of its supervisor, which ends it in good order when it is stopped.
+// restart of its supervisor, which ends it in good order when it is stopped. A start
+// that waited for the arbiter would keep a server down that can open without it.
 const supervisorUnit = `[Unit]
 Description=mcctl
 After=network.target
@@ -86,7 +87,7 @@ func (h *host) make() error {
 			return err
 		}
 	}
-	text := fmt.Sprintf(supervisorUnit, "/usr/local/bin/mcctl start --foreground", h.mcdir(), "notify", "10s")
+	text := fmt.Sprintf(supervisorUnit, "/usr/local/bin/mcctl start --foreground --async-connect-arbiter", h.mcdir(), "notify", "10s")
 	if h.name == "w" {
 		text = fmt.Sprintf(supervisorUnit, "/usr/local/bin/mcctl arbiter start --foreground", h.mcdir(), "exec", "0")
 	}
@@ -111,6 +112,9 @@ func (h *host) boot() error {
 		if err := unix.Mount("overlay", h.merged(), "overlay", 0, layers); err != nil {
 			return fmt.Errorf("mount root of %s: %w", h.name, err)
 		}
+	}
+	if err := cable(h.name, "up"); err != nil {
+		return err
 	}
 	off := make(chan struct{})
 	first, err := h.spawn()
@@ -288,7 +292,7 @@ func (h *host) shutDown(ctx context.Context) error {
 	if err := h.awaitOff(); err != nil {
 		return err
 	}
-	return h.unplug()
+	return errors.Join(h.unplug(), cable(h.name, "down"))
 }
 
 // freeze stops every process of the host; its kernel goes on answering.
@@ -301,6 +305,14 @@ func (h *host) freeze(how bool) error {
 		return err
 	}
 	return h.awaitGroup(line)
+}
+
+// plugCable ends a cut. One that is off gets its cable when it boots.
+func (h *host) plugCable() error {
+	if !h.isUp() {
+		return nil
+	}
+	return cable(h.name, "up")
 }
 
 // end takes the host away, whatever state it is in.

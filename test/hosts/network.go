@@ -52,12 +52,14 @@ func layNetwork(hosts []string) error {
 	return all(lines)
 }
 
+// plug leaves the cable dead: a host without power answers nothing, not even that no
+// process listens.
 func plug(h string) [][]string {
 	return [][]string{
 		{"netns", "add", h},
 		{"-n", h, "link", "set", "lo", "up"},
 		{"link", "add", "v" + h, "type", "veth", "peer", "name", "eth0", "netns", h},
-		{"link", "set", "v" + h, "master", "br0", "up"},
+		{"link", "set", "v" + h, "master", "br0"},
 		// A network card keeps its address over a power cut; the others know it by that.
 		{"-n", h, "link", "set", "eth0", "address", "02:00:00:00:00:0" + ipOf(h)[len("10.77.0."):]},
 		{"-n", h, "addr", "add", ipOf(h) + "/24", "dev", "eth0"},

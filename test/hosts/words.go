@@ -121,14 +121,14 @@ func (p *play) cut(_ context.Context, rest []string) error {
 func (p *play) join(_ context.Context, rest []string) error {
 	switch {
 	case rest[0] == "all":
-		for _, h := range hostNames() {
-			if err := cable(h, "up"); err != nil {
+		for _, name := range hostNames() {
+			if err := p.w.hosts[name].plugCable(); err != nil {
 				return err
 			}
 		}
 		return p.w.net.heal()
 	case isHost(rest[0]) && len(rest) == 1:
-		return cable(rest[0], "up")
+		return p.w.hosts[rest[0]].plugCable()
 	}
 	return p.w.net.change(false, rest[0], strings.Join(rest[1:], " "))
 }
