@@ -32,13 +32,16 @@ func enclosed() bool { return os.Getenv(insideEnv) != "" }
 // numbers of processes come back.
 func runName() string { return fmt.Sprintf("%s%d-%s", prefix, os.Getpid(), startOf(os.Getpid())) }
 
-// startOf is when a process began, in ticks since boot; "" if there is none.
+// startOf is when a process began, in ticks since boot; "" if it has ended.
 func startOf(pid int) string {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return ""
 	}
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if fields[0] == "Z" || fields[0] == "X" { // nobody has asked how it ended
+		return ""
+	}
 	return fields[19] // starttime, proc_pid_stat(5)
 }
 
