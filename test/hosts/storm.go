@@ -85,6 +85,9 @@ func (w *world) blow(ctx context.Context, seed uint64, length time.Duration, log
 	}
 	_, endErr := s.end()
 	w.say("     %d rounds, slowest recovery %s, faults: %v", len(s.steps), s.slowest.Round(time.Millisecond), s.counts)
+	if w.keepAll {
+		err = errors.Join(err, w.keepLogs("storm"))
+	}
 	if err = errors.Join(err, endErr); err != nil {
 		err = errors.Join(fmt.Errorf("storm with seed %d: %w; play it again: make hosts SCENARIO=%s", seed, err, logFile), w.keepLogs("storm"))
 	}
