@@ -7,7 +7,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS     := -X main.version=$(VERSION)
 # What to test, and how: make test PKG=./pkg/lab TESTFLAGS='-run Up -v'. What takes
 # longest begins first, so that everything else runs beside it.
-PKG         ?= ./test/pair ./test/script ./test/storm ./pkg/lab ./...
+PKG         ?= ./test/pair ./test/hosts ./test/script ./test/storm ./pkg/lab ./...
 TESTFLAGS   ?=
 
 export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
@@ -39,7 +39,8 @@ test: ## test everything on real PostgreSQL (PKG=./pkg/x TESTFLAGS='-run Y -v')
 	  export MCCTL="$$TEST_DIR/mcctl"; \
 	  echo "testing with PostgreSQL from $$PG_BIN as user $${RUN_AS:-$$(id -un)}"; \
 	  status=0; \
-	  $(GO) test -count=1 -p 2 -timeout 15m -exec "'$$PWD/test/as-user'" $(TESTFLAGS) $(PKG) || status=$$?; \
+	  $(GO) test -count=1 -p 2 -timeout 30m -exec "'$$PWD/test/as-user'" $(TESTFLAGS) $(PKG) || status=$$?; \
+	  [ "$$(id -u)" = 0 ] || echo "make test: test/hosts, the faults on real hosts, needs root and WAS NOT RUN; run: sudo make hosts"; \
 	  if [ $$status = 0 ]; then verdict=PASSED; else verdict=FAILED; fi; \
 	  echo "make test: $$verdict in $$(( $$(date +%s) - begin )) s"; exit $$status
 
@@ -90,6 +91,15 @@ bench-dirty: build ## measure a switch with a large dirty buffer pool beside the
 storm: build ## kill processes of a real pair at random (STORM='-rounds 200 -seed 1 -arbiter none')
 	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
 	  $(GO) build -trimpath -o bin/storm ./test/storm; bin/storm $(STORM)
+
+.PHONY: hosts
+hosts: build ## every fault on three real hosts (root; SCENARIO=test/hosts/scenarios/x.txt plays one)
+	@set -eu; test/setup >/dev/null; $(GO) build -trimpath -o bin/hosts ./test/hosts; bin/hosts $(SCENARIO)
+
+.PHONY: storm-hosts
+storm-hosts: build ## faults drawn from a seed on three real hosts (root; SEED=7 MINUTES=60)
+	@set -eu; test/setup >/dev/null; $(GO) build -trimpath -o bin/hosts ./test/hosts; \
+	  bin/hosts -storm $(or $(MINUTES),10) $(if $(SEED),-seed $(SEED))
 
 .PHONY: model
 model: ## check the protocol's model within wide bounds (TRAIL='no pledge': tell that variant's shortest run)

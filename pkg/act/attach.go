@@ -2,10 +2,12 @@ package act
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
@@ -25,7 +27,19 @@ func (h *Hands) Attach(ctx context.Context) error {
 	if err := h.standbyHolds(ctx); err != nil { // 1
 		return err
 	}
-	return h.bind(ctx)
+	return h.bindOrRelease(ctx)
+}
+
+// bindOrRelease lets commits go at once when nothing came of it: the next try may be
+// the same again, and clients would wait all the time.
+func (h *Hands) bindOrRelease(ctx context.Context) error {
+	err := h.bind(ctx)
+	if err == nil || board.Mode(h.Board.Read()) != decide.Alone { // what was pledged is kept
+		return err
+	}
+	releasing, cancel := h.bounded(context.WithoutCancel(ctx))
+	defer cancel()
+	return errors.Join(err, h.PutRight(releasing))
 }
 
 // bind makes commits wait for a standby that takes them, and promises it.
@@ -88,8 +102,11 @@ func (h *Hands) canaryWaits(ctx context.Context) (bool, error) {
 	return canary.InForce(), nil
 }
 
-// standbyHolds notes the newest position written here, and waits until the standby has
-// it on its disk. What it is worth depends on the names being in force by then.
+// standbyHolds notes the newest position that is on the disk here, and waits until the
+// standby has it on its own. What it is worth depends on the names being in force by
+// then: a commit that did not wait for the standby was on the disk before it looked at
+// them. The position for the next record would not do. It may lie behind the header of
+// a page that does not exist yet, and while nothing is written nobody gets there.
 func (h *Hands) standbyHolds(ctx context.Context) error {
 	session, err := h.Postgres.Connect(ctx)
 	if err != nil {
@@ -100,7 +117,7 @@ func (h *Hands) standbyHolds(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	goal := seen.Insert
+	goal := seen.Flush
 	for seen.Peer == nil || seen.Peer.Flush < goal {
 		if err = h.pause(ctx, 2*time.Millisecond); err == nil {
 			seen, err = session.Look(ctx, string(h.other()))

@@ -114,3 +114,12 @@ func TestAStandbyThatDoesNotStreamHoldsNothing(t *testing.T) {
 		t.Errorf("waited with %v", err)
 	}
 }
+
+func TestAnAttachThatFailsLetsCommitsGo(t *testing.T) {
+	h, other := attaching(t, false)
+	other.answer = refuseAll
+	fails(t, h.bindOrRelease(within(t)), "pause replay on server2")
+	if waitsForStandby(t, h) {
+		t.Error("commits still wait for the standby")
+	}
+}

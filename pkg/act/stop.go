@@ -19,8 +19,12 @@ const (
 )
 
 // Retire stops PostgreSQL because it must not stay open: the record names the
-// other server, or nobody can be asked.
+// other server, or nobody can be asked. With a disk that fails there is nothing to be
+// waited for: a shutdown would write to it.
 func (h *Hands) Retire(ctx context.Context) error {
+	if pid, running := h.Postgres.Postmaster(); running && h.Board.Read().DiskFailed {
+		return h.Postgres.Kill(pid)
+	}
 	return h.stop(ctx, fastPatience)
 }
 

@@ -2,6 +2,7 @@ package act
 
 import (
 	"context"
+	"errors"
 
 	"mcctl/pkg/record"
 )
@@ -22,7 +23,20 @@ func (h *Hands) HandOver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return h.handedOver(ctx, r)
+	patience := h.Config.Timings().HeartbeatTimeout.Duration
+	if h.Board.Read().DiskFailed {
+		patience = h.Config.Timings().HeartbeatInterval.Duration
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	select {
+	case err := <-h.Aside(func() error { return h.handedOver(ctx, r) }):
+		return err
+	case <-ctx.Done():
+		// The disk may hang for good. PostgreSQL here must not stay open for that long:
+		// it takes connections, and clients wait in vain instead of going on.
+		return errors.New("save the own copy of the record: the disk does not answer; the other server reads the record from the keeper")
+	}
 }
 
 // handedOver saves the record by which the other server reigns, and then tells it.

@@ -305,3 +305,25 @@ func TestFactAProbeFileDisturbsNeitherLogNorTablespaces(t *testing.T) {
 		t.Errorf("the dropped tablespace's directory holds %v, %v", entries, err)
 	}
 }
+
+// Why an attach waits for what was flushed, not for where the next record begins: after
+// the end of a segment or page the latter lies behind the next page's header
+// (XLogBytePosToRecPtr, xlog.c, 13 to 18), and nothing takes the flush position there
+// while nothing is written.
+func TestFactInsertPositionMayBeAheadForLong(t *testing.T) {
+	primary, _ := newPair(t)
+	const ask = "select (pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn())::text"
+	ahead, looks := "", 0
+	for try := 0; try < 5 && looks < 20; try++ { // the background writer logs something now and then
+		query(t, primary, "select pg_switch_wal()::text")
+		for looks = 0; looks < 20; looks++ {
+			if ahead = query(t, primary, ask); ahead != "40" {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	if looks < 20 {
+		t.Errorf("after the end of a segment the insert position is %s bytes ahead, not 40 for long", ahead)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,5 +113,21 @@ func TestAPledgeIsKept(t *testing.T) {
 	s.mcctl("attach", "-M", s.lab.Mcdir(one))
 	if st := s.paired(one); st.Record.Revision <= pledge.Revision {
 		t.Errorf("the keeper was not told: %s", st.Record)
+	}
+}
+
+// Nobody writes, and the last segment of the log has just ended: where the next record
+// would begin is a position that no standby flushes.
+func TestAttachWhileNothingIsWritten(t *testing.T) {
+	s := newStage(t, lab.Options{})
+	s.mcctl("detach", "-M", s.lab.Mcdir(one))
+	if _, err := s.probe.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	s.sql(one, "select pg_switch_wal()")
+	s.mcctl("attach", "-M", s.lab.Mcdir(one))
+	s.paired(one)
+	if events := s.mcctl("events", "-M", s.lab.Mcdir(one)); strings.Contains(events, "attach failed") {
+		t.Errorf("the attach waited for what never comes:\n%s", events)
 	}
 }

@@ -42,6 +42,7 @@ func outside() map[string][]string {
 		"github.com/google/go-cmp":            {},
 		"honnef.co/go/tools/cmd/staticcheck":  {},
 		"github.com/prometheus/client_golang": {},
+		"github.com/anishathalye/porcupine":   {},
 	}
 }
 

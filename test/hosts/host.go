@@ -1,0 +1,334 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// rebootStatus is what systemd-nspawn ends with when the host asked for a reboot.
+const rebootStatus = 133
+
+// host is a machine: a systemd in namespaces, a disk, a cable.
+type host struct {
+	w    *world
+	name string
+
+	mu     sync.Mutex
+	nspawn int           // pid; 0 when it is off
+	off    chan struct{} // closed when it is off for good
+	frozen bool
+}
+
+func (h *host) dir() string    { return filepath.Join(h.w.dir, h.name) }
+func (h *host) merged() string { return filepath.Join(h.dir(), "merged") }
+func (h *host) disk() string   { return filepath.Join(h.dir(), "disk") }
+func (h *host) image() string  { return filepath.Join(h.dir(), "disk.img") }
+
+// place is where the disk is mounted inside, mcdir the management directory on it.
+func (h *host) place() string {
+	if h.name == "w" {
+		return "/var/lib/mcctl"
+	}
+	return "/var/lib/postgresql"
+}
+
+func (h *host) mcdir() string {
+	if h.name == "w" {
+		return "/var/lib/mcctl/arbiter"
+	}
+	return "/var/lib/postgresql/orders"
+}
+
+func (h *host) unit() string {
+	if h.name == "w" {
+		return "mcctl-arbiter.service"
+	}
+	return "mcctl.service"
+}
+
+// supervisorUnit is how an operator would write it. OOMPolicy: the death of one
+// backend must not make systemd stop everything. KillMode: PostgreSQL survives a
+// restart of its supervisor, which ends it in good order when it is stopped. A start
+// that waited for the arbiter would keep a server down that can open without it.
+const supervisorUnit = `[Unit]
+Description=mcctl
+After=network.target
+ConditionPathExists=%[2]s/tls
+StartLimitIntervalSec=0
+[Service]
+Type=%[3]s
+User=postgres
+ExecStart=%[1]s -M %[2]s
+Restart=always
+RestartSec=100ms
+WatchdogSec=%[4]s
+KillMode=process
+TimeoutStartSec=infinity
+TimeoutStopSec=90s
+OOMPolicy=continue
+[Install]
+WantedBy=multi-user.target
+`
+
+// make lays out a host that has never run.
+func (h *host) make() error {
+	for _, d := range []string{"upper/etc/systemd/system/multi-user.target.wants", "upper" + h.place(), "work", "merged", "disk"} {
+		if err := os.MkdirAll(filepath.Join(h.dir(), d), 0o755); err != nil {
+			return err
+		}
+	}
+	text := fmt.Sprintf(supervisorUnit, "/usr/local/bin/mcctl start --foreground --async-connect-arbiter", h.mcdir(), "notify", "10s")
+	if h.name == "w" {
+		text = fmt.Sprintf(supervisorUnit, "/usr/local/bin/mcctl arbiter start --foreground", h.mcdir(), "exec", "0")
+	}
+	etc := filepath.Join(h.dir(), "upper/etc")
+	return errors.Join(
+		os.WriteFile(filepath.Join(etc, "hostname"), []byte(h.name+"\n"), 0o644),
+		os.WriteFile(filepath.Join(etc, "systemd/system", h.unit()), []byte(text), 0o644),
+		os.Symlink("/etc/systemd/system/"+h.unit(), filepath.Join(etc, "systemd/system/multi-user.target.wants", h.unit())),
+	)
+}
+
+// boot gives the host power. It returns when its PID 1 is there.
+func (h *host) boot() error {
+	if h.isUp() {
+		return fmt.Errorf("boot %s: it is up", h.name)
+	}
+	if err := h.plugIn(); err != nil {
+		return err
+	}
+	if !mounted(h.merged()) {
+		layers := fmt.Sprintf("lowerdir=%s,upperdir=%s/upper,workdir=%s/work", h.w.root, h.dir(), h.dir())
+		if err := unix.Mount("overlay", h.merged(), "overlay", 0, layers); err != nil {
+			return fmt.Errorf("mount root of %s: %w", h.name, err)
+		}
+	}
+	if err := cable(h.name, "up"); err != nil {
+		return err
+	}
+	off := make(chan struct{})
+	first, err := h.spawn()
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	h.off, h.frozen = off, false
+	h.mu.Unlock()
+	go h.power(first, off)
+	return h.awaitLeader()
+}
+
+// spawn starts systemd-nspawn in the host's own cgroups: two hosts that were started
+// from the same one would share what is below it.
+func (h *host) spawn() (*exec.Cmd, error) {
+	script, err := h.joinGroups("")
+	if err != nil {
+		return nil, err
+	}
+	console, err := os.OpenFile(filepath.Join(h.dir(), "console"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer console.Close()
+	cmd := exec.Command("sh", "-c", script, "sh", "systemd-nspawn", "-q", "--register=no", "--keep-unit", "-D", h.merged(),
+		"-M", h.name, "--network-namespace-path=/run/netns/"+h.name, "--bind="+h.disk()+":"+h.place(),
+		"--bind-ro="+h.w.mcctl+":/usr/local/bin/mcctl", "--link-journal=no", "--console=read-only", "-b")
+	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1") // a Debian of today boots so
+	cmd.Stdout, cmd.Stderr = console, console
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("boot %s: %w", h.name, err)
+	}
+	h.mu.Lock()
+	h.nspawn = cmd.Process.Pid
+	h.mu.Unlock()
+	return cmd, nil
+}
+
+// power keeps the host running over its own reboots, until it is off.
+func (h *host) power(cmd *exec.Cmd, off chan struct{}) {
+	defer close(off)
+	for {
+		err := cmd.Wait()
+		h.mu.Lock()
+		h.nspawn = 0
+		h.mu.Unlock()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != rebootStatus {
+			return
+		}
+		if cmd, err = h.spawn(); err != nil {
+			h.w.say("%v", err)
+			return
+		}
+	}
+}
+
+func (h *host) isUp() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.nspawn != 0
+}
+
+// leader is the host's PID 1 as seen from here, or 0.
+func (h *host) leader() int {
+	h.mu.Lock()
+	n := h.nspawn
+	h.mu.Unlock()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", n, n))
+	if n == 0 || err != nil {
+		return 0
+	}
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return pid
+}
+
+// awaitLeader waits until commands can be run inside.
+func (h *host) awaitLeader() error {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if pid := h.leader(); pid != 0 {
+			if _, err := os.Stat(fmt.Sprintf("/proc/%d/root/run/dbus/system_bus_socket", pid)); err == nil {
+				return nil
+			}
+		}
+		if !h.isUp() {
+			break
+		}
+	}
+	console, _ := os.ReadFile(filepath.Join(h.dir(), "console"))
+	return fmt.Errorf("boot %s: it does not come up; its console:\n%s", h.name, console[max(0, len(console)-2000):])
+}
+
+// inside is a command in the host, in all of its namespaces and cgroups, so that a
+// freeze and a power cut meet it as well.
+func (h *host) inside(ctx context.Context, user string, args ...string) (*exec.Cmd, error) {
+	leader := h.leader()
+	if leader == 0 {
+		return nil, fmt.Errorf("run %s on %s: it is off", args[0], h.name)
+	}
+	script, err := h.joinGroups("exec")
+	if err != nil {
+		return nil, err
+	}
+	words := []string{"-c", script, "sh", "nsenter", "-t", strconv.Itoa(leader), "-m", "-u", "-i", "-n", "-p"}
+	if user != "root" {
+		words = append(words, "setpriv", "--reuid", user, "--regid", user, "--init-groups")
+	}
+	cmd := exec.CommandContext(ctx, "sh", append(words, args...)...)
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/var/lib/postgresql"}
+	cmd.WaitDelay = time.Second
+	return cmd, nil
+}
+
+// run runs a command inside to its end and gives what it said.
+func (h *host) run(ctx context.Context, user string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	cmd, err := h.inside(ctx, user, args...)
+	if err != nil {
+		return "", err
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("on %s: %s: %w: %s", h.name, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return string(out), nil
+}
+
+// cutPower ends everything at once. The cable first, or the kernel would say goodbye
+// for the dying processes; then the disk, so that what was not synced is lost.
+func (h *host) cutPower() error {
+	if !h.isUp() {
+		return fmt.Errorf("power off %s: it is off", h.name)
+	}
+	if err := cable(h.name, "down"); err != nil {
+		return err
+	}
+	if err := h.cutDisk(); err != nil {
+		return err
+	}
+	if err := h.killAll(); err != nil {
+		return err
+	}
+	return errors.Join(h.unplug(), replug(h.name))
+}
+
+func (h *host) killAll() error {
+	if err := h.setGroup("cgroup.kill", "1"); err != nil {
+		return err
+	}
+	if err := h.awaitGroup("populated 0"); err != nil {
+		return err
+	}
+	return h.awaitOff()
+}
+
+func (h *host) awaitOff() error {
+	h.mu.Lock()
+	off := h.off
+	h.mu.Unlock()
+	select {
+	case <-off:
+		return nil
+	case <-time.After(patience):
+		return fmt.Errorf("power off %s: it is not off after %s", h.name, patience)
+	}
+}
+
+// shutDown is an orderly poweroff.
+func (h *host) shutDown(ctx context.Context) error {
+	if _, err := h.run(ctx, "root", "systemctl", "poweroff"); err != nil {
+		return err
+	}
+	if err := h.awaitOff(); err != nil {
+		return err
+	}
+	return errors.Join(h.unplug(), cable(h.name, "down"))
+}
+
+// freeze stops every process of the host; its kernel goes on answering.
+func (h *host) freeze(how bool) error {
+	value, line := "0", "frozen 0"
+	if how {
+		value, line = "1", "frozen 1"
+	}
+	if err := h.setGroup("cgroup.freeze", value); err != nil {
+		return err
+	}
+	return h.awaitGroup(line)
+}
+
+// plugCable ends a cut. One that is off gets its cable when it boots.
+func (h *host) plugCable() error {
+	if !h.isUp() {
+		return nil
+	}
+	return cable(h.name, "up")
+}
+
+// end takes the host away, whatever state it is in.
+func (h *host) end() error {
+	_ = thawDisk(h.disk())
+	if h.isUp() {
+		_ = h.limitMemory(0)
+		_ = h.setGroup("cgroup.freeze", "0")
+		if err := h.killAll(); err != nil {
+			return err
+		}
+	}
+	if mounted(h.merged()) {
+		if err := unix.Unmount(h.merged(), unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmount root of %s: %w", h.name, err)
+		}
+	}
+	return errors.Join(h.unplug(), replug(h.name))
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"mcctl/pkg/probe"
+)
+
+// noGap is the silence that counts as none: what a busy machine does to clients.
+const noGap = 3 * time.Second
+
+// play is one run of a scenario. It begins with a pair that is paired, a primary,
+// and clients that write to it.
+type play struct {
+	w         *world
+	file      *scenario
+	clients   *probe.Probe
+	registers *registers
+	since     time.Time // when the present step began
+	steps     []string
+	expects   []expectation
+	known     map[string]int // pids that were remembered
+	alone     bool           // the pair may end so
+	said      string         // by the command under way
+}
+
+// expectation is of the clients, who are asked at the end.
+type expectation struct {
+	step         int
+	limit, bound time.Duration
+}
+
+// row is a line of the table of what was measured.
+type row struct{ scenario, step, bound, limit, gap string }
+
+// play plays one scenario on fresh hosts.
+func (w *world) play(ctx context.Context, file string) (rows []row, err error) {
+	s, err := readScenario(file)
+	if err != nil {
+		return nil, err
+	}
+	w.say("\n=== %s: %s", s.name, s.title)
+	p := &play{w: w, file: s, known: map[string]int{}}
+	if err = p.begin(ctx); err == nil {
+		err = p.lines(ctx)
+	}
+	if err == nil && !p.alone {
+		err = w.until(ctx, "paired at the end", patience, w.paired)
+	}
+	rows, endErr := p.end()
+	if err = errors.Join(err, endErr); err != nil || w.keepAll {
+		err = errors.Join(err, w.keepLogs(s.name))
+	}
+	return rows, errors.Join(err, w.down())
+}
+
+func (p *play) begin(ctx context.Context) (err error) {
+	if err := p.w.fresh(); err != nil {
+		return err
+	}
+	for _, name := range []string{"w", "a", "b"} {
+		if err := p.w.hosts[name].boot(); err != nil {
+			return err
+		}
+	}
+	if err := p.w.until(ctx, "paired", patience, p.w.paired); err != nil {
+		return err
+	}
+	const uri = "postgresql://postgres@10.77.0.1,10.77.0.2/postgres?sslmode=disable&target_session_attrs=read-write"
+	if p.registers, err = startRegisters(ctx, uri); err != nil {
+		return err
+	}
+	p.clients, err = probe.Start(ctx, probe.Options{
+		URI:     uri,
+		Writers: 4, Interval: 10 * time.Millisecond, ConnectTimeout: 300 * time.Millisecond, OpTimeout: 500 * time.Millisecond,
+	})
+	if err != nil {
+		return err
+	}
+	calm, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return p.clients.WaitCalm(calm, 300*time.Millisecond)
+}
+
+func (p *play) lines(ctx context.Context) error {
+	p.since = time.Now()
+	for _, l := range p.file.lines {
+		w, rest, err := meaning(l)
+		if err != nil {
+			return err
+		}
+		p.said = ""
+		err = w.do(p, ctx, rest)
+		p.w.say("%3d  %s%s", l.number, l.text, p.said)
+		if err != nil {
+			return fmt.Errorf("%s:%d: %s: %w", p.file.name, l.number, l.text, err)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (p *play) note(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); text != "" {
+		p.said += "  [" + strings.ReplaceAll(text, "\n", "\n          ") + "]"
+	}
+}
+
+// step begins a part with a name: gaps are counted from here.
+func (p *play) step(_ context.Context, rest []string) error {
+	p.steps = append(p.steps, strings.Join(rest, " "))
+	p.since = time.Now()
+	p.clients.Mark(p.mark(len(p.steps) - 1))
+	return nil
+}
+
+func (p *play) mark(step int) string { return fmt.Sprintf("%d %s", step+1, p.steps[step]) }
+
+func (p *play) pause(ctx context.Context, rest []string) error {
+	d, err := time.ParseDuration(rest[0])
+	if err != nil {
+		return err
+	}
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// expectGap holds for all silences since the step began, up to the next step.
+func (p *play) expectGap(_ context.Context, rest []string) error {
+	e := expectation{step: len(p.steps) - 1}
+	var err error
+	if e.limit, err = time.ParseDuration(rest[1]); err != nil {
+		return err
+	}
+	if len(rest) == 4 {
+		if e.bound, err = time.ParseDuration(rest[3]); err != nil {
+			return err
+		}
+	}
+	if rest[0] != "<" || e.step < 0 {
+		return errors.New("want expect gap < TIME, after a step")
+	}
+	p.expects = append(p.expects, e)
+	return nil
+}
+
+func (p *play) expectNoGap(ctx context.Context, _ []string) error {
+	return p.expectGap(ctx, []string{"<", noGap.String()})
+}
+
+// expectNoRowLost is what every scenario is asked at its end; the line is for the reader.
+func (p *play) expectNoRowLost(context.Context, []string) error { return nil }
+
+// end stops the clients and judges what they saw.
+func (p *play) end() (rows []row, err error) {
+	judged := ""
+	if p.registers != nil {
+		judged, err = p.registers.end()
+	}
+	if p.clients == nil {
+		return nil, err
+	}
+	r, readErr := p.clients.Stop()
+	err = errors.Join(err, readErr)
+	if r == nil {
+		return nil, err
+	}
+	if !r.Safe() {
+		var text strings.Builder
+		_ = r.Text(&text)
+		err = errors.Join(err, fmt.Errorf("%s:\n%s", r.Verdict(), text.String()))
+	}
+	for _, e := range p.expects {
+		m, _ := r.Mark(p.mark(e.step))
+		gap := time.Duration(m.Gap.Length)
+		rows = append(rows, row{p.file.name, p.steps[e.step], seconds(e.bound), seconds(e.limit), seconds(gap)})
+		if gap >= e.limit {
+			err = errors.Join(err, fmt.Errorf("%s: clients could not write for %s after %q, want less than %s", p.file.name, seconds(gap), p.steps[e.step], e.limit))
+		}
+	}
+	p.w.say("     %d rows acknowledged, %s, longest gap %s; %s", r.Acked, r.Verdict(), r.Longest.Length, judged)
+	return rows, err
+}
+
+func seconds(d time.Duration) string {
+	if d == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f s", d.Seconds())
+}
+
+// tableOf shows what clients saw of each fault.
+func tableOf(rows []row) string {
+	all := append([]row{{"SCENARIO", "FAULT", "NOTICED WITHIN", "LIMIT", "GAP"}}, rows...)
+	widths := make([]int, 4)
+	for _, r := range all {
+		for i, cell := range []string{r.scenario, r.step, r.bound, r.limit} {
+			widths[i] = max(widths[i], len(cell))
+		}
+	}
+	var text strings.Builder
+	for _, r := range all {
+		fmt.Fprintf(&text, "%-*s  %-*s  %-*s  %-*s  %s\n", widths[0], r.scenario, widths[1], r.step, widths[2], r.bound, widths[3], r.limit, r.gap)
+	}
+	return text.String()
+}
