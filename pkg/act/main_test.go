@@ -189,10 +189,10 @@ func newHands(t *testing.T, r record.Record) (*Hands, *otherSide) {
 	h.Look = func() { look(h) }
 	var work sync.WaitGroup
 	h.Background = func(_ string, do func(context.Context) error) { work.Go(func() { _ = do(context.Background()) }) }
-	h.Aside = func(step func() error) <-chan error {
+	h.Aside = func(step func() error) func() error {
 		outcome := make(chan error, 1)
 		work.Go(func() { outcome <- step() })
-		return outcome
+		return func() error { return <-outcome }
 	}
 	t.Cleanup(work.Wait)
 	h.Board.Set(func(s *board.Sight) { s.Record, s.Copy = r, r })

@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"mcctl/pkg/act"
 	"mcctl/pkg/arbiter"
@@ -69,6 +70,8 @@ type Agent struct {
 	replay    replayHold
 	telling   telling
 	group     *group
+
+	checkpointing atomic.Bool
 
 	inspecting sync.Mutex // held by the one inspection that runs
 

@@ -57,8 +57,15 @@ func (a *Agent) background(name string, work func(context.Context) error) {
 }
 
 // aside runs a step that somebody waits for.
-func (a *Agent) aside(step func() error) <-chan error {
-	outcome := make(chan error, 1)
-	a.group.begins(func() { outcome <- step() })
-	return outcome
+func (a *Agent) aside(step func() error) (outcome func() error) {
+	done := make(chan struct{})
+	var err error
+	a.group.begins(func() {
+		defer close(done)
+		err = step()
+	})
+	return func() error {
+		a.clock.Wait(context.Background(), -1, done)
+		return err
+	}
 }
