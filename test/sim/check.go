@@ -17,7 +17,6 @@ type ledger struct {
 	records record.Record // the newest seen
 	acks    int
 	lastAck time.Duration
-	void    bool // an operator has forced something
 }
 
 // acknowledges is called at the moment at which a server acknowledges a commit.

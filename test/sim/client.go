@@ -1,8 +1,6 @@
 package sim
 
-import "time"
-
-// client writes numbered rows to whichever server takes them, as an application with
+// clientTurn writes numbered rows to whichever server takes them, as an application with
 // target_session_attrs=read-write does, and remembers what was acknowledged.
 func (w *World) clientTurn() {
 	for _, c := range w.clusters {
@@ -18,6 +16,3 @@ func (w *World) clientTurn() {
 	}
 	w.after(w.between(w.plan.pace/2, w.plan.pace*3/2), w.clientTurn)
 }
-
-// paceOf keeps clients from writing more than the checkers can look through.
-const paceOf = 150 * time.Millisecond

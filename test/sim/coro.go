@@ -17,12 +17,11 @@ type coro struct {
 	give func(struct{}) bool
 
 	// What it waits for.
-	due    time.Duration // active time; negative: no limit
-	ctx    context.Context
-	wake   <-chan struct{}
-	woken  bool
-	ended  bool
-	parked bool
+	due   time.Duration // active time; negative: no limit
+	ctx   context.Context
+	wake  <-chan struct{}
+	woken bool
+	ended bool
 }
 
 // mostWork is how much may be under way at once in the whole pair.

@@ -1,6 +1,9 @@
 package sim
 
 import (
+	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -70,5 +73,21 @@ func TestASeedIsATrace(t *testing.T) {
 		if a.Sum != b.Sum || a.Lines != b.Lines || a.Acks != b.Acks {
 			t.Errorf("seed %d: trace %x with %d lines, then %x with %d", seed, a.Sum, a.Lines, b.Sum, b.Lines)
 		}
+	}
+}
+
+// TestThePageListsThePlantedBugs: docs/simulator.md says what is found, and how soon.
+func TestThePageListsThePlantedBugs(t *testing.T) {
+	page, err := os.ReadFile("../../docs/simulator.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range planted {
+		if row := fmt.Sprintf("| %s | %d seeds |", b.name, b.seeds); !strings.Contains(string(page), row) {
+			t.Errorf("docs/simulator.md lacks this row: %s", row)
+		}
+	}
+	if n := strings.Count(string(page), " seeds |"); n != len(planted) {
+		t.Errorf("docs/simulator.md has %d rows of planted bugs, there are %d", n, len(planted))
 	}
 }

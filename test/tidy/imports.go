@@ -10,17 +10,17 @@ import (
 // lower layers only, never one beside it. Each line says what its layer is for.
 func layers() [][]string {
 	return [][]string{
-		{"pair", "majors"},              // the words; the versions of PostgreSQL
-		{"record"},                      // the safety core
-		{"decide", "pgconf"},            // pure: facts to actions, bytes to bytes
+		{"pair", "majors"},                       // the words; the versions of PostgreSQL
+		{"record"},                               // the safety core
+		{"decide", "pgconf"},                     // pure: facts to actions, bytes to bytes
 		{"durable", "settings", "hook", "clock"}, // small files; the managed settings (pure); users' commands; time
-		{"conffiles"},                   // PostgreSQL's configuration files on disk
-		{"config", "postgres", "wire"},  // the edges to the world
-		{"arbiter", "board", "witness"}, // over one wire; what was seen
-		{"check"},                       // what is wrong, and what would work
-		{"observe", "act"},              // look, change: they meet in the agent only
-		{"agent", "autostart"},          // the process
-		{"probe", "lab", "setup"},       // built around whole processes
+		{"conffiles"},                            // PostgreSQL's configuration files on disk
+		{"config", "postgres", "wire"},           // the edges to the world
+		{"arbiter", "board", "witness"},          // over one wire; what was seen
+		{"check"},                                // what is wrong, and what would work
+		{"observe", "act"},                       // look, change: they meet in the agent only
+		{"agent", "autostart"},                   // the process
+		{"probe", "lab", "setup"},                // built around whole processes
 		{"cli"},
 		{"cmd"},
 	}
