@@ -80,7 +80,9 @@ func (w *World) runReady() {
 			again = true
 			w.resume(c)
 		}
-		w.sweep()
+		if w.ended {
+			w.sweep()
+		}
 	}
 }
 
@@ -89,13 +91,14 @@ func (w *World) resume(c *coro) {
 	w.running = c
 	c.due, c.ctx, c.wake = -1, nil, nil
 	if _, more := c.next(); !more {
-		c.ended = true
+		c.ended, w.ended = true, true
 	}
 	w.running = before
 }
 
 // sweep forgets the ones that have ended.
 func (w *World) sweep() {
+	w.ended = false
 	kept := w.coros[:0]
 	for _, c := range w.coros {
 		if !c.ended && !c.proc.dead {

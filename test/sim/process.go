@@ -78,7 +78,7 @@ func (p *process) die() {
 	if p.dead {
 		return
 	}
-	p.dead = true
+	p.dead, p.w.ended = true, true
 	for _, c := range p.coros {
 		if c != p.w.running && !c.ended {
 			c.ended = true

@@ -29,6 +29,7 @@ type World struct {
 	queue   queue
 	coros   []*coro
 	running *coro
+	ended   bool // some coroutine has ended since the last sweep
 
 	plan     plan
 	nodes    [2]*node
