@@ -42,8 +42,8 @@ type Hands struct {
 	Look func()
 	// Background runs work that nobody waits for, until the supervisor ends.
 	Background func(name string, work func(context.Context) error)
-	// Aside runs a step beside the others; its outcome comes over the channel.
-	Aside func(step func() error) <-chan error
+	// Aside runs a step beside the others; outcome waits for its end, or for that of ctx.
+	Aside func(step func() error) (outcome func(ctx context.Context) error)
 	// Tell puts a line into the events; it may be nil.
 	Tell func(text string)
 	// Discarded is told of transactions that are about to be discarded; it may be nil.

@@ -189,10 +189,17 @@ func newHands(t *testing.T, r record.Record) (*Hands, *otherSide) {
 	h.Look = func() { look(h) }
 	var work sync.WaitGroup
 	h.Background = func(_ string, do func(context.Context) error) { work.Go(func() { _ = do(context.Background()) }) }
-	h.Aside = func(step func() error) <-chan error {
+	h.Aside = func(step func() error) func(context.Context) error {
 		outcome := make(chan error, 1)
 		work.Go(func() { outcome <- step() })
-		return outcome
+		return func(ctx context.Context) error {
+			select {
+			case err := <-outcome:
+				return err
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
 	}
 	t.Cleanup(work.Wait)
 	h.Board.Set(func(s *board.Sight) { s.Record, s.Copy = r, r })

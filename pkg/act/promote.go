@@ -32,7 +32,7 @@ func (h *Hands) Promote(ctx context.Context) error {
 	if err == nil {
 		session, err = h.askPromotion(ctx)
 	}
-	if err := errors.Join(err, <-written); err != nil {
+	if err := errors.Join(err, written(context.WithoutCancel(ctx))); err != nil {
 		if session != nil {
 			session.Close()
 		}

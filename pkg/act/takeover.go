@@ -27,17 +27,14 @@ func (h *Hands) HandOver(ctx context.Context) error {
 	if h.Board.Read().DiskFailed {
 		patience = h.Config.Timings().HeartbeatInterval.Duration
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	// The disk may hang for good. PostgreSQL here must not stay open for that long: it
+	// takes connections, and clients wait in vain instead of going on.
+	ctx, cancel := h.within(ctx, patience, errDiskSilent)
 	defer cancel()
-	select {
-	case err := <-h.Aside(func() error { return h.handedOver(ctx, r) }):
-		return err
-	case <-ctx.Done():
-		// The disk may hang for good. PostgreSQL here must not stay open for that long:
-		// it takes connections, and clients wait in vain instead of going on.
-		return errors.New("save the own copy of the record: the disk does not answer; the other server reads the record from the keeper")
-	}
+	return h.Aside(func() error { return h.handedOver(ctx, r) })(ctx)
 }
+
+var errDiskSilent = errors.New("save the own copy of the record: the disk does not answer; the other server reads the record from the keeper")
 
 // handedOver saves the record by which the other server reigns, and then tells it.
 // In this order: were this server to forget what the other one acts upon, a keeper

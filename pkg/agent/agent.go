@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"mcctl/pkg/act"
 	"mcctl/pkg/arbiter"
@@ -72,6 +73,8 @@ type Agent struct {
 	group     *group
 	advice    advice // of the loop alone
 	outcomes  *outcomes
+
+	checkpointing atomic.Bool
 
 	inspecting sync.Mutex // held by the one inspection that runs
 

@@ -75,7 +75,7 @@ func (a *Agent) beforeDetach(ctx context.Context, s board.Sight) {
 	defer cancel()
 	there := a.aside(func() error { return a.link.Call(ctx, wire.KindPreDetach, struct{}{}, nil) })
 	a.preDetach(ctx, s)
-	if err := <-there; err != nil {
+	if err := there(ctx); err != nil {
 		a.log.Warn("the other server was not told of the detach beforehand", "error", err)
 	}
 }

@@ -57,8 +57,17 @@ func (a *Agent) background(name string, work func(context.Context) error) {
 }
 
 // aside runs a step that somebody waits for.
-func (a *Agent) aside(step func() error) <-chan error {
-	outcome := make(chan error, 1)
-	a.group.begins(func() { outcome <- step() })
-	return outcome
+func (a *Agent) aside(step func() error) (outcome func(context.Context) error) {
+	done := make(chan struct{})
+	var err error
+	a.group.begins(func() {
+		defer close(done)
+		err = step()
+	})
+	return func(ctx context.Context) error {
+		if !a.clock.Wait(ctx, -1, done) {
+			return context.Cause(ctx)
+		}
+		return err
+	}
 }

@@ -200,3 +200,15 @@ func TestFailoverIsSwitchedDurably(t *testing.T) {
 		t.Errorf("against the policy: %v", err)
 	}
 }
+
+// TestWhatWasPassedOnIsNotPassedBack: two servers that do not agree who is primary
+// would otherwise ask each other for ever.
+func TestWhatWasPassedOnIsNotPassedBack(t *testing.T) {
+	a := someAgent(t)
+	a.board.Set(func(s *board.Sight) { s.Record = rec(2, 3, "server2", pair.Alone) })
+	for _, kind := range []string{wire.KindAttach, wire.KindDetach, wire.KindPreview, wire.KindSwitch} {
+		if _, err := a.Handle(t.Context(), otherServer, kind, body(struct{}{})); !errors.Is(err, wire.ErrRefused) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}

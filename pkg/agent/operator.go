@@ -61,7 +61,15 @@ func (a *Agent) onPrimary(kind string, serve request) request {
 	}
 }
 
+// passedKey marks, in a request's context, that the other server has passed it on.
+type passedKey struct{}
+
+// askOther passes a request on, once. While the two do not agree who is primary, each
+// would pass it back for ever.
 func (a *Agent) askOther(ctx context.Context, kind string, body json.RawMessage) (any, error) {
+	if passed, _ := ctx.Value(passedKey{}).(bool); passed {
+		return nil, fmt.Errorf("%w: %s is not the primary either; the two servers do not agree yet, ask again", wire.ErrRefused, a.config.Me())
+	}
 	var answer json.RawMessage
 	if err := a.link.Call(ctx, kind, body, &answer); err != nil {
 		return nil, fmt.Errorf("ask %s: %w", a.config.Other(), err)

@@ -37,6 +37,7 @@ func (a *Agent) Handle(ctx context.Context, from wire.Identity, kind string, bod
 	}
 	if serve == nil {
 		serve = a.passedOn(kind)
+		ctx = context.WithValue(ctx, passedKey{}, from.Name != localName)
 	}
 	if serve == nil {
 		return nil, fmt.Errorf("%q is not a request that %s may make here", kind, from.Name)
@@ -181,6 +182,9 @@ func (a *Agent) history(ctx context.Context, _ json.RawMessage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if seen.CheckpointTimeline < seen.Timeline { // the one after the promotion was cut off, and a rewind reads it
+		a.background("checkpoint for a rewind", a.checkpoint)
+	}
 	control, err := a.server.Control()
 	if err != nil {
 		return nil, err
@@ -194,4 +198,18 @@ func (a *Agent) history(ctx context.Context, _ json.RawMessage) (any, error) {
 		answer.Forks = append(answer.Forks, wire.Fork{Timeline: f.Timeline, LSN: f.LSN})
 	}
 	return answer, nil
+}
+
+// checkpoint writes one, unless one that was asked for is under way.
+func (a *Agent) checkpoint(ctx context.Context) error {
+	if !a.checkpointing.CompareAndSwap(false, true) {
+		return nil
+	}
+	defer a.checkpointing.Store(false)
+	session, err := a.server.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	return session.Checkpoint(ctx)
 }

@@ -1,0 +1,140 @@
+package sim
+
+import (
+	"time"
+
+	"mcctl/pkg/postgres"
+	"mcctl/pkg/record"
+)
+
+// ledger is what the clients were told, and what must hold of it. It reads the
+// models' disks and knows nothing of what the supervisors think.
+type ledger struct {
+	w       *World
+	last    int   // the newest commit written
+	told    []int // acknowledged, or shown to a reader
+	isTold  map[int]bool
+	records record.Record // the newest seen
+	acks    int
+	lastAck time.Duration
+}
+
+// acknowledges is called at the moment at which a server acknowledges a commit.
+func (l *ledger) acknowledges(c *cluster, id int) {
+	o := l.w.peer(c)
+	if o.open() && !o.pm.flag {
+		l.w.breaks("S2", "%s acknowledges, and %s is open and waits for nobody", c.me, o.me)
+	}
+	if c.log.tl < o.log.tl && !o.unfinished {
+		l.w.breaks("S3", "%s acknowledges on timeline %d, and %s is on %d", c.me, c.log.tl, o.me, o.log.tl)
+	}
+	l.acks++
+	l.lastAck = l.w.calendar()
+	l.tell(id)
+	l.holds(id)
+}
+
+func (l *ledger) tell(id int) {
+	if !l.isTold[id] {
+		l.isTold[id] = true
+		l.told = append(l.told, id)
+	}
+}
+
+// opened is called when a server lets clients in: they see whatever is in its log.
+func (l *ledger) opened(c *cluster) {
+	o := l.w.peer(c)
+	// One that streams from here has not taken over yet, whatever was written for it.
+	if r, known := l.w.record(); known && r.Primary != c.me && !(o.pm != nil && o.pm.recovery && o.pm.up != nil && !o.pm.promoting) {
+		l.w.breaks("S3", "%s opens, and the record names %s (%s)", c.me, r.Primary, r)
+	}
+	for _, e := range c.log.recs {
+		if e.id > 0 {
+			l.tell(e.id)
+		}
+	}
+	l.all()
+}
+
+// holds is S1 for one commit.
+func (l *ledger) holds(id int) {
+	if c := l.named(); c != nil && !has(c, id) {
+		l.w.breaks("S1", "commit %d was told, and %s, which the record names, lacks it", id, c.me)
+	}
+}
+
+// named is the data of the server that the record names, if there is a record.
+func (l *ledger) named() *cluster {
+	r, known := l.w.record()
+	for _, c := range l.w.clusters {
+		if known && c.me == r.Primary {
+			return c
+		}
+	}
+	return nil
+}
+
+func has(c *cluster, id int) bool {
+	for i := c.log.flushed - 1; i >= 0; i-- {
+		if e := c.log.recs[i]; e.id == id {
+			return true
+		}
+	}
+	return false
+}
+
+// all is S1 for every commit that was told.
+func (l *ledger) all() {
+	c := l.named()
+	if c == nil {
+		return
+	}
+	here := make(map[int]bool, c.log.flushed)
+	for _, e := range c.log.recs[:c.log.flushed] {
+		here[e.id] = true
+	}
+	for _, id := range l.told {
+		if !here[id] {
+			l.w.breaks("S1", "commit %d was told, and %s, which the record names, lacks it", id, c.me)
+			return
+		}
+	}
+}
+
+// changed: a log was cut short, replaced, or went on to a new timeline.
+func (l *ledger) changed(c *cluster) {
+	if l.named() == c {
+		l.all()
+	}
+}
+
+// destroys is S4: a data directory is about to be rewound or replaced.
+func (l *ledger) destroys(c *cluster, by string) {
+	o := l.w.peer(c)
+	r, known := l.w.record()
+	switch {
+	case !known: // the keeper has lost it; what its servers know names the newest reign
+	case r.Primary == c.me:
+		l.w.breaks("S4", "%s of %s, which the record names primary (%s)", by, c.me, r)
+	case !o.open() || o.control.State != postgres.InProduction:
+		l.w.breaks("S4", "%s of %s, and %s is not open", by, c.me, o.me)
+	}
+}
+
+// recordWritten is called after every write of a record.
+func (l *ledger) recordChanged() {
+	r, known := l.w.record()
+	if !known || r == l.records {
+		return
+	}
+	was := l.records
+	l.records = r
+	if was.Term > r.Term {
+		l.w.breaks("S3", "the record went back from %s to %s", was, r)
+	}
+	l.w.say("record", "%s", r)
+	l.w.follow(r)
+	if was.Primary != r.Primary {
+		l.all()
+	}
+}

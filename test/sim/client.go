@@ -1,0 +1,18 @@
+package sim
+
+// clientTurn writes numbered rows to whichever server takes them, as an application with
+// target_session_attrs=read-write does, and remembers what was acknowledged.
+func (w *World) clientTurn() {
+	for _, c := range w.clusters {
+		if c.open() && !c.pm.frozen && !c.host.asleep {
+			w.ledger.last++
+			id, pm := w.ledger.last, c.pm
+			pm.commit(id, false, func(acknowledged bool) {
+				if acknowledged && !pm.gone {
+					w.ledger.acknowledges(c, id)
+				}
+			})
+		}
+	}
+	w.after(w.between(w.plan.pace/2, w.plan.pace*3/2), w.clientTurn)
+}

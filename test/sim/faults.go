@@ -1,0 +1,288 @@
+package sim
+
+import (
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+)
+
+// fault is a kind of thing that goes wrong, or that an operator does.
+type fault struct {
+	name string
+	do   func(w *World, n *node)
+}
+
+// faults knows what is in effect, so that all of it can be healed.
+type faults struct {
+	active int
+	healed bool
+	next   time.Duration // of the calendar
+}
+
+// lasting has something be so for a while.
+func (w *World) lasting(d time.Duration, end func()) {
+	w.faults.active++
+	w.after(d, func() {
+		w.faults.active--
+		end()
+	})
+}
+
+func allFaults() []fault {
+	return append(processFaults(), append(hostFaults(), operators()...)...)
+}
+
+func processFaults() []fault {
+	return []fault{
+		{"kill supervisor", func(w *World, n *node) { w.killSupervisor(n) }},
+		{"kill supervisor in a step", func(w *World, n *node) {
+			if n.server != nil {
+				n.server.killIn = 1 + w.rnd.IntN(400)
+				w.lasting(w.between(time.Second, 10*time.Second), func() { w.reviveSoon(n) })
+			}
+		}},
+		{"kill postmaster", func(w *World, n *node) {
+			w.say("fault", "kill postmaster of %s", n.me)
+			n.data.kill()
+		}},
+		{"kill both", func(w *World, n *node) {
+			w.say("fault", "kill postmaster and supervisor of %s", n.me)
+			n.data.kill()
+			w.killSupervisor(n)
+		}},
+		{"freeze postmaster", func(w *World, n *node) {
+			if pm := n.data.pm; pm != nil && !pm.frozen {
+				w.say("fault", "freeze postmaster of %s", n.me)
+				pm.frozen = true
+				w.lasting(w.between(200*time.Millisecond, 20*time.Second), func() { pm.frozen = false })
+			}
+		}},
+		{"freeze supervisor", func(w *World, n *node) {
+			if s := n.server; s != nil {
+				w.say("fault", "freeze supervisor of %s", n.me)
+				s.stopped = true
+				w.lasting(w.between(200*time.Millisecond, 20*time.Second), func() { s.stopped = false })
+			}
+		}},
+		{"break stream", func(w *World, n *node) {
+			if pm := n.data.pm; pm != nil {
+				w.say("fault", "break streams of %s", n.me)
+				pm.hangUp()
+			}
+		}},
+		{"kill witness", func(w *World, _ *node) {
+			if s := w.wit.server; s != nil {
+				w.say("fault", "kill witness")
+				s.die()
+				w.lasting(w.mostly(2*time.Second, time.Minute), w.wit.start)
+			}
+		}},
+	}
+}
+
+// killSupervisor is SIGKILL; the watch or systemd starts it again.
+func (w *World) killSupervisor(n *node) {
+	if n.server == nil {
+		return
+	}
+	w.say("fault", "kill supervisor of %s", n.me)
+	n.server.die()
+	w.lasting(w.mostly(time.Second, 20*time.Second), func() { w.reviveSoon(n) })
+}
+
+func (w *World) reviveSoon(n *node) {
+	if !n.kept {
+		n.start()
+	}
+}
+
+func hostFaults() []fault {
+	return []fault{
+		{"power", func(w *World, n *node) { w.power(n, w.between(time.Second, 40*time.Second)) }},
+		{"suspend", func(w *World, n *node) {
+			d := w.between(100*time.Millisecond, 20*time.Second)
+			n.host.suspend(d, w.chance(0.5))
+			w.lasting(d, func() {})
+		}},
+		{"suspend witness", func(w *World, _ *node) {
+			d := w.between(100*time.Millisecond, 20*time.Second)
+			w.wit.host.suspend(d, w.chance(0.5))
+			w.lasting(d, func() {})
+		}},
+		{"cut one way", func(w *World, _ *node) {
+			a, b := w.twoHosts()
+			w.cutFor(a, b)
+		}},
+		{"cut", func(w *World, _ *node) {
+			a, b := w.twoHosts()
+			w.cutFor(a, b)
+			w.cutFor(b, a)
+		}},
+		{"isolate", func(w *World, n *node) {
+			for _, other := range w.hostNames() {
+				if other != n.host.name {
+					w.cutFor(n.host.name, other)
+					w.cutFor(other, n.host.name)
+				}
+			}
+		}},
+		{"disk hangs", func(w *World, n *node) {
+			w.say("fault", "disk of %s hangs", n.me)
+			n.data.hung = true
+			w.lasting(w.between(500*time.Millisecond, 30*time.Second), func() { n.data.hung = false })
+		}},
+		{"disk fails", func(w *World, n *node) {
+			w.say("fault", "disk of %s fails", n.me)
+			n.data.failing = true
+			w.lasting(w.between(500*time.Millisecond, 30*time.Second), func() { n.data.failing = false })
+		}},
+		{"management disk fails", func(w *World, n *node) { w.failDisk(n.host.disk, string(n.me)) }},
+		{"witness disk fails", func(w *World, _ *node) { w.failDisk(w.wit.host.disk, arbName) }},
+		{"witness loses its records", func(w *World, _ *node) {
+			if w.plan.alone || w.wit.server == nil {
+				return
+			}
+			w.say("fault", "witness loses its disk")
+			w.wit.server.die()
+			w.wit.host.disk.lose()
+			w.ledger.records = record.Record{} // what nobody acts upon may be forgotten
+			w.lasting(w.mostly(2*time.Second, time.Minute), w.wit.start)
+		}},
+	}
+}
+
+func (w *World) failDisk(d *disk, whose string) {
+	w.say("fault", "management disk of %s fails", whose)
+	if w.chance(0.5) {
+		d.full = true
+	} else {
+		d.failing = true
+	}
+	w.lasting(w.between(500*time.Millisecond, 20*time.Second), func() { d.full, d.failing = false, false })
+}
+
+// power takes a host away at once, and boots it again.
+func (w *World) power(n *node, d time.Duration) {
+	if n.host.off {
+		return
+	}
+	w.say("fault", "power of %s fails", n.me)
+	n.host.off = true
+	n.data.kill()
+	if n.server != nil {
+		n.server.die()
+	}
+	n.host.disk.powerLoss()
+	w.lasting(d, func() {
+		n.host.off = false
+		n.data.leftover = 0
+		n.host.offset = time.Hour - time.Duration(float64(w.now)*n.host.rate)
+		w.say("fault", "%s boots", n.me)
+		w.reviveSoon(n)
+	})
+}
+
+func (w *World) hostNames() []string {
+	names := []string{w.nodes[0].host.name, w.nodes[1].host.name}
+	if !w.plan.alone {
+		names = append(names, w.wit.host.name)
+	}
+	return names
+}
+
+func (w *World) twoHosts() (a, b string) {
+	names := w.hostNames()
+	i := w.rnd.IntN(len(names))
+	j := (i + 1 + w.rnd.IntN(len(names)-1)) % len(names)
+	return names[i], names[j]
+}
+
+func (w *World) cutFor(a, b string) {
+	d := w.mostly(10*time.Second, 90*time.Second)
+	w.cutOff(a, b, d)
+	w.lasting(d, func() {})
+}
+
+// strike lets something happen now and plans the next.
+func (w *World) strike() {
+	for n := 1 + w.rnd.IntN(5); n > 0 && len(w.plan.kinds) > 0; n-- {
+		f := w.plan.kinds[w.rnd.IntN(len(w.plan.kinds))]
+		on := w.nodes[w.rnd.IntN(2)]
+		w.after(w.mostly(2*time.Second, 8*time.Second), func() {
+			if !w.faults.healed {
+				f.do(w, on)
+			}
+		})
+	}
+	w.faults.next = w.calendar() + w.between(w.plan.gap/4, 2*w.plan.gap)
+}
+
+// watchCalendar strikes when it is time, and leaves out time in which nothing happens.
+func (w *World) watchCalendar() {
+	if w.faults.healed {
+		return
+	}
+	if w.calendar() >= w.faults.next {
+		w.strike()
+	} else if left := w.faults.next - w.calendar(); left > time.Second && w.calm() {
+		w.skipped += left
+	}
+	w.after(500*time.Millisecond, w.watchCalendar)
+}
+
+// calm: nothing is broken, both supervisors wait, and all that goes on are heartbeats.
+func (w *World) calm() bool {
+	if w.faults.active > 0 || len(w.cuts) > 0 || !w.plan.alone && w.wit.server == nil {
+		return false
+	}
+	paired := true
+	for _, n := range w.nodes {
+		if n.agent == nil || n.data.pm == nil || n.host.asleep {
+			return false
+		}
+		s, rule := n.agent.Sight()
+		rests := rule.ID == 290 || rule.ID == 390
+		if !rests || s.Doing != "" || s.Task != decide.NoTask || board.Postgres(s) == decide.PostgresStarting || !s.Link.Connected {
+			return false
+		}
+		paired = paired && s.Record.Mode == pair.Paired && n.data.pm.streams()
+	}
+	quiet := w.now - w.lastWork
+	return quiet > 30*time.Second || paired && quiet > 2*time.Second
+}
+
+// follow lets something go wrong just when the record has changed: that is when much
+// is under way.
+func (w *World) follow(r record.Record) {
+	if w.faults == nil || w.faults.healed || !w.chance(w.plan.follows) {
+		return
+	}
+	kinds := []string{"power", "kill both", "isolate", "kill postmaster", "kill supervisor", "break stream", "kill witness"}
+	name := kinds[w.rnd.IntN(len(kinds))]
+	on := w.nodes[w.rnd.IntN(2)]
+	for _, n := range w.nodes {
+		if n.me == r.Primary && w.chance(0.6) {
+			on = n
+		}
+	}
+	for _, f := range w.plan.kinds {
+		if f.name == name {
+			w.after(w.mostly(100*time.Millisecond, 3*time.Second), func() {
+				if !w.faults.healed {
+					f.do(w, on)
+				}
+			})
+		}
+	}
+}
+
+// flagDelay is how late the checkpointer hears of a reload.
+func (w *World) flagDelay() time.Duration {
+	if w.chance(0.3) {
+		return w.between(0, w.plan.lateReload)
+	}
+	return w.mostly(20*time.Millisecond, w.plan.lateReload)
+}

@@ -1,0 +1,58 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"mcctl/pkg/config"
+)
+
+// plan is what the seed draws before anything happens: how this world is made, and
+// which kinds of faults it has. Seeds so differ in kind, not only in timing.
+type plan struct {
+	alone         bool // no arbiter: the primary keeps the record
+	timings       config.Timings
+	slowNetwork   bool
+	duplicates    bool
+	lateFlag      bool          // PostgreSQL sets the flag some time after its start
+	lateReload    time.Duration // how late the checkpointer may hear of a reload
+	senderTimeout time.Duration
+	promoteFails  float64
+	pace          time.Duration // between a client's writes
+	gap           time.Duration // between faults, on average
+	kinds         []fault
+	ownCheckpoint time.Duration // after a promotion, spread by PostgreSQL itself
+	follows       float64       // how often a fault follows a change of the record
+}
+
+func draw(rnd *rand.Rand) plan {
+	span := func(least, most time.Duration) time.Duration {
+		return least + time.Duration(rnd.Int64N(int64(most-least)))
+	}
+	p := plan{
+		alone:         rnd.IntN(5) == 0,
+		slowNetwork:   rnd.IntN(2) == 0,
+		duplicates:    rnd.IntN(2) == 0,
+		lateFlag:      rnd.IntN(2) == 0,
+		lateReload:    span(50*time.Millisecond, 4*time.Second),
+		senderTimeout: span(5*time.Second, time.Minute),
+		pace:          span(30*time.Millisecond, 400*time.Millisecond),
+		ownCheckpoint: span(time.Second, 270*time.Second),
+		follows:       0.3 * rnd.Float64(),
+		gap:           span(20*time.Second, 3*time.Minute),
+	}
+	if rnd.IntN(3) == 0 {
+		p.promoteFails = 0.1
+	}
+	profile := config.ProfileDefault
+	if rnd.IntN(2) == 0 {
+		profile = config.ProfileTight
+	}
+	p.timings, _ = config.Profile(profile)
+	for _, f := range allFaults() {
+		if rnd.IntN(3) > 0 {
+			p.kinds = append(p.kinds, f)
+		}
+	}
+	return p
+}

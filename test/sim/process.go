@@ -1,0 +1,113 @@
+package sim
+
+import "time"
+
+// host is a machine. Its clock counts from its own boot, at a rate of its own.
+type host struct {
+	w      *World
+	name   string
+	offset time.Duration
+	rate   float64
+	off    bool // no power
+	asleep bool // suspended: nothing on it runs
+	disk   *disk
+}
+
+func (h *host) local(now time.Duration) time.Duration {
+	return h.offset + time.Duration(float64(now)*h.rate)
+}
+
+// suspend stops everything on the host for a while. counts tells whether its clock
+// goes on meanwhile, as CLOCK_BOOTTIME does in a suspend, but not where a whole
+// virtual machine was stopped.
+func (h *host) suspend(d time.Duration, counts bool) {
+	if h.asleep || h.off {
+		return
+	}
+	h.asleep = true
+	h.w.say(h.name, "suspended for %s", d)
+	h.w.after(d, func() {
+		h.asleep = false
+		if !counts {
+			h.offset -= time.Duration(float64(d) * h.rate)
+		}
+		h.w.say(h.name, "goes on")
+	})
+}
+
+// process is one life of a supervisor or witness. Whatever it does to the world it
+// does through enter, where it may be killed: between any two of its steps.
+type process struct {
+	w       *World
+	host    *host
+	name    string
+	dead    bool
+	stopped bool // SIGSTOP
+	coros   []*coro
+	killIn  int // steps until a kill that was planned; 0: none
+	onDeath func()
+	// conns are its connections, as the one who called or was called.
+	conns []*conn
+}
+
+func (p *process) frozen() bool { return p.stopped || p.host.asleep }
+
+// enter is passed before every step that reaches outside.
+func (p *process) enter() {
+	if p.dead {
+		panic(killed{})
+	}
+	if p.killIn > 0 {
+		if p.killIn--; p.killIn == 0 {
+			p.w.say(p.name, "killed in the middle of %s", p.doing())
+			p.die()
+			panic(killed{})
+		}
+	}
+}
+
+func (p *process) doing() string {
+	if p.w.running != nil {
+		return p.w.running.name
+	}
+	return "an event"
+}
+
+// die is SIGKILL: nothing that it had in mind happens any more.
+func (p *process) die() {
+	if p.dead {
+		return
+	}
+	p.dead, p.w.ended = true, true
+	for _, c := range p.coros {
+		if c != p.w.running && !c.ended {
+			c.ended = true
+			c.stop()
+		}
+	}
+	p.coros = nil
+	for _, c := range p.conns {
+		c.processDied(p)
+	}
+	if p.onDeath != nil {
+		p.onDeath()
+	}
+}
+
+// guard runs code of the process that does not wait. It tells whether the process
+// lived through it.
+func (p *process) guard(do func()) (lived bool) {
+	if p.dead {
+		return false
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			if _, dead := r.(killed); !dead {
+				panic(r)
+			}
+			lived = false
+		}
+	}()
+	do()
+	return true
+}
