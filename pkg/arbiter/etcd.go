@@ -155,11 +155,11 @@ func (e *etcd) Change(ctx context.Context, c record.Change) (record.Record, erro
 		if err != nil {
 			return record.Record{}, err
 		}
-		compare := []etcdCompare{e.mine(lease), sameMod(e.keys.record(), v.recordMod)}
+		compare := []etcdCompare{sameMod(e.keys.record(), v.recordMod)}
 		if c.Transition == record.Failover { // it counts whether the primary is alive
 			compare = append(compare, sameMod(e.keys.server(v.record.Primary), v.servers[v.record.Primary].mod))
 		}
-		answer, err := e.swap(ctx, next, compare...)
+		answer, err := e.swap(ctx, next, lease, compare...)
 		if err != nil {
 			return record.Record{}, unknown(string(c.Transition), err)
 		}

@@ -41,6 +41,12 @@ func TestEtcdJudgesLikeAWitness(t *testing.T) {
 	if next.Primary != "server2" || next.Term != 2 || next.Mode != pair.Alone {
 		t.Errorf("after the take-over: %v", next)
 	}
+	e := s2.Keeper.(*etcd)
+	v, err := e.look(t.Context())
+	must(t, err)
+	if known := v.servers["server2"].report.Known; known != next {
+		t.Errorf("granted %v, but server2's key knows %v", next, known)
+	}
 	t.Logf("taken over, seen after %v", s1.wait("the new reign", s1.sees(func(now record.Record) bool { return now == next })))
 	if now, err := s1.Read(t.Context()); err != nil || now != next {
 		t.Errorf("read %v, %v", now, err)
@@ -169,6 +175,22 @@ func TestEtcdEmptiedFindsTheRecordAlone(t *testing.T) {
 		t.Errorf("an answer of the lost store was learned: %v", err)
 	}
 	must2(s1.Change(t.Context(), attach(found.Revision)))(t)
+}
+
+// The record is deleted before the grantee has heard of its grant, and is found again: the
+// grant counts, since he may act upon it.
+func TestEtcdRecordDeletedAfterAGrant(t *testing.T) {
+	c := newEtcdCluster(t)
+	s1, s2, r := c.pair()
+	s1.say(wire.WitnessDown)
+	s2.wait("server1 down", s2.OtherPostgresDown)
+	granted, err := s2.Change(t.Context(), takeOver(r.Revision))
+	must(t, err)
+	c.must("/v3/kv/deleterange", `{"key":"`+b64("/mcctl/lab/record")+`"}`)
+	s1.wait("found again", s1.sees(func(seen record.Record) bool { return seen.Revision > granted.Revision+1000 }))
+	if found := settled(s1, s2); found.Term != granted.Term || found.Primary != "server2" {
+		t.Errorf("granted %v, found %v", granted, found)
+	}
 }
 
 // An etcd whose record is older than what a server knows has lost changes: nothing is

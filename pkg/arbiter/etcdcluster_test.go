@@ -252,7 +252,7 @@ func settled(s1, s2 *member) record.Record {
 		m.wait("the other server", func() bool {
 			now, _, reachable := m.Seen()
 			r = now
-			return reachable && m.OtherHeard()
+			return reachable && now.Exists() && m.OtherHeard()
 		})
 	}
 	return r

@@ -135,14 +135,25 @@ func (e *etcd) mine(lease int64) etcdCompare {
 	return etcdCompare{Key: e.keys.server(e.cfg.Me), Target: "LEASE", Result: "EQUAL", Lease: &lease}
 }
 
-// swap puts the record if everything that it was judged by is as it was.
-func (e *etcd) swap(ctx context.Context, next record.Record, compare ...etcdCompare) (etcdTxnAnswer, error) {
+// swap puts the record if everything that it was judged by is as it was. In the same
+// transaction this server's key comes to know it: were the record deleted before the
+// answer arrives, it would be found again with this change.
+func (e *etcd) swap(ctx context.Context, next record.Record, lease int64, compare ...etcdCompare) (etcdTxnAnswer, error) {
 	var answer etcdTxnAnswer
+	report := e.newest()
+	report.Known = next
+	said, err := json.Marshal(report)
+	if err != nil {
+		return answer, fmt.Errorf("encode report: %w", err)
+	}
 	value, err := json.Marshal(next)
 	if err != nil {
 		return answer, fmt.Errorf("encode record: %w", err)
 	}
-	txn := etcdTxn{compare, []etcdOp{{Put: &etcdPut{Key: e.keys.record(), Value: value}}}}
+	txn := etcdTxn{append(compare, e.mine(lease)), []etcdOp{
+		{Put: &etcdPut{Key: e.keys.record(), Value: value}},
+		{Put: &etcdPut{Key: e.keys.server(e.cfg.Me), Value: said, Lease: lease}},
+	}}
 	return answer, e.client.call(ctx, "/v3/kv/txn", txn, &answer, true)
 }
 
@@ -155,7 +166,7 @@ func (e *etcd) find(ctx context.Context, v etcdView, lease int64) error {
 	}
 	found.Pair = e.cfg.Pair
 	// The other server may have done it a moment before: that is as good.
-	_, err = e.swap(ctx, found, e.mine(lease), sameMod(e.keys.record(), v.recordMod),
+	_, err = e.swap(ctx, found, lease, sameMod(e.keys.record(), v.recordMod),
 		sameMod(e.keys.server(e.cfg.Me), mine.mod), sameMod(e.keys.server(e.cfg.Other), theirs.mod))
 	return err
 }
