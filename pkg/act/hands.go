@@ -45,6 +45,8 @@ type Hands struct {
 	Aside func(step func() error) <-chan error
 	// Tell puts a line into the events; it may be nil.
 	Tell func(text string)
+	// CallFencing begins to fence the other server and does not wait for the outcome.
+	CallFencing func(context.Context) error
 	// Major is PostgreSQL's major version.
 	Major int
 
@@ -72,6 +74,7 @@ func (h *Hands) Do(ctx context.Context, action decide.Action) error {
 		decide.Rejoin:       h.Rejoin,
 		decide.Rebuild:      h.Rebuild,
 		decide.PutRight:     h.PutRight,
+		decide.Fence:        h.CallFencing,
 	}[action]
 	if !known {
 		return fmt.Errorf("act: no hands for %q", action)

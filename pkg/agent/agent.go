@@ -64,6 +64,7 @@ type Agent struct {
 	systemd   *notifier
 	replay    replayHold
 	telling   telling
+	fencing   fencer
 	group     *group
 
 	inspecting sync.Mutex // held by the one inspection that runs
@@ -132,7 +133,7 @@ func assemble(opt Options) (*Agent, error) {
 	a.hands = &act.Hands{
 		Config: c, Postgres: a.postgres, Keeper: a.keeper, Peer: a.link, Board: a.board, Copy: a.own, Jobs: a.jobs, Rebuilds: rebuilds, Log: a.log,
 		Look: func() { a.local.Kick() }, Background: a.background, Aside: a.aside,
-		Tell: a.tell,
+		Tell: a.tell, CallFencing: a.beginFencing,
 	}
 	a.observers()
 	a.runner = newRunner(a.hands.Do, a.board, a.local.Kick, a.opDone)
@@ -179,7 +180,12 @@ func (a *Agent) connect() error {
 		Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
 		Beat: a.beat, Answer: func(string, json.RawMessage) { a.telling.answered() }, Changed: a.peerChanged,
 	})
-	if c.Pair.Arbiter.Kind == config.None {
+	switch c.Pair.Arbiter.Kind {
+	case config.Command:
+		a.fencing.keeper = arbiter.NewCommand(a.own, c.Me(), a.peerRecord, a.askWord)
+		a.keeper = a.fencing.keeper
+		return nil
+	case config.None:
 		a.keeper = arbiter.NewLocal(a.own, c.Me(), a.peerRecord)
 		return nil
 	}
@@ -224,6 +230,7 @@ func (a *Agent) beat() (kind string, body any) {
 func (a *Agent) peerChanged() {
 	if !a.link.State().Connected {
 		a.telling.forget()
+		a.fencing.lost()
 	}
 	a.neighbour.Kick()
 	a.board.Wake()

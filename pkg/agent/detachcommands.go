@@ -49,7 +49,12 @@ func (a *Agent) prepareDetach(ctx context.Context, body json.RawMessage) error {
 		return fmt.Errorf("%w: a %s is under way", wire.ErrRefused, s.Task)
 	}
 	a.beforeDetach(ctx, s)
-	return a.fence(ctx, hook.OpDetach, q.NoFencing)
+	meetings := a.fencing.meetings()
+	if err := a.fence(ctx, hook.OpDetach, q.NoFencing); err != nil {
+		return err
+	}
+	a.fencing.byOperator(meetings, a.commands.runner.Has(hook.Fencing) && !q.NoFencing || !s.Link.Connected)
+	return nil
 }
 
 // stopInOrder is the operator's stop. On a paired standby it is a detach, and the

@@ -76,7 +76,7 @@ func (a *Agent) observe() board.Sight {
 	link := a.link.State()
 	r, _, reached := a.keeper.Seen()
 	s := a.board.Read()
-	lost := s.KeeperLost
+	lost, leave := s.KeeperLost, a.fencing.leave()
 	if !reached && (s.KeeperReached || lost == 0) {
 		lost = wire.Now()
 	}
@@ -86,6 +86,7 @@ func (a *Agent) observe() board.Sight {
 		if reached {
 			s.Learn(r, true)
 		}
+		s.Leave = leave
 		s.Doing = a.runner.doing()
 		if s.Doing == "" {
 			s.Progress = ""

@@ -49,6 +49,7 @@ func (a *Agent) run(ctx context.Context) error {
 	g.run("serve servers", func(ctx context.Context) error { return wire.Serve(ctx, admin, a) })
 	g.run("serve operators", func(ctx context.Context) error { return wire.Serve(ctx, control, a) })
 	g.run("link", a.link.Run)
+	g.run("telling", a.keepTelling)
 	g.run("postmaster", a.local.WatchPostmaster)
 	g.run("look", a.local.LookAround)
 	g.run("knock", a.local.KnockAround)
@@ -91,7 +92,7 @@ func (a *Agent) listen() (admin, control net.Listener, err error) {
 }
 
 func (a *Agent) awaitArbiter(ctx context.Context) error {
-	if !a.opt.WaitForArbiter || a.config.Pair.Arbiter.Kind == config.None {
+	if !a.opt.WaitForArbiter || a.config.Pair.Arbiter.Kind != config.Witness {
 		return nil
 	}
 	limit := time.After(arbiterPatience)

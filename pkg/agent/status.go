@@ -119,6 +119,8 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	switch {
 	case problem != "":
 		return problem
+	case a.fencing.nextStep(s, f, other) != "":
+		return a.fencing.nextStep(s, f, other)
 	case f.Record == decide.RecordUnread || f.Record == decide.RecordClaimed:
 		return "the record has not been read: start the arbiter, or the other server"
 	case f.Keeper != decide.KeeperReached:

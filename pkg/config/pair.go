@@ -35,6 +35,9 @@ type ArbiterKind string
 const (
 	// Witness: an mcctl process on a third host keeps the record.
 	Witness ArbiterKind = "witness"
+	// Command: the primary keeps the record; the site's arbitration and fencing
+	// commands decide whether the standby takes over from a silent one.
+	Command ArbiterKind = "command"
 	// None: the primary keeps the record; a standby never takes over by itself.
 	None ArbiterKind = "none"
 )
@@ -45,6 +48,10 @@ type ArbiterOf struct {
 	Kind ArbiterKind `toml:"kind"`
 	// Address is host:port of a witness and empty otherwise.
 	Address string `toml:"address"`
+	// FencingDelay, with "command": how much longer than the primary a standby waits
+	// before it fences a silent one, so that one of two that have lost each other is
+	// faster. It should be longer than fencing takes, and is at least heartbeat_timeout.
+	FencingDelay Duration `toml:"fencing_delay"`
 }
 
 // Policy is what the supervisors may do by themselves.
@@ -76,6 +83,7 @@ const (
 
 func defaultPair() Pair {
 	return Pair{
+		Arbiter: ArbiterOf{FencingDelay: ms(5000)},
 		Timings: defaultTimings(),
 		Policy: Policy{
 			Failover:                       true,
@@ -125,6 +133,7 @@ func (p *Pair) check(at *source) {
 	p.Arbiter.check(at)
 	p.checkDistinct(at)
 	p.Timings.check(at)
+	p.checkFencingDelay(at)
 	p.Policy.check(at)
 }
 
@@ -133,12 +142,12 @@ func (a *ArbiterOf) check(at *source) {
 	switch a.Kind {
 	case Witness:
 		at.requireAddress("arbiter.address", a.Address)
-	case None:
+	case None, Command:
 		if a.Address != "" {
-			at.complain("arbiter.address", "kind is %q, which has no address; remove it or set kind = %q", None, Witness)
+			at.complain("arbiter.address", "kind is %q, which has no address; remove it or set kind = %q", a.Kind, Witness)
 		}
 	default:
-		at.complain("arbiter.kind", "%q is not a kind of arbiter; write %q or %q", a.Kind, Witness, None)
+		at.complain("arbiter.kind", "%q is not a kind of arbiter; write %q, %q or %q", a.Kind, Witness, Command, None)
 	}
 }
 

@@ -98,9 +98,9 @@ func (l *Lab) choose(ctx context.Context, opt Options) (err error) {
 	switch l.state.Arbiter {
 	case "":
 		l.state.Arbiter = "witness"
-	case "witness", "none":
+	case "witness", "command", "none":
 	default:
-		return fmt.Errorf("arbiter %q: a lab has witness or none", opt.Arbiter)
+		return fmt.Errorf("arbiter %q: a lab has witness, command or none", opt.Arbiter)
 	}
 	if l.state.Profile == "" {
 		l.state.Profile = "default"
