@@ -182,6 +182,7 @@ func (a *Agent) connect() error {
 	})
 	switch c.Pair.Arbiter.Kind {
 	case config.Command:
+		a.fencing.due = make(chan struct{}, 1)
 		a.fencing.keeper = arbiter.NewCommand(a.own, c.Me(), a.peerRecord, a.askWord)
 		a.keeper = a.fencing.keeper
 		return nil

@@ -28,6 +28,7 @@ const (
 // another arbiter keeper is nil, and leave is given always.
 type fencer struct {
 	keeper *arbiter.Command
+	due    chan struct{} // the loop has turned: perhaps there is something to tell
 
 	mu      sync.Mutex
 	running bool
@@ -51,6 +52,17 @@ func (f *fencer) leave() decide.Leave {
 	}
 	return decide.LeaveDenied
 }
+
+// turn wakes keepTelling; it is called by the loop.
+func (f *fencer) turn() {
+	select {
+	case f.due <- struct{}{}:
+	default:
+	}
+}
+
+// settled: the standby could take over, as far as tellings go.
+func (f *fencer) settled() bool { return f.keeper == nil || f.keeper.Settled() }
 
 func (f *fencer) lost() {
 	if f.keeper != nil {
@@ -205,10 +217,12 @@ func (a *Agent) keepTelling(ctx context.Context) error {
 		if a.link.State().Connected {
 			if err := a.tellPaired(ctx); err != nil {
 				a.log.Info("the other server was not told that they are paired", "error", err)
+				<-tick.C // at its pace, not at the loop's
 			}
 		}
 		select {
 		case <-tick.C:
+		case <-a.fencing.due:
 		case <-ctx.Done():
 			return ctx.Err()
 		}

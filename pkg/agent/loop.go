@@ -37,6 +37,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		a.commandsAreDue(s)
 		a.runner.consider(ctx, a.permitted(rule))
 		a.tellNews()
+		a.fencing.turn()
 		a.systemd.turn(facts.Postgres == decide.PostgresOpen || facts.Postgres == decide.PostgresStandby)
 		age.Reset(a.limits.Next(s, now, idleTurn))
 		select {

@@ -32,7 +32,7 @@ func (a *Agent) status() wire.Status {
 		st.Job = &job
 	}
 	st.Healthy = f.Mode == decide.Paired && f.Peer == decide.PeerHere && f.Failover == decide.FailoverOn && f.Keeper == decide.KeeperReached &&
-		well(local) && well(other) && (f.Stream == decide.StreamClose)
+		well(local) && well(other) && a.fencing.settled() && (f.Stream == decide.StreamClose)
 	st.Summary, st.NextStep, st.Warnings = summary(st, f), a.nextStep(s, f), strings.FieldsFunc(s.ConfigTrouble, func(c rune) bool { return c == '\n' })
 	st.Switched = f.Mode == decide.Alone && a.commands.switched(s.Record)
 	return st

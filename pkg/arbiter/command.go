@@ -242,6 +242,14 @@ func (c *Command) Answered(ctx context.Context, r record.Record, waived bool) er
 	return nil
 }
 
+// Settled: the standby knows that they are paired, as far as this server can tell.
+func (c *Command) Settled() bool {
+	c.state.Lock()
+	defer c.state.Unlock()
+	r, _ := c.known()
+	return r.Mode != pair.Paired || c.answered == r || c.told == r
+}
+
 // Lost notes that the connection has ended: whoever is there next was told nothing.
 func (c *Command) Lost() {
 	c.state.Lock()

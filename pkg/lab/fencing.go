@@ -21,13 +21,10 @@ lab=%[2]q other=%[3]q
 if [ -r %[1]q ]; then . %[1]q; fi
 # The processes of the other server: those that work in its data directory, and its mcctl.
 processes() {
-  for p in /proc/[1-9]*; do
-    args=$(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) || continue
-    case "$args" in
-      *" supervise "*"$lab/$other/mcdir"*|*" watch-supervisor "*"$lab/$other/mcdir"*) echo "${p#/proc/}" ;;
-      *) [ "$(readlink "$p/cwd" 2>/dev/null)" != "$lab/$other/data" ] || echo "${p#/proc/}" ;;
-    esac
-  done
+  {
+    find /proc/[1-9]* -maxdepth 1 -name cwd -lname "$lab/$other/data"
+    grep -la supervis $(grep -la "$lab/$other/mcdir" /proc/[1-9]*/cmdline) /dev/null
+  } 2>/dev/null | cut -d/ -f3
 }
 `
 
