@@ -48,6 +48,8 @@ type Hands struct {
 	Tell func(text string)
 	// Discarded is told of transactions that are about to be discarded; it may be nil.
 	Discarded func(lost.Report)
+	// CallFencing begins to fence the other server and does not wait for the outcome.
+	CallFencing func(context.Context) error
 	// Major is PostgreSQL's major version.
 	Major int
 	// Clock is this machine's unless given, Site its files.
@@ -78,6 +80,7 @@ func (h *Hands) Do(ctx context.Context, action decide.Action) error {
 		decide.Rejoin:       h.Rejoin,
 		decide.Rebuild:      h.Rebuild,
 		decide.PutRight:     h.PutRight,
+		decide.Fence:        h.CallFencing,
 	}[action]
 	if !known {
 		return fmt.Errorf("act: no hands for %q", action)

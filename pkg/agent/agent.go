@@ -70,6 +70,7 @@ type Agent struct {
 	systemd   *notifier
 	replay    replayHold
 	telling   telling
+	fencing   fencer
 	group     *group
 	advice    advice // of the loop alone
 	outcomes  *outcomes
@@ -172,7 +173,7 @@ func assembleIn(w World, opt Options) (*Agent, error) {
 	a.hands = &act.Hands{
 		Config: c, Postgres: a.server, Keeper: a.keeper, Peer: a.link, Board: a.board, Copy: a.own, Jobs: a.jobs, Rebuilds: rebuilds, Log: a.log,
 		Look: func() { a.local.Kick() }, Background: a.background, Aside: a.aside,
-		Tell: a.tell, Discarded: a.discarded, Clock: w.Clock, Site: w.Site,
+		Tell: a.tell, Discarded: a.discarded, CallFencing: a.beginFencing, Clock: w.Clock, Site: w.Site,
 	}
 	a.observers()
 	a.runner = newRunner(a.hands.Do, a.board, a.local.Kick, a.opDone)
@@ -256,6 +257,7 @@ func (a *Agent) beat() (kind string, body any) {
 func (a *Agent) peerChanged() {
 	if !a.link.State().Connected {
 		a.telling.forget()
+		a.fencing.lost()
 	}
 	a.neighbour.Kick()
 	a.board.Wake()

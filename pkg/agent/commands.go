@@ -70,7 +70,7 @@ func (a *Agent) runCommands() {
 			a.group.run("command "+string(kind), func(ctx context.Context) error { return a.commands.runner.Serve(ctx, kind) })
 		}
 	}
-	if a.commands.runner.Has(hook.Arbitration) {
+	if a.commands.runner.Has(hook.Arbitration) && a.fencing.keeper == nil {
 		a.log.Warn("commands.arbitration is configured, but nothing asks it", "arbiter", a.config.Pair.Arbiter.Kind)
 	}
 	a.group.run("commands", a.watchCommands)

@@ -17,7 +17,7 @@ import (
 // operator asked for. Its no is the operator's no: nothing was changed. Nobody is
 // fenced for a change that could not be made.
 func (a *Agent) fence(ctx context.Context, operation string, skip bool) error {
-	if skip || a.commands == nil || !a.commands.runner.Has(hook.Fencing) {
+	if skip || !a.fences() {
 		return nil
 	}
 	s := a.board.Read()
@@ -49,7 +49,12 @@ func (a *Agent) prepareDetach(ctx context.Context, body json.RawMessage) error {
 		return fmt.Errorf("%w: a %s is under way", wire.ErrRefused, s.Task)
 	}
 	a.beforeDetach(ctx, s)
-	return a.fence(ctx, hook.OpDetach, q.NoFencing)
+	meetings := a.fencing.meetings()
+	if err := a.fence(ctx, hook.OpDetach, q.NoFencing); err != nil {
+		return err
+	}
+	a.fencing.byOperator(meetings, a.fences() && !q.NoFencing || !s.Link.Connected)
+	return nil
 }
 
 // stopInOrder is the operator's stop. On a paired standby it is a detach, and the
@@ -63,6 +68,9 @@ func (a *Agent) stopInOrder(ctx context.Context) error {
 	a.board.Note(func(s *board.Sight) { s.Task = decide.TaskStop })
 	return nil
 }
+
+// fences: the site has a command for it.
+func (a *Agent) fences() bool { return a.commands != nil && a.commands.runner.Has(hook.Fencing) }
 
 // beforeDetach runs pre_detach on both servers at once and waits for their end, but
 // not longer than this server's own timeout: an operator asked, no fault waits.

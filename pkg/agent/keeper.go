@@ -10,6 +10,10 @@ import (
 func (a *Agent) newKeeper() (arbiter.Keeper, error) {
 	c, t := a.config, a.config.Pair.Timings
 	switch of := c.Pair.Arbiter; of.Kind {
+	case config.Command:
+		a.fencing.due = make(chan struct{}, 1)
+		a.fencing.keeper = arbiter.NewCommand(a.own, c.Me(), a.peerRecord, a.askWord)
+		return a.fencing.keeper, nil
 	case config.None:
 		return arbiter.NewLocal(a.own, c.Me(), a.peerRecord), nil
 	case config.Etcd:

@@ -36,6 +36,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		a.commandsAreDue(s)
 		a.runner.consider(ctx, a.permitted(rule))
 		a.tellNews()
+		a.fencing.turn()
 		a.systemd.turn(facts.Postgres == decide.PostgresOpen || facts.Postgres == decide.PostgresStandby)
 		if a.clock.Wait(ctx, a.limits.Next(s, now, idleTurn), a.board.Woken()); ctx.Err() != nil {
 			a.runner.end()
@@ -72,7 +73,7 @@ func (a *Agent) observe() board.Sight {
 	link := a.link.State()
 	r, _, reached := a.keeper.Seen()
 	s := a.board.Read()
-	lost := s.KeeperLost
+	lost, leave := s.KeeperLost, a.fencing.leave()
 	if !reached && (s.KeeperReached || lost == 0) {
 		lost = a.clock.Now()
 	}
@@ -82,6 +83,7 @@ func (a *Agent) observe() board.Sight {
 		if reached {
 			s.Learn(r, true)
 		}
+		s.Leave = leave
 		s.Doing = a.runner.doing()
 		if s.Doing == "" {
 			s.Progress = ""

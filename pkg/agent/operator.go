@@ -156,6 +156,8 @@ func (a *Agent) mayForce(s board.Sight) error {
 	f := a.limits.Classify(s, a.clock.Now())
 	reason := ""
 	switch {
+	case s.Names(a.config.Me()) && a.fencing.keeper != nil && f.Record == decide.RecordClaimed:
+		return nil // it waits for the other server, which may be gone for good
 	case s.Names(a.config.Me()):
 		reason = fmt.Sprintf("%s is primary already", a.config.Me())
 	case f.Peer == decide.PeerHere && f.PeerPG == decide.PeerPGOpen:

@@ -37,11 +37,12 @@ func (l limits) Next(s board.Sight, now, idle time.Duration) time.Duration {
 func (l limits) now() board.Limits {
 	c, t := l.config, l.config.Timings()
 	return board.Limits{
-		Me: c.Me(), KeeperMayBeLost: c.Pair.Arbiter.Kind != config.None,
+		Me: c.Me(), KeeperMayBeLost: c.Pair.Arbiter.Apart(),
 		HeartbeatTimeout: t.HeartbeatTimeout.Duration, IsolationTimeout: t.IsolationTimeout.Duration,
 		CommitStallMax: t.CommitStallMax.Duration, AttachMaxLag: uint64(c.Policy().AttachMaxLag),
 		AttachSettleMax: t.AttachSettleMax.Duration,
 		DiskLow:         c.Policy().DiskLow, DiskCritical: c.Policy().DiskCritical,
+		FencingDelay: c.Pair.Arbiter.FencingDelay.Duration,
 	}
 }
 

@@ -54,6 +54,7 @@ func (a *Agent) run(ctx context.Context) error {
 	g.run("configuration", a.watchConfiguration)
 	g.run("disk", a.watchDisk)
 	g.run("waits", a.local.WatchWaits)
+	g.run("telling", a.keepTelling)
 	g.run("signals", a.signals)
 	a.runCommands()
 	g.run("reload", a.watchOwnFiles)
@@ -97,7 +98,7 @@ func (a *Agent) listen() (admin, control net.Listener, err error) {
 }
 
 func (a *Agent) awaitArbiter(ctx context.Context) error {
-	if !a.opt.WaitForArbiter || a.config.Pair.Arbiter.Kind == config.None {
+	if !a.opt.WaitForArbiter || !a.config.Pair.Arbiter.Apart() {
 		return nil
 	}
 	limit := time.After(arbiterPatience)

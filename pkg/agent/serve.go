@@ -83,6 +83,8 @@ func (a *Agent) fromServer(kind string) request {
 		wire.KindProgress:  a.progress,
 		wire.KindPreDetach: a.preDetachHere,
 		wire.KindPairFile:  a.pairFile,
+		wire.KindTelling:   a.hearTelling,
+		wire.KindWord:      a.giveWord,
 	}[kind]
 }
 

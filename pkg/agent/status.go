@@ -33,7 +33,7 @@ func (a *Agent) status() wire.Status {
 		st.Job = &job
 	}
 	st.Healthy = f.Mode == decide.Paired && f.Peer == decide.PeerHere && f.Failover == decide.FailoverOn && f.Keeper == decide.KeeperReached &&
-		well(local) && well(other) && (f.Stream == decide.StreamClose)
+		well(local) && well(other) && a.fencing.settled() && (f.Stream == decide.StreamClose)
 	st.Summary, st.NextStep, st.Warnings = summary(st, f), a.nextStep(s, f), strings.FieldsFunc(s.ConfigTrouble, func(c rune) bool { return c == '\n' })
 	st.Warnings = append(st.Warnings, a.roomWarnings(s, st)...)
 	st.Switched = f.Mode == decide.Alone && a.commands.switched(s.Record)
@@ -123,6 +123,8 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	switch {
 	case problem != "":
 		return problem
+	case a.fencing.nextStep(s, f, other) != "":
+		return a.fencing.nextStep(s, f, other)
 	case f.Record == decide.RecordUnread || f.Record == decide.RecordClaimed:
 		return "the record has not been read: start the arbiter, or the other server"
 	case f.Keeper != decide.KeeperReached:

@@ -21,12 +21,13 @@ import (
 // Kinds of keepers, as in pair.toml.
 const (
 	KindWitness = "witness"
+	KindCommand = "command"
 	KindNone    = "none"
 )
 
 // Keeper holds the pair's record.
 type Keeper interface {
-	// Kind is KindWitness or KindNone.
+	// Kind is one of the kinds above.
 	Kind() string
 	// Run keeps in touch with the keeper until ctx ends, and then returns nil.
 	Run(ctx context.Context) error

@@ -86,11 +86,8 @@ func (l *local) Change(_ context.Context, c record.Change) (record.Record, error
 		return record.Record{}, err
 	}
 	next, err := now.Apply(c)
-	if errors.Is(err, record.ErrConflict) {
-		return record.Record{}, err
-	}
 	if err != nil {
-		return record.Record{}, &Refused{Reason: err.Error()}
+		return record.Record{}, classifyLegal(err)
 	}
 	err = l.own.Save(next)
 	switch {
@@ -100,6 +97,14 @@ func (l *local) Change(_ context.Context, c record.Change) (record.Record, error
 		return record.Record{}, unknown(string(c.Transition), err)
 	}
 	return next, nil
+}
+
+// classifyLegal makes what Record.Apply refused a conflict or a clear no.
+func classifyLegal(err error) error {
+	if errors.Is(err, record.ErrConflict) {
+		return err
+	}
+	return &Refused{Reason: err.Error()}
 }
 
 // allowed says who may change the record when nobody else is asked.

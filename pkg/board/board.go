@@ -111,6 +111,9 @@ type Sight struct {
 	KeeperLost    time.Duration
 	KeeperError   string
 
+	// Leave is whether the keeper lets this server go alone or take over.
+	Leave decide.Leave
+
 	// The operator's wishes.
 	Task        decide.Task
 	FailoverOff bool

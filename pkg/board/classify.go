@@ -20,6 +20,8 @@ type Limits struct {
 	AttachSettleMax  time.Duration
 	// DiskLow and DiskCritical are how little may be free on a disk.
 	DiskLow, DiskCritical config.Share
+	// FencingDelay is how much longer a standby waits before it fences a silent primary.
+	FencingDelay time.Duration
 }
 
 // Classify makes facts of a sight at the instant now. It is pure.
@@ -35,6 +37,7 @@ func (l Limits) Classify(s Sight, now time.Duration) decide.Facts {
 	}
 	f.PeerPG = l.peerPG(s, f.Peer)
 	f.Keeper = l.keeper(s, f.Peer, now)
+	f.Leave = l.leave(s, f.Peer, now)
 	if s.SettingsWrong || s.SettingsStale {
 		f.Settings = decide.SettingsWrong
 	}
@@ -68,6 +71,7 @@ func (l Limits) Next(s Sight, now, longest time.Duration) time.Duration {
 		{max(s.Heard, s.Started), l.HeartbeatTimeout},
 		{max(s.Heard, s.Started), l.IsolationTimeout},
 		{max(s.KeeperLost, s.Started), l.IsolationTimeout},
+		{max(s.Heard, s.Started), l.HeartbeatTimeout + l.FencingDelay},
 		{s.Started, l.HeartbeatTimeout},
 		{s.Waiting, l.CommitStallMax},
 	} {
@@ -206,6 +210,16 @@ func told(postgres string) decide.PeerPG {
 		return decide.PeerPGResting
 	}
 	return decide.PeerPGBusy
+}
+
+// leave lets the primary fence first: when the two have only lost each other, both
+// would like to. Of a server that refuses connections the supervisor is dead.
+func (l Limits) leave(s Sight, p decide.Peer, now time.Duration) decide.Leave {
+	early := now-max(s.Heard, s.Started) < l.HeartbeatTimeout+l.FencingDelay
+	if s.Leave == decide.LeaveNeeded && !s.Names(l.Me) && p != decide.PeerRefused && early {
+		return decide.LeaveDenied
+	}
+	return s.Leave
 }
 
 func (l Limits) keeper(s Sight, p decide.Peer, now time.Duration) decide.Keeper {

@@ -34,7 +34,7 @@ it is. Everything listens on 127.0.0.1 only.`,
   eval "$(mcctl lab env /tmp/lab)"; psql "$PGURI"`,
 	}, &o.Dir, func(ctx context.Context) error { return run(ctx, env, o) })
 	f := cmd.Flags()
-	f.Var(choice{&o.Arbiter, []string{"witness", "etcd", "none"}}, "arbiter", "who keeps the record (default: witness)")
+	f.Var(choice{&o.Arbiter, []string{"witness", "etcd", "command", "none"}}, "arbiter", "who keeps the record (default: witness)")
 	f.IntVar(&o.Port, "port", 0, "first of 21 ports (default: a free block)")
 	f.StringVar(&o.BinDir, "bin-dir", "", "`directory` of PostgreSQL's programs (default: the newest found)")
 	f.StringVar(&o.User, "user", "", "as root: the `user` that everything runs as (default: postgres)")

@@ -9,12 +9,13 @@ import (
 // Commands are the programs that the site wants to have called; an empty path is
 // none. They belong to one server: paths and what they do may differ.
 type Commands struct {
-	// Fencing cuts the other server off before a forced switch and before a detach. It
-	// is killed after FencingTimeout.
+	// Fencing cuts the other server off before a forced switch and before a detach, and
+	// with arbiter.kind = "command" before it is replaced or detached by itself. It is
+	// killed after FencingTimeout.
 	Fencing        string   `toml:"fencing"`
 	FencingTimeout Duration `toml:"fencing_timeout"`
-	// Arbitration says whether the other server is dead, within ArbitrationTimeout. No
-	// kind of arbiter of this version asks it.
+	// Arbitration says whether the other server is dead, within ArbitrationTimeout. Only
+	// arbiter.kind = "command" asks it.
 	Arbitration        string   `toml:"arbitration"`
 	ArbitrationTimeout Duration `toml:"arbitration_timeout"`
 	// PostSwitch is called on the new primary after any change of roles, and killed

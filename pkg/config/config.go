@@ -79,6 +79,7 @@ func (c *Config) read(pairs, server *source) error {
 	c.Server.resolve(c.Dir)
 	c.Server.check(server)
 	c.Server.checkName(server, c.Pair, pairs)
+	c.Server.checkArbitration(server, c.Pair)
 	return errors.Join(pairs.err(), server.err())
 }
 

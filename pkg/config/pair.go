@@ -37,6 +37,9 @@ const (
 	Witness ArbiterKind = "witness"
 	// Etcd: the record is a key in an etcd cluster, 3.4 or newer.
 	Etcd ArbiterKind = "etcd"
+	// Command: the primary keeps the record; the site's arbitration and fencing
+	// commands decide whether the standby takes over from a silent one.
+	Command ArbiterKind = "command"
 	// None: the primary keeps the record; a standby never takes over by itself.
 	None ArbiterKind = "none"
 )
@@ -48,7 +51,15 @@ type ArbiterOf struct {
 	// Address is host:port of a witness and empty otherwise.
 	Address string `toml:"address"`
 	Etcd    EtcdOf `toml:"etcd"`
+	// FencingDelay, with "command": how much longer than the primary a standby waits
+	// before it fences a silent one, so that one of two that have lost each other is
+	// faster. It should be longer than fencing takes, and is at least heartbeat_timeout.
+	FencingDelay Duration `toml:"fencing_delay"`
 }
+
+// Apart tells whether the record is kept by somebody beside the two servers, who can be
+// lost while both live.
+func (a *ArbiterOf) Apart() bool { return a.Kind == Witness || a.Kind == Etcd }
 
 // Policy is what the supervisors may do by themselves.
 type Policy struct {
@@ -104,7 +115,7 @@ const (
 
 func defaultPair() Pair {
 	return Pair{
-		Arbiter: ArbiterOf{Etcd: EtcdOf{Endpoints: []string{}, Prefix: defaultPrefix}},
+		Arbiter: ArbiterOf{Etcd: EtcdOf{Endpoints: []string{}, Prefix: defaultPrefix}, FencingDelay: ms(5000)},
 		Timings: defaultTimings(),
 		Policy: Policy{
 			Failover:                       true,
@@ -159,6 +170,7 @@ func (p *Pair) check(at *source) {
 	p.Arbiter.check(at)
 	p.checkDistinct(at)
 	p.Timings.check(at)
+	p.checkFencingDelay(at)
 	p.Policy.check(at)
 }
 
@@ -167,12 +179,12 @@ func (a *ArbiterOf) check(at *source) {
 	switch a.Kind {
 	case Witness:
 		at.requireAddress("arbiter.address", a.Address)
-	case None, Etcd:
+	case None, Etcd, Command:
 		if a.Address != "" {
 			at.complain("arbiter.address", "kind is %q, which has no address; remove it or set kind = %q", a.Kind, Witness)
 		}
 	default:
-		at.complain("arbiter.kind", "%q is not a kind of arbiter; write %q, %q or %q", a.Kind, Witness, Etcd, None)
+		at.complain("arbiter.kind", "%q is not a kind of arbiter; write %q, %q, %q or %q", a.Kind, Witness, Etcd, Command, None)
 	}
 	a.Etcd.check(at, a.Kind)
 }

@@ -133,7 +133,7 @@ func TestNamesAndChoices(t *testing.T) {
 		{"[arbiter]", "[servers.server3]\nadmin = \"c:1\"\nreplication = \"c:2\"\nclient = \"c:2\"\n[arbiter]", `pair.toml:@[servers.server1]: servers: a pair has exactly two servers, but 3 are here; write [servers.NAME] twice`},
 		// Choices.
 		{`profile = "default"`, `profile = "fast"`, `pair.toml:@: timings.profile: "fast" is not a profile; write "default" or "tight"`},
-		{`kind = "witness"`, `kind = "judge"`, `pair.toml:@: arbiter.kind: "judge" is not a kind of arbiter; write "witness", "etcd" or "none"`},
+		{`kind = "witness"`, `kind = "judge"`, `pair.toml:@: arbiter.kind: "judge" is not a kind of arbiter; write "witness", "etcd", "command" or "none"`},
 		{`kind = "witness"`, `kind = "none"`, `pair.toml:@address =: arbiter.address: kind is "none", which has no address; remove it or set kind = "witness"`},
 		{`kind = "witness"`, ``, `pair.toml:@[arbiter]: arbiter.kind: is missing; write it down`},
 		{`endpoints = []`, `endpoints = ["http://a:1"]`, `pair.toml:@: arbiter.etcd.endpoints: the kind of the arbiter is "witness"; remove them or set kind = "etcd"`},

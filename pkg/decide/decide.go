@@ -29,6 +29,7 @@ type When struct {
 	Stall    set[Stall]
 	Failover set[Failover]
 	Attach   set[AttachWish]
+	Leave    set[Leave]
 }
 
 type set[T ~uint8] uint16
@@ -84,6 +85,7 @@ func (w When) Fields(f Facts) []Field {
 		field("stall", w.Stall, f.Stall),
 		field("failover", w.Failover, f.Failover),
 		field("attach", w.Attach, f.Attach),
+		field("leave", w.Leave, f.Leave),
 	}
 }
 
@@ -118,6 +120,8 @@ func (w When) Misses(f Facts) string {
 		return "failover"
 	case !w.Attach.has(f.Attach):
 		return "attach"
+	case !w.Leave.has(f.Leave):
+		return "leave"
 	}
 	return ""
 }

@@ -26,9 +26,9 @@ func rest(x Facts, f func(Facts)) {
 					for x.Peer = range Peer(len(peerNames)) {
 						for x.PeerPG = range PeerPG(len(peerPGNames)) {
 							for x.Stream = range Stream(len(streamNames)) {
-								for bits := range 16 * len(diskNames) {
+								for bits := range 16 * len(diskNames) * len(leaveNames) {
 									x.Settings, x.Stall, x.Failover = Settings(bits&1), Stall(bits>>1&1), Failover(bits>>2&1)
-									x.Attach, x.Disk = AttachWish(bits>>3&1), Disk(bits>>4)
+									x.Attach, x.Disk, x.Leave = AttachWish(bits>>3&1), Disk(bits>>4%len(diskNames)), Leave(bits>>4/len(diskNames))
 									f(x)
 								}
 							}
@@ -71,11 +71,17 @@ var promises = []struct {
 	{"rewinds or copies only while alone, and from a primary that is reached and open", func(f Facts, a Action) bool {
 		return a != Rejoin && a != Rebuild || (f.Record == RecordTheirs && f.Mode == Alone && f.Keeper == KeeperReached && f.Peer == PeerHere && f.PeerPG == PeerPGOpen)
 	}},
+	{"takes over only with leave, and goes alone without it only to ask the standby's supervisor for its word", func(f Facts, a Action) bool {
+		return f.Leave == LeaveGiven || a != TakeOver && (a != Detach || f.Peer == PeerHere || f.PeerPG == PeerPGLeaving || f.Task == TaskDetach)
+	}},
+	{"fences only where leave is needed, while paired, with the keeper's word, and never a server whose supervisor is here", func(f Facts, a Action) bool {
+		return a != Fence || f.Leave == LeaveNeeded && f.Mode != Alone && f.Keeper == KeeperReached && f.Peer != PeerHere && (f.Record == RecordMine || f.Record == RecordTheirs && f.Postgres == PostgresStandby)
+	}},
 	{"does not stay open when the record names the other", func(f Facts, a Action) bool {
 		return f.Record != RecordTheirs || (f.Postgres != PostgresOpen && f.Postgres != PostgresGated) || a == Retire || a == Stop
 	}},
 	{"changes no role by itself while failover is off", func(f Facts, a Action) bool {
-		return f.Failover == FailoverOn || (a != TakeOver && a != HandOver)
+		return f.Failover == FailoverOn || (a != TakeOver && a != HandOver && a != Fence)
 	}},
 	{"rejoins on disks that work only", func(f Facts, a Action) bool { return a != Rejoin || f.Disk != DiskFailed }},
 	{"switches by itself only for want of room, from an open primary to a standby that is close", func(f Facts, a Action) bool {
@@ -172,6 +178,10 @@ func TestReasons(t *testing.T) {
 		{"only the primary's supervisor is missing", with(following, func(f *Facts) { f.Peer = PeerRefused }), 390},
 		{"standby's PostgreSQL down", with(serving, func(f *Facts) { f.PeerPG, f.Stream = PeerPGDown, StreamNone }), 253},
 		{"commits wait", with(serving, func(f *Facts) { f.Stall = Stalled }), 256},
+		{"commits wait, and the standby's word is needed", with(serving, func(f *Facts) { f.Stall, f.Leave = Stalled, LeaveNeeded }), 255},
+		{"the standby's server is silent and not fenced", with(serving, func(f *Facts) { f.Peer, f.PeerPG, f.Leave = PeerLost, PeerPGSilent, LeaveNeeded }), 247},
+		{"the primary's server is silent and not fenced", with(following, func(f *Facts) { f.Peer, f.PeerPG, f.Leave = PeerLost, PeerPGSilent, LeaveNeeded }), 309},
+		{"the primary's server is silent and may not be fenced", with(following, func(f *Facts) { f.Peer, f.PeerPG, f.Leave = PeerLost, PeerPGSilent, LeaveDenied }), 390},
 		{"standby attached", with(serving, func(f *Facts) { f.Mode = Alone }), 262},
 		{"the standby was lost again and again", with(serving, func(f *Facts) { f.Mode, f.Stream = Alone, StreamSettling }), 290},
 		{"a pledge is kept at once", with(serving, func(f *Facts) { f.Mode = Pledged }), 262},

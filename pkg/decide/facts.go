@@ -25,6 +25,7 @@ type Facts struct {
 	Stall    Stall
 	Failover Failover
 	Attach   AttachWish
+	Leave    Leave
 }
 
 // Task is what an operator asked this server to do.
@@ -191,6 +192,18 @@ const (
 	AttachHeld
 )
 
+// Leave is whether this server may go alone or take over, where the site's commands
+// arbitrate; with another arbiter it is always given, and the keeper judges.
+type Leave uint8
+
+const (
+	LeaveGiven Leave = iota
+	// LeaveNeeded: the other server must be fenced first.
+	LeaveNeeded
+	// LeaveDenied: it may not be fenced either, or not yet.
+	LeaveDenied
+)
+
 func name(names []string, v uint8) string {
 	if int(v) < len(names) {
 		return names[v]
@@ -213,6 +226,7 @@ var (
 	stallNames    = []string{"no", "yes"}
 	failoverNames = []string{"on", "off"}
 	attachNames   = []string{"allowed", "held"}
+	leaveNames    = []string{"given", "needed", "denied"}
 )
 
 func (v Task) String() string       { return name(taskNames, uint8(v)) }
@@ -229,3 +243,4 @@ func (v Stream) String() string     { return name(streamNames, uint8(v)) }
 func (v Stall) String() string      { return name(stallNames, uint8(v)) }
 func (v Failover) String() string   { return name(failoverNames, uint8(v)) }
 func (v AttachWish) String() string { return name(attachNames, uint8(v)) }
+func (v Leave) String() string      { return name(leaveNames, uint8(v)) }

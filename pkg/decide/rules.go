@@ -22,6 +22,7 @@ const (
 	Rejoin       Action = "rejoin"
 	Rebuild      Action = "rebuild"
 	PutRight     Action = "put-right"
+	Fence        Action = "fence"
 )
 
 // Rule is a row of the table. A field of When that is left out means any.
@@ -57,19 +58,25 @@ var Rules = []Rule{
 	{220, When{Record: is(RecordMine), Postgres: is(PostgresDown), Data: is(DataBroken)}, Wait, "", "the record names this server, but its data directory is half rewound or half copied: an operator must decide"},
 	{222, When{Record: is(RecordMine), Postgres: is(PostgresDown), Data: is(DataFollower)}, StartStandby, "T3", "the record names this server and its data was last a standby: start it so, then promote"},
 	{224, When{Record: is(RecordMine), Mode: is(Alone), Postgres: is(PostgresDown)}, StartOpen, "T5", "the own copy says alone: nobody else may have promoted"},
-	{226, When{Record: is(RecordMine), Postgres: is(PostgresDown), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused, PeerLost), PeerPG: is(PeerPGDown, PeerPGSilent)}, Detach, "T1", "PostgreSQL is down here and the standby is gone: go alone before opening"},
+	{225, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresDown), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused, PeerLost), PeerPG: is(PeerPGDown, PeerPGSilent), Leave: is(LeaveNeeded)}, Fence, "T1", "PostgreSQL is down here and the standby is gone: fence it, then go alone before opening"},
+	{226, When{Record: is(RecordMine), Postgres: is(PostgresDown), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused, PeerLost), PeerPG: is(PeerPGDown, PeerPGSilent), Leave: is(LeaveGiven)}, Detach, "T1", "PostgreSQL is down here and the standby is gone: go alone before opening"},
 	{228, When{Record: is(RecordMine), Postgres: is(PostgresDown)}, StartGated, "T6", "paired: commits that were waiting become visible at the start, so clients come in only after the standby has them"},
 
 	{230, When{Record: is(RecordMine), Mode: is(Alone), Postgres: is(PostgresGated)}, OpenGate, "T5", "alone: nothing to wait for"},
 	{232, When{Record: is(RecordMine), Postgres: is(PostgresGated), Stream: is(StreamClose)}, OpenGate, "T6", "the standby streams again: open when it has everything"},
 	{240, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen), Keeper: is(KeeperIsolated)}, Close, "", "cut off from standby and arbiter: the standby may have taken over, and reads would grow stale"},
 
+	{246, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused), PeerPG: is(PeerPGDown), Leave: is(LeaveNeeded)}, Fence, "T1", "on the standby's server both processes refuse connections: fence it, then go alone"},
+	{247, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerLost), PeerPG: is(PeerPGSilent, PeerPGDown), Leave: is(LeaveNeeded)}, Fence, "T1", "the standby's server is silent: fence it, then go alone"},
+	{248, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerQuiet, PeerLost, PeerRefused), Stall: is(Stalled), Leave: is(LeaveNeeded)}, Fence, "T1", "clients wait for a standby whose supervisor cannot give its word: fence it, then go alone"},
+
 	{250, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Keeper: is(KeeperReached), PeerPG: is(PeerPGLeaving)}, Detach, "T1", "the standby says goodbye"},
 	{251, When{Task: is(TaskDetach), Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Keeper: is(KeeperReached)}, Detach, "T1", "an operator asked to detach the standby"},
-	{252, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused), PeerPG: is(PeerPGDown)}, Detach, "T1", "on the standby's server both processes refuse connections: they are dead"},
+	{252, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused), PeerPG: is(PeerPGDown), Leave: is(LeaveGiven)}, Detach, "T1", "on the standby's server both processes refuse connections: they are dead"},
 	{253, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGDown)}, Detach, "T1", "the standby's supervisor says that its PostgreSQL is down"},
-	{254, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerLost), PeerPG: is(PeerPGSilent, PeerPGDown)}, Detach, "T1", "the standby's server is silent"},
-	{256, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Stall: is(Stalled)}, Detach, "T1", "clients have waited for the standby longer than commit_stall_max"},
+	{254, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerLost), PeerPG: is(PeerPGSilent, PeerPGDown), Leave: is(LeaveGiven)}, Detach, "T1", "the standby's server is silent"},
+	{255, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), Stall: is(Stalled), Leave: is(LeaveNeeded, LeaveDenied)}, Detach, "T1", "clients have waited longer than commit_stall_max, and the standby's supervisor is here to give its word"},
+	{256, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Stall: is(Stalled), Leave: is(LeaveGiven)}, Detach, "T1", "clients have waited for the standby longer than commit_stall_max"},
 
 	{260, When{Record: is(RecordMine), Postgres: is(PostgresOpen, PostgresGated), Settings: is(SettingsWrong)}, PutRight, "", "the managed settings do not fit a primary in this mode"},
 	{262, When{Record: is(RecordMine), Mode: is(Alone, Pledged), Postgres: is(PostgresOpen), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby), Stream: is(StreamClose), Attach: is(AttachAllowed)}, Attach, "T2", "the standby streams and is close"},
@@ -78,9 +85,11 @@ var Rules = []Rule{
 	{301, When{Record: is(RecordTheirs), Postgres: is(PostgresOpen, PostgresGated)}, Retire, "T7", "the record names the other server: this one must not stay open"},
 	{303, When{Record: is(RecordTheirs), Postgres: is(PostgresHung)}, Restart, "", "PostgreSQL no longer answers"},
 	{307, When{Task: is(TaskRebuild), Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresDown, PostgresStarting, PostgresStandby), Peer: is(PeerHere), PeerPG: is(PeerPGOpen)}, Rebuild, "T7", "an operator asked for this standby to be made anew"},
-	{310, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused), PeerPG: is(PeerPGDown)}, TakeOver, "T3", "on the primary's server both processes refuse connections: they are dead"},
-	{311, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGDown)}, TakeOver, "T3", "the primary's supervisor says that its PostgreSQL failed"},
-	{312, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerLost), PeerPG: is(PeerPGSilent, PeerPGDown)}, TakeOver, "T3", "the primary's server is silent"},
+	{308, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused), PeerPG: is(PeerPGDown), Leave: is(LeaveNeeded)}, Fence, "T3", "on the primary's server both processes refuse connections: ask the arbitration command, and fence it"},
+	{309, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerLost), PeerPG: is(PeerPGSilent, PeerPGDown), Leave: is(LeaveNeeded)}, Fence, "T3", "the primary's server is silent: ask the arbitration command, and fence it"},
+	{310, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused), PeerPG: is(PeerPGDown), Leave: is(LeaveGiven)}, TakeOver, "T3", "on the primary's server both processes refuse connections: they are dead"},
+	{311, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGDown), Leave: is(LeaveGiven)}, TakeOver, "T3", "the primary's supervisor says that its PostgreSQL failed"},
+	{312, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerLost), PeerPG: is(PeerPGSilent, PeerPGDown), Leave: is(LeaveGiven)}, TakeOver, "T3", "the primary's server is silent"},
 	{313, When{Record: is(RecordTheirs), Postgres: is(PostgresDown), Disk: is(DiskFailed)}, Wait, "", "a disk of this server fails: nothing is begun on it until it works again"},
 	{314, When{Record: is(RecordTheirs), Postgres: is(PostgresDown), Data: is(DataFollower)}, StartStandby, "T7", "a standby follows the primary"},
 	{316, When{Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresDown), Peer: is(PeerHere), PeerPG: is(PeerPGOpen)}, Rejoin, "T7", "the other server took over: come back as its standby"},

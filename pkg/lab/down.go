@@ -52,6 +52,9 @@ func Down(ctx context.Context, dir string, wipe bool) error {
 // that nothing is left.
 func (l *Lab) stop(ctx context.Context) error {
 	l.thaw()
+	if err := l.liftAll(); err != nil {
+		return err
+	}
 	pids := l.Pids()
 	ask, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

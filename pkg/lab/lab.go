@@ -33,7 +33,7 @@ func servers() []pair.Server { return []pair.Server{Server1, Server2} }
 // with; Up refuses options that contradict it.
 type Options struct {
 	Dir     string // where everything goes; made if missing
-	Arbiter string // "witness" (default), "etcd" (three members) or "none"
+	Arbiter string // "witness" (default), "etcd" (three members), "command" or "none"
 	Port    int    // first of a block of 21 ports on 127.0.0.1; 0 chooses a free block
 	BinDir  string // PostgreSQL's server programs; "" finds the newest
 	User    string // when started as root: the user that everything runs as; "" is postgres, else mcctl

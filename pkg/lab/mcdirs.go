@@ -39,6 +39,9 @@ func (l *Lab) members() map[string]string {
 // writeMcdirs writes the configuration of both servers and of the witness.
 func (l *Lab) writeMcdirs() error {
 	for _, s := range servers() {
+		if err := l.writeScripts(s); err != nil {
+			return err
+		}
 		if err := l.write(filepath.Join(l.Mcdir(s), "pair.toml"), l.pairTOML()); err != nil {
 			return err
 		}
@@ -89,7 +92,7 @@ database = "postgres"
 user = %q
 passfile = "pgpass"
 
-%s`, s, l.Data(s), l.state.BinDir, l.socketDir(s), l.ClientPort(s), replicationRole, tlsTOML(string(s)))
+%s`, s, l.Data(s), l.state.BinDir, l.socketDir(s), l.ClientPort(s), replicationRole, tlsTOML(string(s))+l.commandsTOML(s))
 }
 
 func (l *Lab) arbiterTOML() string {

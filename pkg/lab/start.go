@@ -19,6 +19,9 @@ const pairingTimeout = 2 * time.Minute
 func (l *Lab) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pairingTimeout)
 	defer cancel()
+	if err := l.liftAll(); err != nil {
+		return err
+	}
 	running := l.Pids()
 	if l.state.Arbiter == "witness" && running.Witness == 0 && running.WitnessWatch == 0 {
 		l.say("starting the witness on %s", local(l.witnessPort()))

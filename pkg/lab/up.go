@@ -98,13 +98,13 @@ func (l *Lab) choose(ctx context.Context, opt Options) (err error) {
 	switch l.state.Arbiter {
 	case "":
 		l.state.Arbiter = "witness"
-	case "witness", "none":
+	case "witness", "command", "none":
 	case "etcd":
 		if _, err := exec.LookPath("etcd"); err != nil {
 			return fmt.Errorf("find etcd: %w; install it (Debian's package is etcd-server), or choose --arbiter witness", err)
 		}
 	default:
-		return fmt.Errorf("arbiter %q: a lab has witness, etcd or none", opt.Arbiter)
+		return fmt.Errorf("arbiter %q: a lab has witness, etcd, command or none", opt.Arbiter)
 	}
 	if l.state.Profile == "" {
 		l.state.Profile = "default"

@@ -18,17 +18,20 @@ import (
 )
 
 // bounds limit the state space, as pair.pml explains them.
-type bounds struct{ kind, commits, changes, faults, loses int }
+type bounds struct{ kind, commits, changes, faults, loses, fences int }
 
 const (
 	witness = 1
 	none    = 2
+	command = 3
 )
 
 var (
 	quick = bounds{kind: witness, commits: 1, changes: 4, faults: 1}
 	// loses: the keeper may lose its records as well.
 	loses = bounds{kind: witness, commits: 1, changes: 2, faults: 1, loses: 1}
+	// fences: fencing commands may be called, by both servers.
+	fences = bounds{kind: command, commits: 1, changes: 2, faults: 1, fences: 2}
 )
 
 // checked are the bounds within which everything is tried; wide ones are for
@@ -41,6 +44,9 @@ var checked = []struct {
 	{"witness", quick, false},
 	{"none", bounds{kind: none, commits: 1, changes: 4, faults: 2}, false},
 	{"the keeper loses its records", loses, false},
+	{"command", bounds{kind: command, commits: 1, changes: 3, faults: 1, fences: 2}, false},
+	{"command, two faults, three fences", bounds{kind: command, commits: 1, changes: 4, faults: 2, fences: 3}, true},
+	{"command, two commits", bounds{kind: command, commits: 2, changes: 3, faults: 2, fences: 2}, true},
 	{"the keeper loses its records, three changes", bounds{kind: witness, commits: 1, changes: 3, faults: 1, loses: 1}, true},
 	{"the keeper loses its records, two faults", bounds{kind: witness, commits: 1, changes: 2, faults: 2, loses: 1}, true},
 	{"witness, two faults", bounds{kind: witness, commits: 1, changes: 3, faults: 2}, true},
@@ -71,6 +77,14 @@ var variants = []struct {
 	{16, "copies instead of knowledge", loses},
 	{17, "late yes counts", loses},
 	{18, "a new reign is told before it is saved", loses},
+	{19, "goes alone without word or fencing", fences},
+	{20, "a restarted standby counts as told", fences},
+	{21, "a restarted primary fences before it has met the standby", fences},
+	{22, "takes over without fencing", fences},
+	{23, "a fencing counts although the primary was met since", fences},
+	{24, "tells the standby after it was fenced", fences},
+	{25, "an old telling counts after the word was given", fences},
+	{26, "a word counts after another telling", fences},
 }
 
 // TestMain removes the compiled models, which several tests share, at the end.
@@ -155,7 +169,7 @@ func build(t *testing.T, b bounds, how string) checker {
 	}
 	c := checker{dir}
 	args := []string{"-DTERMS=3"}
-	for name, value := range map[string]int{"KIND": b.kind, "COMMITS": b.commits, "CHANGES": b.changes, "FAULTS": b.faults, "LOSES": b.loses} {
+	for name, value := range map[string]int{"KIND": b.kind, "COMMITS": b.commits, "CHANGES": b.changes, "FAULTS": b.faults, "LOSES": b.loses, "FENCES": b.fences} {
 		args = append(args, fmt.Sprintf("-D%s=%d", name, value))
 	}
 	c.command(t, nil, "spin", append(args, "-a", model)...)

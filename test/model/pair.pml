@@ -11,12 +11,14 @@
  *   CHANGES  changes of the record in all
  *   FAULTS   processes killed and actions given up in all
  *   TERMS    the highest term
- *   KIND     WITNESS (also etcd: the same compare-and-swap), NONE
+ *   KIND     WITNESS (also etcd: the same compare-and-swap), NONE, COMMAND
+ *   FENCES   fencing commands called in all (COMMAND)
  *   LOSES    the keeper may lose its records once, at any moment (WITNESS)
  * The rule to leave out is read from the environment when the checker starts.
  */
 #define WITNESS 1
 #define NONE    2
+#define COMMAND 3
 
 /* Rules to leave out, by the numbers in model_test.go. */
 #define NoProof        (without == 1)
@@ -37,6 +39,14 @@
 #define CopiesCount    (without == 16)
 #define LateYesCounts  (without == 17)
 #define ToldUnsaved    (without == 18)
+#define NoWord         (without == 19)
+#define ToldBefore     (without == 20)
+#define FencesUnmet    (without == 21)
+#define NoFence        (without == 22)
+#define FenceStays     (without == 23)
+#define TellsAfter     (without == 24)
+#define OldTelling     (without == 25)
+#define OldWord        (without == 26)
 
 c_decl {
 \#include <stdlib.h>
@@ -72,10 +82,11 @@ c_decl {
 #define GateWait     13
 #define RejoinDo     14
 #define RejoinCopy   15
-#define DetachAsk    16   /* from here on in the order of the questions */
-#define AttachAsk    17
-#define TakeAsk      18
-#define HandAsk      19
+#define FenceRun     16   /* a fencing command runs beside everything else */
+#define DetachAsk    17   /* from here on in the order of the questions */
+#define AttachAsk    18
+#define TakeAsk      19
+#define HandAsk      20
 
 /* A server. Record fields: T term, M paired, R revision. The primary follows from
  * the term: every change of reign goes to the other one. */
@@ -97,6 +108,20 @@ byte T = 1; bool M = true; byte R = 1;                   /* the keeper's record 
 bool bare;            /* the keeper has lost its records, and not found them again */
 bool yes[2];          /* the keeper has said yes, and the answer is on its way */
 byte rep[2];          /* the term that the keeper without records was told; 0: nothing yet */
+
+#if KIND == COMMAND
+/* What a standby i may do: it was told in this run that the record it knows is paired, or
+ * it has given its word since. */
+#define Untold 0
+#define Told   1
+#define Waived 2
+byte trust[2];
+bool lent[2];          /* as primary: a standby may hold that, so i does not go alone */
+bool fenced[2];        /* as standby: i has fenced the other one, and not met it since */
+byte tellT[2]; byte tellR[2]; /* what i tells, on its way to the present run of the other one */
+bool given[2];          /* the other one's word is on its way to i */
+byte fences;           /* fencing commands so far */
+#endif
 
 byte hT, hM, hR, hW;  /* what is being heard */
 
@@ -126,7 +151,12 @@ byte told;             /* commits acknowledged, or readable by a client */
 #define SAIDM(o) (SAID(o) -> kM[o] : cM[o])
 #define SAIDR(o) (SAID(o) -> kR[o] : cR[o])
 /* who must know: the open primary, and who has just handed over (announce) */
+#if KIND == COMMAND
+/* nobody's report can tell a restarted primary that it still is one: it must meet the other */
+#define WORD(o) (!(PRIM(SAIDT(o)) == 1 - o && SAIDM(o) && !sure[1 - o]))
+#else
 #define WORD(o) (KIND != WITNESS || (pg[o] == Open && PRIM(SAIDT(o)) == o) || (conf[o] && SAID(o) && PRIM(kT[o]) != o))
+#endif
 #define HASALL(o, what) ((what & ~(at[o] == RejoinCopy && BackupCounts -> goal[o] : disk[o])) == 0)
 
 #define S1 (bare || (told & ~disk[PRIM(T)]) == 0)
@@ -156,10 +186,16 @@ inline heeded(i) {
 	if :: at[i] >= DetachAsk -> at[i] = Idle; yes[i] = false :: else -> skip fi
 }
 
+#if KIND == COMMAND
+#define distrust(i) trust[i] = Untold; fenced[i] = false
+#else
+#define distrust(i) skip
+#endif
+
 /* learn takes a record in if it is news (board.Sight.Learn). */
 inline learn(i, t, m, r, word) {
 	if
-	:: NEWER(t, r, kT[i], kR[i]) -> heeded(i); kT[i] = t; kM[i] = m; kR[i] = r; conf[i] = word
+	:: NEWER(t, r, kT[i], kR[i]) -> heeded(i); distrust(i); kT[i] = t; kM[i] = m; kR[i] = r; conf[i] = word
 	:: t == kT[i] && r == kR[i] && (word) -> kM[i] = m; conf[i] = true
 	:: else -> skip
 	fi
@@ -193,10 +229,22 @@ inline forget(i) {
 	at[i] = Idle; goal[i] = 0; yes[i] = false
 }
 
+#if KIND == COMMAND
+/* A restarted primary whose copy says paired must meet the other one; a restarted standby
+ * knows of paired what it is told from now on. What was on its way to the process that
+ * died is gone with it; what that one has sent may still arrive. */
+#define SURE(i) (!(cM[i] && PRIM(cT[i]) == i) || FencesUnmet)
+#define forgets(i) trust[i] = (ToldBefore && cM[i] -> Told : Untold); fenced[i] = false; lent[i] = true; given[i] = false; tellT[1 - i] = 0; tellR[1 - i] = 0
+#else
+#define SURE(i) (KIND != WITNESS)
+#define forgets(i) skip
+#endif
+
 /* supervisor restarts: it knows what its disk says. */
 inline restart(i) {
 	forget(i);
-	kT[i] = cT[i]; kM[i] = cM[i]; kR[i] = cR[i]; conf[i] = false; sure[i] = (KIND != WITNESS); rep[i] = 0
+	kT[i] = cT[i]; kM[i] = cM[i]; kR[i] = cR[i]; conf[i] = false; sure[i] = SURE(i); rep[i] = 0;
+	forgets(i)
 }
 
 inline dies(i) {
@@ -230,10 +278,44 @@ inline written_here(i, kind, next) {
 	fi
 }
 
+#if KIND == COMMAND
+/* Each server writes on its own disk, and compares with nothing but what stands there. */
+#define MAY(kind, by) (changed < CHANGES && \
+	((kind <= Attach && PRIM(cT[by]) == by) || \
+	 (kind == HandOver && (cM[by] || HandOverAlone) && PRIM(cT[by]) == by && cT[by] < TERMS) || \
+	 (kind == Failover && PRIM(kT[by]) != by && kT[by] < TERMS)))
+inline written_alone(i, kind, next) {
+	if
+	:: MAY(kind, i) && !NEWER(cT[i], cR[i], kT[i], kR[i]) && (kind == Failover || (cT[i] == kT[i] && cR[i] == kR[i])) ->
+		changed++;
+		hT = (kind > Attach -> kT[i] + 1 : kT[i]); hM = (kind == Attach); hR = kR[i] + 1;
+		cT[i] = hT; cM[i] = hM; cR[i] = hR;
+		learn(i, hT, hM, hR, true);
+		if :: NEWER(hT, hR, T, R) -> T = hT; M = hM; R = hR :: else -> skip fi;
+		hT = 0; hM = 0; hR = 0;
+		at[i] = next
+	:: else -> at[i] = Idle; goal[i] = 0
+	fi
+}
+
+/* fence ends every process of a server; it may be started again at once. */
+inline fence(x) {
+	dies(x); restart(x)
+}
+#endif
+
 #if KIND == WITNESS
 #define propose(i, kind, wait, next) at[i] = wait
+#elif KIND == COMMAND
+#define propose(i, kind, wait, next) written_alone(i, kind, next)
 #else
 #define propose(i, kind, wait, next) written_here(i, kind, next)
+#endif
+
+#if KIND == COMMAND
+#define LEAVE(i) (!lent[i] || NoWord)
+#else
+#define LEAVE(i) true
 #endif
 
 proctype server(bool i) {
@@ -244,7 +326,7 @@ proctype server(bool i) {
 	:: atomic { !bare && (NEWER(T, R, kT[i], kR[i]) || !sure[i] || (T == kT[i] && R == kR[i] && !conf[i])) ->
 		printf("server%d reads the record: term %d, paired %d\n", i + 1, T, M); learn(i, T, M, R, true); sure[i] = true }
 #else
-	:: atomic { !conf[i] && PRIM(cT[i]) == i && !NEWER(kT[i], kR[i], cT[i], cR[i]) ->
+	:: atomic { !conf[i] && PRIM(cT[i]) == i && sure[i] && !NEWER(kT[i], kR[i], cT[i], cR[i]) ->
 		printf("server%d holds the record itself\n", i + 1); conf[i] = true }
 #endif
 	:: atomic { NEWER(SAIDT(o), SAIDR(o), kT[i], kR[i]) || (SAIDT(o) == kT[i] && SAIDR(o) == kR[i] && !conf[i] && WORD(o)) ->
@@ -255,7 +337,7 @@ proctype server(bool i) {
 		printf("server%d saves its copy\n", i + 1); save(i, kT[i], kM[i], kR[i]) }
 
 	/* ---- T1 detach ---- */
-	:: atomic { at[i] == Idle && MINE(i) && sure[i] && !ALONE(i) ->
+	:: atomic { at[i] == Idle && MINE(i) && sure[i] && !ALONE(i) && LEAVE(i) ->
 		printf("server%d: T1: asks to go alone\n", i + 1);
 		if :: NamesFirst -> names[i] = false :: else -> skip fi;
 		propose(i, Detach, DetachAsk, DetachSave) }
@@ -299,6 +381,42 @@ proctype server(bool i) {
 	:: atomic { at[i] == Idle && THEIRS(i) && sure[i] && (kM[i] || PromoteAlone) && pg[i] == Standby ->
 		printf("server%d: T3: asks to take over\n", i + 1); at[i] = TakeAsk }
 #endif
+#if KIND == COMMAND
+	:: atomic { at[i] == Idle && THEIRS(i) && kM[i] && trust[i] == Told && (fenced[i] || NoFence) && pg[i] == Standby ->
+		printf("server%d: T3: writes the next term\n", i + 1); written_alone(i, Failover, Idle) }
+	/* fencing: of a standby that was told, and of a primary that has met the standby */
+	:: atomic { at[i] == Idle && fences < FENCES && sure[i] &&
+	            ((THEIRS(i) && kM[i] && trust[i] == Told && !fenced[i] && pg[i] == Standby) || (MINE(i) && !ALONE(i) && lent[i])) ->
+		printf("server%d: calls its fencing command\n", i + 1); fences++; at[i] = FenceRun }
+	:: atomic { at[i] == FenceRun -> printf("server%d: fencing fails or is given up\n", i + 1); at[i] = Idle }
+	:: atomic { at[i] == FenceRun ->
+		printf("server%d: fencing ends the other server, and nobody hears of it\n", i + 1); at[i] = Idle; fence(o) }
+	:: atomic { at[i] == FenceRun ->
+		printf("server%d: fencing ends the other server and says so\n", i + 1); at[i] = Idle; fence(o);
+		if :: MINE(i) -> lent[i] = false :: else -> fenced[i] = true fi }
+	/* the primary tells the standby that the record is paired; the answer is their meeting */
+	:: atomic { NAMED(i) && kM[i] && cM[i] && cT[i] == kT[i] && cR[i] == kR[i] && (trust[o] != Told || fenced[o] || !sure[i]) && !(tellT[i] == kT[i] && tellR[i] == kR[i]) ->
+		printf("server%d tells the standby that they are paired\n", i + 1);
+		tellT[i] = kT[i]; tellR[i] = kR[i];
+		if :: TellsAfter -> skip :: else -> lent[i] = true fi;
+		if :: OldWord -> skip :: else -> given[i] = false fi }
+	:: atomic { tellT[o] && !NEWER(kT[i], kR[i], tellT[o], tellR[o]) ->
+		printf("server%d is told that they are paired\n", i + 1);
+		learn(i, tellT[o], true, tellR[o], true);
+		if :: trust[i] == Waived && !OldTelling -> skip :: else -> trust[i] = Told fi;
+		if :: FenceStays -> skip :: else -> fenced[i] = false fi;
+		/* the answer arrives, unless who asked has gone */
+		if :: tellT[o] == kT[o] && tellR[o] == kR[o] -> sure[o] = true; conf[o] = true :: true -> skip fi;
+		tellT[o] = 0; tellR[o] = 0 }
+	:: atomic { tellT[o] && NEWER(kT[i], kR[i], tellT[o], tellR[o]) -> tellT[o] = 0; tellR[o] = 0 }
+	/* the standby's word: it will not take over from this record */
+	:: atomic { at[i] == Idle && MINE(i) && sure[i] && !ALONE(i) && lent[i] && !given[i] && trust[o] != Waived && !NEWER(kT[o], kR[o], kT[i], kR[i]) ->
+		printf("server%d asks for the standby's word, which is given\n", i + 1);
+		learn(o, kT[i], kM[i], kR[i], true); trust[o] = Waived; fenced[o] = false;
+		if :: given[i] = true :: true -> skip fi }
+	:: atomic { given[i] ->
+		printf("server%d hears the standby's word\n", i + 1); given[i] = false; lent[i] = false }
+#endif
 	:: atomic { at[i] == Idle && MINE(i) && sure[i] && (kM[i] || HandOverAlone) ->
 		printf("server%d: T4: hands over\n", i + 1);
 		propose(i, HandOver, HandAsk, Idle) }
@@ -320,7 +438,7 @@ proctype server(bool i) {
 	:: atomic { at[i] == Idle && MINE(i) && (ALONE(i) || PairedOpens) && pg[i] == Down && data[i] == Primary ->
 		printf("server%d: T5: saves its copy and starts open\n", i + 1);
 		save(i, kT[i], kM[i], kR[i]); names[i] = false; starts(i, Down); opens(i) }
-	:: atomic { at[i] == Idle && NAMED(i) && (MINE(i) || pg[o] == Standby || KIND != WITNESS) && pg[i] == Down && data[i] == Primary && !(MINE(i) && ALONE(i)) ->
+	:: atomic { at[i] == Idle && NAMED(i) && (MINE(i) || pg[o] == Standby || KIND == NONE) && pg[i] == Down && data[i] == Primary && !(MINE(i) && ALONE(i)) ->
 		names[i] = !ALONE(i);
 		if
 		:: NoGate -> printf("server%d: T6: starts without a gate\n", i + 1); starts(i, Down); opens(i)
@@ -462,6 +580,9 @@ init {
 	c_code { if (getenv("WITHOUT")) now.without = atoi(getenv("WITHOUT")); };
 	atomic {
 		pg[0] = Open; data[0] = Primary; pg[1] = Standby;
+#if KIND == COMMAND
+		lent[0] = true; lent[1] = true; trust[1] = Told;
+#endif
 		run server(0); run server(1); run line(0); run line(1); run watch();
 #if LOSES
 		run keeper()

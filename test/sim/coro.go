@@ -2,7 +2,9 @@ package sim
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"runtime/debug"
 	"time"
 )
 
@@ -42,7 +44,7 @@ func (w *World) begin(p *process, name string, work func()) {
 			c.ended = true
 			if r := recover(); r != nil {
 				if _, dead := r.(killed); !dead {
-					panic(r)
+					panic(fmt.Sprintf("%s, %s: %v\n%s", p.name, name, r, debug.Stack())) // iter.Pull would drop the stack
 				}
 			}
 		}()

@@ -1,0 +1,247 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"mcctl/pkg/arbiter"
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/hook"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// How soon the commands are called again after they did not lead to leave.
+const (
+	fenceRetryMin = time.Second
+	fenceRetryMax = 30 * time.Second
+)
+
+// fencer is what the supervisor does where the site's commands arbitrate: it runs
+// them beside the loop, and exchanges tellings and words with the other server. With
+// another arbiter keeper is nil, and leave is given always.
+type fencer struct {
+	keeper *arbiter.Command
+	due    chan struct{} // the loop has turned: perhaps there is something to tell
+
+	mu      sync.Mutex
+	running bool
+	problem string // why the last try did not lead to leave
+	retryAt time.Duration
+	backoff time.Duration
+}
+
+// leave is the fact: what the keeper allows, and whether the commands may be called now.
+func (f *fencer) leave() decide.Leave {
+	if f.keeper == nil {
+		return decide.LeaveGiven
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch l := f.keeper.Leave(); {
+	case l == arbiter.LeaveGiven:
+		return decide.LeaveGiven
+	case l == arbiter.LeaveNeeded && !f.running && wire.Now() >= f.retryAt:
+		return decide.LeaveNeeded
+	}
+	return decide.LeaveDenied
+}
+
+// turn wakes keepTelling; it is called by the loop.
+func (f *fencer) turn() {
+	select {
+	case f.due <- struct{}{}:
+	default:
+	}
+}
+
+// settled: the standby could take over, as far as tellings go.
+func (f *fencer) settled() bool { return f.keeper == nil || f.keeper.Settled() }
+
+func (f *fencer) lost() {
+	if f.keeper != nil {
+		f.keeper.Lost()
+	}
+}
+
+func (f *fencer) meetings() int {
+	if f.keeper == nil {
+		return 0
+	}
+	return f.keeper.Meetings()
+}
+
+// byOperator: an operator's fencing, or his word that the other server is off, counts
+// like our own.
+func (f *fencer) byOperator(meetings int, off bool) {
+	if f.keeper != nil && off {
+		f.keeper.Fenced(meetings)
+	}
+}
+
+// nextStep is what an operator should know of it, or "".
+func (f *fencer) nextStep(s board.Sight, facts decide.Facts, other pair.Server) string {
+	if f.keeper == nil || facts.Peer == decide.PeerHere {
+		return ""
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	why := f.keeper.Problem()
+	switch byHand := "mcctl switch --force --no-fencing"; {
+	case why != "":
+		return fmt.Sprintf("%s: start %s; or if it is off for good, on the server that shall be primary: %s", why, other, byHand)
+	case facts.Mode == decide.Alone || f.problem == "":
+		return ""
+	case facts.Record == decide.RecordMine:
+		byHand = "mcctl detach --no-fencing"
+		fallthrough
+	default:
+		return fmt.Sprintf("%s; tried again in %s; or make sure by hand that %s is off, then: %s", f.problem, max(0, f.retryAt-wire.Now()).Round(time.Second), other, byHand)
+	}
+}
+
+// beginFencing has the commands called and returns at once.
+func (a *Agent) beginFencing(context.Context) error {
+	a.fencing.mu.Lock()
+	defer a.fencing.mu.Unlock()
+	if a.fencing.running || wire.Now() < a.fencing.retryAt {
+		return nil
+	}
+	a.fencing.running = true
+	a.background("fencing", a.fenceOther)
+	return nil
+}
+
+func (a *Agent) fenceOther(ctx context.Context) error {
+	err := a.callFencing(ctx)
+	f := &a.fencing
+	f.mu.Lock()
+	f.running, f.problem, f.backoff = false, "", min(max(2*f.backoff, fenceRetryMin), fenceRetryMax)
+	if err == nil {
+		f.backoff = 0
+	} else {
+		f.problem = err.Error()
+	}
+	f.retryAt = wire.Now() + f.backoff
+	time.AfterFunc(f.backoff, a.board.Wake)
+	f.mu.Unlock()
+	a.board.Wake()
+	return err
+}
+
+// callFencing asks the arbitration command when the primary seems dead, and then
+// fences. A primary that has lost its standby does not ask: without the standby it
+// cannot go on, whatever is wrong there.
+func (a *Agent) callFencing(ctx context.Context) error {
+	meetings, s := a.fencing.keeper.Meetings(), a.board.Read()
+	operation := hook.OpDetach
+	if !s.Names(a.config.Me()) {
+		operation = hook.OpSwitch
+		c := a.call(hook.Arbitration, s.Record)
+		if out := a.commands.runner.Do(ctx, c); !out.OK() {
+			return fmt.Errorf("the arbitration command does not say that %s is dead: %s", c.Target, out)
+		}
+	}
+	now := a.board.Read()
+	if f := a.limits.Classify(now, wire.Now()); f.Peer == decide.PeerHere || f.Failover == decide.FailoverOff || now.Record != s.Record {
+		return errors.New("nothing was fenced: what it was needed for is over")
+	}
+	c := a.call(hook.Fencing, s.Record)
+	c.Mode, c.Operation = hook.ByMonitor, operation
+	if out := a.commands.runner.Do(ctx, c); !out.OK() {
+		return fmt.Errorf("fencing %s failed: %s", c.Target, out)
+	}
+	if !a.fencing.keeper.Fenced(meetings) {
+		return fmt.Errorf("%s was fenced, but it was met again meanwhile", c.Target)
+	}
+	return nil
+}
+
+// askWord asks the other server not to take over from a record.
+func (a *Agent) askWord(ctx context.Context, r record.Record) error {
+	ctx, cancel := context.WithTimeout(ctx, a.config.Timings().HeartbeatTimeout.Duration)
+	defer cancel()
+	return a.link.Call(ctx, wire.KindWord, wire.TellingRequest{Record: r}, nil)
+}
+
+// giveWord serves askWord.
+func (a *Agent) giveWord(_ context.Context, body json.RawMessage) (any, error) {
+	q, err := a.tellingOf(body)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.fencing.keeper.Waive(q.Record)
+}
+
+// hearTelling serves keepTelling.
+func (a *Agent) hearTelling(_ context.Context, body json.RawMessage) (any, error) {
+	q, err := a.tellingOf(body)
+	if err != nil {
+		return nil, err
+	}
+	waived, err := a.fencing.keeper.Told(q.Record)
+	if err != nil {
+		return nil, err
+	}
+	a.board.Wake()
+	return wire.TellingAnswer{Waived: waived}, nil
+}
+
+func (a *Agent) tellingOf(body json.RawMessage) (q wire.TellingRequest, err error) {
+	if a.fencing.keeper == nil {
+		return q, fmt.Errorf("arbiter.kind is %s here: it must be the same in pair.toml on both servers", a.config.Pair.Arbiter.Kind)
+	}
+	if err := json.Unmarshal(body, &q); err != nil {
+		return q, fmt.Errorf("read record: %w", err)
+	}
+	if q.Record.Pair != a.config.Pair.Name {
+		return q, fmt.Errorf("record of pair %q told to pair %q", q.Record.Pair, a.config.Pair.Name)
+	}
+	return q, nil
+}
+
+// tellingPace is how soon a telling that got no answer is repeated.
+const tellingPace = 200 * time.Millisecond
+
+// keepTelling tells the standby that they are paired, when it does not know yet.
+func (a *Agent) keepTelling(ctx context.Context) error {
+	tick := time.NewTicker(tellingPace)
+	defer tick.Stop()
+	for a.fencing.keeper != nil {
+		if a.link.State().Connected {
+			if err := a.tellPaired(ctx); err != nil {
+				a.log.Info("the other server was not told that they are paired", "error", err)
+				<-tick.C // at its pace, not at the loop's
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-a.fencing.due:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (a *Agent) tellPaired(ctx context.Context) error {
+	r, due := a.fencing.keeper.Telling()
+	if !due {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.config.Timings().HeartbeatTimeout.Duration)
+	defer cancel()
+	var answer wire.TellingAnswer
+	if err := a.link.Call(ctx, wire.KindTelling, wire.TellingRequest{Record: r}, &answer); err != nil {
+		return err
+	}
+	defer a.board.Wake()
+	return a.fencing.keeper.Answered(ctx, r, answer.Waived)
+}

@@ -1,0 +1,295 @@
+package arbiter
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+)
+
+// Command is the Keeper of a pair in which the site's arbitration and fencing
+// commands decide. The server that the record names primary holds it, as its own
+// durable copy. What a compare-and-swap on a third host would give is leave here:
+// the primary lends it to the standby by telling it that they are paired, and goes
+// alone only when that was given back, by the standby's word or by its death; the
+// standby takes over only with it and after fencing (docs/protocol.md).
+type Command struct {
+	*local
+	ask func(context.Context, record.Record) error
+
+	state sync.Mutex // held across a change
+	// As the primary. unmet: it was started with a copy that says paired, and has not
+	// met the standby since. lent: a standby may hold a telling. answered is the record
+	// of the last telling that was answered over the present connection.
+	unmet, lent bool
+	answered    record.Record
+	// As the standby. told is the paired record that the primary has told in this run,
+	// waived the one from which it will not take over.
+	told, waived record.Record
+	fenced       bool
+	// meetings counts what was told and taken back: what began before one counts no more.
+	meetings int
+}
+
+// Leave is what Command allows now.
+type Leave uint8
+
+const (
+	// LeaveGiven: the primary may go alone, the standby take over.
+	LeaveGiven Leave = iota
+	// LeaveNeeded: after fencing the other server.
+	LeaveNeeded
+	// LeaveDenied: nor may it fence.
+	LeaveDenied
+)
+
+// NewCommand makes the Keeper of kind "command". own and peer are as in NewLocal; ask
+// asks the other server for its word that it will not take over from a record.
+func NewCommand(own *Copy, me pair.Server, peer func() (record.Record, bool), ask func(context.Context, record.Record) error) *Command {
+	r := own.Get()
+	reigns := r.Primary == me && r.Mode == pair.Paired
+	return &Command{local: &local{own: own, me: me, peer: peer}, ask: ask, unmet: reigns, lent: reigns}
+}
+
+// Kind is KindCommand.
+func (c *Command) Kind() string { return KindCommand }
+
+// Seen is what this server knows, and whether it may rely on that.
+func (c *Command) Seen() (record.Record, time.Duration, bool) {
+	c.state.Lock()
+	defer c.state.Unlock()
+	r, err := c.known()
+	return r, 0, err == nil
+}
+
+// Problem is why this server may not rely on what it knows.
+func (c *Command) Problem() string {
+	c.state.Lock()
+	defer c.state.Unlock()
+	if _, err := c.known(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// Read is what this server knows, if it may rely on that.
+func (c *Command) Read(context.Context) (record.Record, error) {
+	c.state.Lock()
+	defer c.state.Unlock()
+	r, err := c.known()
+	if err != nil {
+		return record.Record{}, unknown("read record", err)
+	}
+	return r, nil
+}
+
+func (c *Command) known() (record.Record, error) {
+	r, heard := c.newest()
+	if c.told.NewerThan(r) {
+		r = c.told
+	}
+	switch {
+	case r.Exists() && r.Primary == c.me && r.Mode == pair.Paired && c.unmet:
+		return r, fmt.Errorf("this server was started as a paired primary and has not met the other one since, which may have taken over")
+	case r.Exists() && r.Primary != c.me && !heard && c.told != r:
+		return r, fmt.Errorf("the primary %s is not heard, and has not told this server since its start that they are paired", r.Primary)
+	}
+	return r, nil
+}
+
+// Leave is what the table may decide upon.
+func (c *Command) Leave() Leave {
+	c.state.Lock()
+	defer c.state.Unlock()
+	r, _ := c.known()
+	switch {
+	case r.Primary == c.me && c.unmet && r.Mode == pair.Paired:
+		return LeaveDenied
+	case r.Primary == c.me && !c.lent:
+		return LeaveGiven
+	case r.Primary == c.me:
+		return LeaveNeeded
+	case c.told != r:
+		return LeaveDenied
+	case c.fenced:
+		return LeaveGiven
+	}
+	return LeaveNeeded
+}
+
+// Change writes a change on this server's disk, if it has leave.
+func (c *Command) Change(ctx context.Context, ch record.Change) (record.Record, error) {
+	c.state.Lock()
+	defer c.state.Unlock()
+	switch ch.Transition {
+	case record.Failover:
+		return c.takeOver(ch)
+	case record.Detach:
+		if err := c.mayGoAlone(ctx); err != nil {
+			return record.Record{}, err
+		}
+	case record.Force:
+	default:
+		if _, err := c.known(); err != nil {
+			return record.Record{}, &Refused{Reason: err.Error()}
+		}
+	}
+	next, err := c.local.Change(ctx, ch)
+	if err == nil {
+		c.unmet, c.told, c.fenced = false, record.Record{}, false
+	}
+	return next, err
+}
+
+// mayGoAlone asks for the standby's word if nothing else gives leave. The lock is
+// given up meanwhile: a telling that leaves in between makes the word void.
+func (c *Command) mayGoAlone(ctx context.Context) error {
+	r, err := c.known()
+	if err != nil {
+		return &Refused{Reason: err.Error()}
+	}
+	if !c.lent {
+		return nil
+	}
+	meetings := c.meetings
+	c.state.Unlock()
+	err = c.ask(ctx, r)
+	c.state.Lock()
+	if err == nil && c.meetings != meetings {
+		err = fmt.Errorf("it was told again meanwhile")
+	}
+	if err != nil {
+		return &Refused{Reason: fmt.Sprintf("the standby has not given its word and was not fenced: %v", err)}
+	}
+	c.lent = false
+	return nil
+}
+
+func (c *Command) takeOver(ch record.Change) (record.Record, error) {
+	r, _ := c.known()
+	if c.told != r || !c.fenced {
+		return record.Record{}, &Refused{Reason: "the primary was not fenced, or has not told this server that they are paired"}
+	}
+	next, err := r.Apply(ch)
+	if err != nil {
+		return record.Record{}, classifyLegal(err)
+	}
+	if err := c.own.Save(next); err != nil {
+		return record.Record{}, unknown(string(ch.Transition), err)
+	}
+	c.told, c.fenced, c.lent, c.unmet = record.Record{}, false, false, false
+	return next, nil
+}
+
+// Meetings is to be asked before the other server is fenced, and handed to Fenced.
+func (c *Command) Meetings() int {
+	c.state.Lock()
+	defer c.state.Unlock()
+	return c.meetings
+}
+
+// Fenced notes that every process of the other server had ended when the fencing
+// command returned. It counts only if the two have not met since it was called.
+func (c *Command) Fenced(meetings int) bool {
+	c.state.Lock()
+	defer c.state.Unlock()
+	if c.meetings != meetings {
+		return false
+	}
+	if r, _ := c.known(); r.Primary == c.me {
+		c.lent = c.unmet && r.Mode == pair.Paired
+	} else {
+		c.fenced = c.told == r
+	}
+	return true
+}
+
+// Telling begins to tell the standby that the record is paired, when that is due:
+// from now on it may hold it. The caller must be connected.
+func (c *Command) Telling() (r record.Record, due bool) {
+	c.state.Lock()
+	defer c.state.Unlock()
+	r = c.own.Get()
+	if r.Primary != c.me || r.Mode != pair.Paired || c.answered == r {
+		return r, false
+	}
+	if now, _ := c.known(); now != r {
+		return r, false // a newer one is about to be saved
+	}
+	c.lent = true
+	c.meetings++
+	return r, true
+}
+
+// Answered notes the standby's answer: it knew of nothing newer. If it has given its
+// word from this very record and was not taken at it, the record is written once more,
+// so that it can be told of a revision which that word does not cover.
+func (c *Command) Answered(ctx context.Context, r record.Record, waived bool) error {
+	c.state.Lock()
+	defer c.state.Unlock()
+	if c.own.Get() != r {
+		return nil
+	}
+	c.unmet = false
+	if waived {
+		_, err := c.local.Change(ctx, record.Change{Transition: record.Attach, By: c.me, To: c.me, From: r.Revision})
+		return err
+	}
+	c.answered = r
+	return nil
+}
+
+// Settled: the standby knows that they are paired, as far as this server can tell.
+func (c *Command) Settled() bool {
+	c.state.Lock()
+	defer c.state.Unlock()
+	r, _ := c.known()
+	return r.Mode != pair.Paired || c.answered == r || c.told == r
+}
+
+// Lost notes that the connection has ended: whoever is there next was told nothing.
+func (c *Command) Lost() {
+	c.state.Lock()
+	defer c.state.Unlock()
+	c.answered = record.Record{}
+}
+
+// Told serves the primary's telling. waived: this server has given its word from
+// that record, and takes no telling of it any more.
+func (c *Command) Told(r record.Record) (waived bool, err error) {
+	c.state.Lock()
+	defer c.state.Unlock()
+	if err := c.older(r); err != nil {
+		return false, err
+	}
+	c.fenced = false
+	c.meetings++
+	if !r.NewerThan(c.waived) {
+		return true, nil
+	}
+	c.told = r
+	return false, nil
+}
+
+// Waive gives this server's word that it will not take over from a record.
+func (c *Command) Waive(r record.Record) error {
+	c.state.Lock()
+	defer c.state.Unlock()
+	if err := c.older(r); err != nil {
+		return err
+	}
+	c.told, c.waived, c.fenced = record.Record{}, r, false
+	c.meetings++
+	return nil
+}
+
+// older refuses what does not come from the primary of the newest record known here.
+func (c *Command) older(r record.Record) error {
+	if now, _ := c.known(); r.Primary == c.me || now.NewerThan(r) {
+		return fmt.Errorf("%s is out of date here: %s", r, now)
+	}
+	return nil
+}

@@ -1,0 +1,173 @@
+package arbiter
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+var pairedRecord = record.Record{Pair: "p", Term: 3, Primary: "server1", Mode: pair.Paired, Revision: 7}
+
+// newCommandKeeper is one of a server that starts with this copy and hears nobody.
+func newCommandKeeper(t *testing.T, me pair.Server, r record.Record, ask func(context.Context, record.Record) error) *Command {
+	t.Helper()
+	own, err := OpenCopy(filepath.Join(t.TempDir(), "record.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := own.Save(r); err != nil {
+		t.Fatal(err)
+	}
+	return NewCommand(own, me, func() (record.Record, bool) { return record.Record{}, false }, ask)
+}
+
+func silent(context.Context, record.Record) error { return wire.ErrNoAnswer }
+
+// refused: a change has no leave.
+func refused(t *testing.T, c *Command, kind record.Transition, to pair.Server) {
+	t.Helper()
+	r := c.own.Get()
+	var no *Refused
+	if _, err := c.Change(t.Context(), record.Change{Transition: kind, By: c.me, To: to, From: r.Revision}); !errors.As(err, &no) {
+		t.Errorf("%s: %v, want a clear no", kind, err)
+	}
+	if c.own.Get() != r {
+		t.Errorf("%s was refused and written", kind)
+	}
+}
+
+func granted(t *testing.T, c *Command, kind record.Transition, to pair.Server) {
+	t.Helper()
+	if _, err := c.Change(t.Context(), record.Change{Transition: kind, By: c.me, To: to, From: c.own.Get().Revision}); err != nil {
+		t.Errorf("%s: %v", kind, err)
+	}
+}
+
+func wantLeave(t *testing.T, c *Command, want Leave) {
+	t.Helper()
+	if got := c.Leave(); got != want {
+		t.Errorf("leave is %d, want %d", got, want)
+	}
+}
+
+func TestAStandbyTakesOverOnlyToldAndAfterFencing(t *testing.T) {
+	c := newCommandKeeper(t, "server2", pairedRecord, silent)
+	wantLeave(t, c, LeaveDenied) // restarted: nobody has told it
+	c.Fenced(c.Meetings())
+	refused(t, c, record.Failover, "server2")
+	if _, err := c.Told(pairedRecord); err != nil {
+		t.Fatal(err)
+	}
+	wantLeave(t, c, LeaveNeeded)
+	refused(t, c, record.Failover, "server2")
+
+	begun := c.Meetings()
+	if _, err := c.Told(pairedRecord); err != nil {
+		t.Fatal(err)
+	}
+	if c.Fenced(begun) {
+		t.Error("a fencing counts although the primary was met since it began")
+	}
+	if !c.Fenced(c.Meetings()) {
+		t.Error("a fencing does not count")
+	}
+	wantLeave(t, c, LeaveGiven)
+	if _, err := c.Told(pairedRecord); err != nil { // the primary is back
+		t.Fatal(err)
+	}
+	refused(t, c, record.Failover, "server2")
+	c.Fenced(c.Meetings())
+	granted(t, c, record.Failover, "server2")
+	if _, err := c.Told(pairedRecord); err == nil {
+		t.Error("the old primary was told that nothing is newer")
+	}
+}
+
+func TestAStandbyThatGaveItsWordTakesNoOlderTelling(t *testing.T) {
+	c := newCommandKeeper(t, "server2", pairedRecord, silent)
+	if err := c.Waive(pairedRecord); err != nil {
+		t.Fatal(err)
+	}
+	if waived, err := c.Told(pairedRecord); !waived || err != nil {
+		t.Errorf("waived %v, %v", waived, err)
+	}
+	wantLeave(t, c, LeaveDenied)
+	next := pairedRecord
+	next.Revision++
+	if waived, err := c.Told(next); waived || err != nil {
+		t.Errorf("waived %v, %v", waived, err)
+	}
+	wantLeave(t, c, LeaveNeeded)
+}
+
+func TestARestartedPrimaryDoesNothingBeforeItHasMetTheStandby(t *testing.T) {
+	c := newCommandKeeper(t, "server1", pairedRecord, silent)
+	if _, _, reached := c.Seen(); reached {
+		t.Error("it relies on its copy")
+	}
+	wantLeave(t, c, LeaveDenied)
+	c.Fenced(c.Meetings())
+	refused(t, c, record.Detach, "server1")
+	r, due := c.Telling()
+	if !due {
+		t.Fatal("nobody is told")
+	}
+	if err := c.Answered(t.Context(), r, false); err != nil {
+		t.Fatal(err)
+	}
+	wantLeave(t, c, LeaveNeeded)
+	refused(t, c, record.Detach, "server1")
+	c.Fenced(c.Meetings())
+	granted(t, c, record.Detach, "server1")
+}
+
+func TestAWordIsVoidWhenTheStandbyWasToldMeanwhile(t *testing.T) {
+	var c *Command
+	tells := true
+	c = newCommandKeeper(t, "server1", pairedRecord, func(context.Context, record.Record) error {
+		if tells {
+			c.Lost()
+			c.Telling()
+		}
+		return nil
+	})
+	r, _ := c.Telling()
+	if err := c.Answered(t.Context(), r, false); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, c, record.Detach, "server1")
+	tells = false
+	granted(t, c, record.Detach, "server1")
+}
+
+func TestALonePrimaryNeedsNobody(t *testing.T) {
+	alone := pairedRecord
+	alone.Mode = pair.Alone
+	c := newCommandKeeper(t, "server1", alone, silent)
+	wantLeave(t, c, LeaveGiven)
+	if _, _, reached := c.Seen(); !reached {
+		t.Error("it does not rely on its copy")
+	}
+	if _, due := c.Telling(); due {
+		t.Error("it tells that they are paired")
+	}
+}
+
+func TestARecordThatTheWordCoversIsWrittenOnceMore(t *testing.T) {
+	c := newCommandKeeper(t, "server1", pairedRecord, silent)
+	r, _ := c.Telling()
+	if err := c.Answered(t.Context(), r, true); err != nil {
+		t.Fatal(err)
+	}
+	if now := c.own.Get(); now.Revision != r.Revision+1 || now.Mode != pair.Paired {
+		t.Errorf("the record is %s", now)
+	}
+	if _, due := c.Telling(); !due {
+		t.Error("the new revision is not told")
+	}
+}
