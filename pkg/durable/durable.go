@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // suffix ends the name of every temporary file, so that what a crash left behind
@@ -31,6 +32,10 @@ const maxLinks = 40
 func tempName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+suffix)
 }
+
+// Leftover reports whether a file's name says that a write which was cut off left it.
+// The next write of the same file takes it over.
+func Leftover(name string) bool { return strings.HasSuffix(name, suffix) }
 
 // resolve follows symbolic links in the last element of path, also to a file that
 // does not exist yet. Replacing the link itself would silently part the user's

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"mcctl/pkg/durable"
@@ -156,11 +157,13 @@ func (l *Lab) Env() map[string]string {
 	return env
 }
 
-// empty tells whether a directory holds nothing (or does not exist).
+// empty tells whether a directory holds nothing but what a write that was cut off left
+// (or does not exist).
 func empty(dir string) (bool, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
-	return len(entries) == 0, err
+	kept := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !durable.Leftover(e.Name()) })
+	return !kept, err
 }

@@ -125,7 +125,7 @@ func TestUpRefuses(t *testing.T) {
 		"another mcctl lab command is at work": {Dir: dir},
 		"holds no lab":                         {Dir: full},
 		"name a directory":                     {},
-		"has witness, command or none":         {Dir: labDir(t), Arbiter: "etcd"},
+		"has witness, etcd, command or none":   {Dir: labDir(t), Arbiter: "zookeeper"},
 		"make build":                           {Dir: labDir(t), Mcctl: "/nowhere/mcctl"},
 		"--port":                               {Dir: labDir(t), Port: 80},
 		"only root can do that":                {Dir: labDir(t), User: "nobody-else"},
