@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -40,9 +41,22 @@ func newStage(t *testing.T, opt lab.Options) *stage {
 	return s
 }
 
+// besides are the tests that run beside others.
+var besides sync.Map
+
+// beside lets a test run beside others: most of its time it waits. Parts of a test
+// come one after the other.
+func beside(t *testing.T) {
+	t.Helper()
+	if _, already := besides.LoadOrStore(t.Name(), true); !already && !strings.Contains(t.Name(), "/") {
+		t.Parallel()
+	}
+}
+
 // newQuietStage has no writers but those of the test.
 func newQuietStage(t *testing.T, opt lab.Options) *stage {
 	t.Helper()
+	beside(t)
 	if os.Geteuid() == 0 {
 		t.Fatal("PostgreSQL does not run as root: use make test")
 	}
