@@ -3,7 +3,7 @@ package decide
 import "fmt"
 
 // Decide returns the first rule that matches. Every combination of facts has one
-// (TestEveryInputIsDecided).
+// (TestEveryInputKeepsThePromises).
 func Decide(f Facts) Rule {
 	for _, r := range Rules {
 		if r.When.Misses(f) == "" {

@@ -2,95 +2,60 @@ package decide
 
 import (
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"testing"
 )
-
-// everyInput calls f with all combinations of facts, in parallel by task and record.
-func everyInput(f func(Facts)) {
-	var wg sync.WaitGroup
-	for task := range Task(len(taskNames)) {
-		for record := range Record(len(recordNames)) {
-			wg.Go(func() { rest(Facts{Task: task, Record: record}, f) })
-		}
-	}
-	wg.Wait()
-}
-
-func rest(x Facts, f func(Facts)) {
-	for x.Mode = range Mode(len(modeNames)) {
-		for x.Keeper = range Keeper(len(keeperNames)) {
-			for x.Postgres = range Postgres(len(postgresNames)) {
-				for x.Data = range Data(len(dataNames)) {
-					for x.Peer = range Peer(len(peerNames)) {
-						for x.PeerPG = range PeerPG(len(peerPGNames)) {
-							for x.Stream = range Stream(len(streamNames)) {
-								for bits := range 16 * len(diskNames) * len(leaveNames) {
-									x.Settings, x.Stall, x.Failover = Settings(bits&1), Stall(bits>>1&1), Failover(bits>>2&1)
-									x.Attach, x.Disk, x.Leave = AttachWish(bits>>3&1), Disk(bits>>4%len(diskNames)), Leave(bits>>4/len(diskNames))
-									f(x)
-								}
-							}
-						}
-					}
-				}
-			}
-		}
-	}
-}
 
 // promises are the guarantees of docs/guarantees.md that the table alone can keep
 // or break. Each is apart from the rows.
 var promises = []struct {
 	name string
-	kept func(Facts, Action) bool
+	kept func(*Facts, Action) bool
 }{
-	{"opens only where the record names it primary; behind the gate also where the own copy claims it and the standby is here", func(f Facts, a Action) bool {
+	{"opens only where the record names it primary; behind the gate also where the own copy claims it and the standby is here", func(f *Facts, a Action) bool {
 		return !opens(a) || f.Record == RecordMine || a == StartGated && f.Record == RecordClaimed && f.Peer == PeerHere && f.PeerPG == PeerPGStandby
 	}},
-	{"opens without the standby only when alone", func(f Facts, a Action) bool {
+	{"opens without the standby only when alone", func(f *Facts, a Action) bool {
 		return (a != StartOpen && a != Promote) || f.Mode == Alone
 	}},
-	{"opens a gate only when alone or with the standby close", func(f Facts, a Action) bool {
+	{"opens a gate only when alone or with the standby close", func(f *Facts, a Action) bool {
 		return a != OpenGate || f.Mode == Alone || f.Stream == StreamClose
 	}},
-	{"takes over only from a paired record, with the keeper's word, and never from an open primary that is heard", func(f Facts, a Action) bool {
+	{"takes over only from a paired record, with the keeper's word, and never from an open primary that is heard", func(f *Facts, a Action) bool {
 		return a != TakeOver || (f.Record == RecordTheirs && f.Mode == Paired && f.Keeper == KeeperReached && f.PeerPG != PeerPGOpen && f.PeerPG != PeerPGResting)
 	}},
-	{"hands over only to a standby that holds everything", func(f Facts, a Action) bool {
+	{"hands over only to a standby that holds everything", func(f *Facts, a Action) bool {
 		return (a != HandOver && a != Switch) || (f.Record == RecordMine && f.Mode == Paired && f.Peer == PeerHere && f.PeerPG == PeerPGStandby)
 	}},
-	{"changes the record only with the keeper reached", func(f Facts, a Action) bool {
+	{"changes the record only with the keeper reached", func(f *Facts, a Action) bool {
 		switch a {
 		case Detach, Attach, TakeOver, HandOver, Switch:
 			return f.Keeper == KeeperReached
 		}
 		return true
 	}},
-	{"rewinds or copies only while alone, and from a primary that is reached and open", func(f Facts, a Action) bool {
+	{"rewinds or copies only while alone, and from a primary that is reached and open", func(f *Facts, a Action) bool {
 		return a != Rejoin && a != Rebuild || (f.Record == RecordTheirs && f.Mode == Alone && f.Keeper == KeeperReached && f.Peer == PeerHere && f.PeerPG == PeerPGOpen)
 	}},
-	{"takes over only with leave, and goes alone without it only to ask the standby's supervisor for its word", func(f Facts, a Action) bool {
+	{"takes over only with leave, and goes alone without it only to ask the standby's supervisor for its word", func(f *Facts, a Action) bool {
 		return f.Leave == LeaveGiven || a != TakeOver && (a != Detach || f.Peer == PeerHere || f.PeerPG == PeerPGLeaving || f.Task == TaskDetach)
 	}},
-	{"fences only where leave is needed, while paired, with the keeper's word, and never a server whose supervisor is here", func(f Facts, a Action) bool {
+	{"fences only where leave is needed, while paired, with the keeper's word, and never a server whose supervisor is here", func(f *Facts, a Action) bool {
 		return a != Fence || f.Leave == LeaveNeeded && f.Mode != Alone && f.Keeper == KeeperReached && f.Peer != PeerHere && (f.Record == RecordMine || f.Record == RecordTheirs && f.Postgres == PostgresStandby)
 	}},
-	{"does not stay open when the record names the other", func(f Facts, a Action) bool {
+	{"does not stay open when the record names the other", func(f *Facts, a Action) bool {
 		return f.Record != RecordTheirs || (f.Postgres != PostgresOpen && f.Postgres != PostgresGated) || a == Retire || a == Stop
 	}},
-	{"changes no role by itself while failover is off", func(f Facts, a Action) bool {
+	{"changes no role by itself while failover is off", func(f *Facts, a Action) bool {
 		return f.Failover == FailoverOn || (a != TakeOver && a != HandOver && a != Fence)
 	}},
-	{"rejoins on disks that work only", func(f Facts, a Action) bool { return a != Rejoin || f.Disk != DiskFailed }},
-	{"switches by itself only for want of room, from an open primary to a standby that is close", func(f Facts, a Action) bool {
+	{"rejoins on disks that work only", func(f *Facts, a Action) bool { return a != Rejoin || f.Disk != DiskFailed }},
+	{"switches by itself only for want of room, from an open primary to a standby that is close", func(f *Facts, a Action) bool {
 		return a != Switch || f.Task == TaskSwitch || f.Failover == FailoverOn && f.Disk == DiskFilling && f.Postgres == PostgresOpen && f.Stream == StreamClose
 	}},
-	{"never moves a data directory that is half made but by rejoin", func(f Facts, a Action) bool {
+	{"never moves a data directory that is half made but by rejoin", func(f *Facts, a Action) bool {
 		return f.Postgres != PostgresDown || f.Data != DataBroken || (a != StartOpen && a != StartGated && a != StartStandby)
 	}},
-	{"never starts a standby's data as a primary", func(f Facts, a Action) bool {
+	{"never starts a standby's data as a primary", func(f *Facts, a Action) bool {
 		return f.Data != DataFollower || (a != StartOpen && a != StartGated)
 	}},
 }
@@ -103,44 +68,22 @@ func opens(a Action) bool {
 	return false
 }
 
-// walk tries every input once, for both tests that need it: the promises that were
-// broken, and the rules that decided.
-var walk = sync.OnceValues(func() (broken map[string]string, used map[int]bool) {
-	var mu sync.Mutex
-	broken, used = map[string]string{}, map[int]bool{}
-	var seen [1000]atomic.Bool
-	everyInput(func(f Facts) {
-		r := Decide(f)
-		if !seen[r.ID].Load() {
-			seen[r.ID].Store(true)
-		}
-		for _, p := range promises {
-			if !p.kept(f, r.Do) {
-				mu.Lock()
-				if broken[p.name] == "" {
-					broken[p.name] = fmt.Sprintf("rule %d (%s) for %+v", r.ID, r.Do, f)
-				}
-				mu.Unlock()
-			}
-		}
-	})
-	for id := range seen {
-		used[id] = seen[id].Load()
-	}
-	return broken, used
-})
-
 func TestEveryInputKeepsThePromises(t *testing.T) {
-	broken, _ := walk()
-	for name, by := range broken {
-		t.Errorf("%s: broken by %s", name, by)
+	all := everyInput()
+	if all.wrong != "" {
+		t.Error(all.wrong)
+	}
+	for i, by := range all.broken {
+		if by != "" {
+			t.Errorf("%s: broken by %s", promises[i].name, by)
+		}
 	}
 }
 
 func TestNoRuleIsDead(t *testing.T) {
-	_, used := walk()
-	for _, r := range Rules {
-		if !used[r.ID] {
+	used := everyInput().used
+	for i, r := range Rules {
+		if used>>i&1 == 0 {
 			t.Errorf("rule %d never decides", r.ID)
 		}
 	}
