@@ -106,6 +106,8 @@ func (h *Hands) acknowledged(at standing) (lost.Acknowledged, string) {
 	switch r := at.history.Record; {
 	case r.Forced:
 		return lost.Maybe, fmt.Sprintf("%s took the reign by force (term %d), whatever %s had acknowledged by itself", h.other(), r.Term, h.me())
+	case at.history.Timeline <= at.lastOn:
+		return lost.Maybe, fmt.Sprintf("%s did not take over from what is here (it is on timeline %d, this server on %d): one of the two was restored from an old copy", h.other(), at.history.Timeline, at.lastOn)
 	case at.asStandby:
 		return lost.Maybe, fmt.Sprintf("this server was a standby and received log that %s does not have any more", h.other())
 	}

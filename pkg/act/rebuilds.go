@@ -25,7 +25,9 @@ type Rebuilds struct {
 	copied time.Duration // when the present copy began
 	stop   context.CancelCauseFunc
 	asked  bool // to be given up
-	rate   int64
+	// unsaved: the end of the job is not on the disk, which was full or gone.
+	unsaved bool
+	rate    int64
 }
 
 // savedRebuild is the content of rebuild.json.
@@ -191,7 +193,19 @@ func (r *Rebuilds) end(why error) error {
 		r.job.Error = why.Error()
 		r.enter(wire.RebuildFailed)
 	}
-	return r.save()
+	err := r.save()
+	r.unsaved = err != nil
+	return err
+}
+
+// SaveEnd saves the end of a job that could not be saved when it came. Until then a
+// supervisor that is started again takes the job up once more.
+func (r *Rebuilds) SaveEnd() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.unsaved && r.job.Final && r.save() == nil {
+		r.unsaved = false
+	}
 }
 
 // GiveUp asks the job to end. Nothing is lost by that before its point of no return.

@@ -61,7 +61,26 @@ func (h *Hands) StartStandby(ctx context.Context) error {
 	if err := h.start(ctx, h.standbySettings(), ""); err != nil {
 		return err
 	}
+	if err := h.readAgain(ctx, h.standbySettings()); err != nil {
+		return err
+	}
 	return h.settle(ctx)
+}
+
+// readAgain has a server that has started read its files once more if it has not what
+// they say: it met them half written, because somebody was just saving them.
+func (h *Hands) readAgain(ctx context.Context, w settings.Wanted) error {
+	session, err := h.Postgres.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	wrong, err := notInForce(ctx, session, w)
+	if err != nil || len(wrong) == 0 {
+		return err
+	}
+	h.Log.Info("PostgreSQL started without settings that its files have; it reads them again", "first", wrong[0].Name)
+	return h.applySettings(ctx, w)
 }
 
 // settle undoes what an earlier life may have left on a standby: replay paused by

@@ -45,6 +45,7 @@ func (a *Agent) settleJobs(ctx context.Context) error {
 		if a.clock.Wait(ctx, -1, a.outcomes.news) {
 			o := a.outcomes.read()
 			a.jobs.Settle(o.record, o.open)
+			a.hands.Rebuilds.SaveEnd()
 		}
 	}
 	return ctx.Err()

@@ -45,7 +45,8 @@ var Rules = []Rule{
 	{110, When{Record: is(RecordUnread, RecordClaimed)}, Wait, "T6", "nobody has confirmed yet whom the record names, and the own copy alone may be out of date"},
 
 	{201, When{Record: is(RecordMine), Mode: is(Alone), Postgres: is(PostgresStandby)}, Promote, "T3", "the record names this server and its PostgreSQL is still in recovery"},
-	{203, When{Record: is(RecordMine), Postgres: is(PostgresStandby), Keeper: is(KeeperReached)}, Detach, "T1", "the record names this server, yet its PostgreSQL was made a standby behind our back: go alone, then promote"},
+	{203, When{Record: is(RecordMine), Postgres: is(PostgresStandby), Keeper: is(KeeperReached), Leave: is(LeaveGiven)}, Detach, "T1", "the record names this server, yet its PostgreSQL was made a standby behind our back: go alone, then promote"},
+	{204, When{Record: is(RecordMine), Postgres: is(PostgresStandby), Keeper: is(KeeperReached), Peer: is(PeerHere), Leave: is(LeaveNeeded, LeaveDenied)}, Detach, "T1", "the same, and the standby's supervisor is here to give its word"},
 
 	{205, When{Task: is(TaskSwitch), Record: is(RecordMine), Mode: is(Paired), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, Switch, "T4", "an operator asked for a switch"},
 

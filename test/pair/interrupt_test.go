@@ -135,7 +135,11 @@ func TestEditsOfTheConfigurationWithoutDiskOrNetwork(t *testing.T) {
 		for _, command := range []string{"detach", "attach", "switch"} {
 			c.Add(command)
 			f.begin()
-			out, err := s.try(command, "-M", s.lab.Mcdir(one))
+			args := []string{command, "-M", s.lab.Mcdir(one)}
+			if command == "switch" {
+				args = append(args, "--timeout", "20s") // a dead network would be waited for longer than this test does
+			}
+			out, err := s.try(args...)
 			f.end()
 			t.Logf("%s at %s: %v\n%s", f.name, command, err, out)
 			if err != nil && !strings.Contains(out, "mcctl: ") {

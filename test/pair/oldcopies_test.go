@@ -57,7 +57,7 @@ func (s *stage) startBoth() {
 
 // acknowledging tries to write on both servers all the time, until stop tells where it
 // was acknowledged.
-func (s *stage) acknowledging() (stop func() map[pair.Server]int) {
+func (s *stage) acknowledging() (seen func(pair.Server) int, stop func() map[pair.Server]int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	counts, mu, wg := map[pair.Server]int{}, sync.Mutex{}, sync.WaitGroup{}
 	for _, server := range []pair.Server{one, two} {
@@ -71,7 +71,12 @@ func (s *stage) acknowledging() (stop func() map[pair.Server]int) {
 			}
 		})
 	}
-	return func() map[pair.Server]int { cancel(); wg.Wait(); return counts }
+	seen = func(server pair.Server) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return counts[server]
+	}
+	return seen, func() map[pair.Server]int { cancel(); wg.Wait(); return counts }
 }
 
 // writes tells whether a server acknowledges a row to a client.
@@ -94,7 +99,7 @@ func (s *stage) writes(ctx context.Context, server pair.Server) bool {
 // has, and server2 waits for an operator, since its data is of a history of its own.
 func TestBothStartedFromOldCopiesWithAWitness(t *testing.T) {
 	s := oldCopies(t, "witness")
-	stop := s.acknowledging()
+	seen, stop := s.acknowledging()
 	s.startBoth()
 	s.until("server1 is open", one, func(st wire.Status) bool {
 		return st.Record.Term == 3 && st.Servers[0].Postgres == wire.ReportOpen && st.Record.Mode == pair.Alone
@@ -102,6 +107,7 @@ func TestBothStartedFromOldCopiesWithAWitness(t *testing.T) {
 	s.until("server2 says what an operator must do", two, func(st wire.Status) bool {
 		return strings.Contains(st.NextStep, "which data is right is for an operator to say; to give up what is here: mcctl rebuild, on this server")
 	})
+	s.eventually("server1 acknowledges", func() bool { return seen(one) > 0 })
 	s.oneHasAcknowledged(stop(), one)
 	s.mcctl("rebuild", "--yes", "-M", s.lab.Mcdir(two))
 	s.paired(one)
@@ -111,7 +117,7 @@ func TestBothStartedFromOldCopiesWithAWitness(t *testing.T) {
 // opens, and follows.
 func TestBothStartedFromOldCopiesWithoutAWitness(t *testing.T) {
 	s := oldCopies(t, "none")
-	stop := s.acknowledging()
+	_, stop := s.acknowledging()
 	s.startBoth()
 	if st := s.paired(two); st.Record.Term != 2 {
 		t.Errorf("the record is %s", st.Record)

@@ -47,6 +47,7 @@ func (s *stage) judge(switches int) {
 	for _, g := range r.Gaps {
 		gap := time.Duration(g.Length)
 		switch {
+		case g.Open: // the writers were stopped in it
 		case host(g.From) != host(g.To):
 			moved++
 			s.Logf("one gap of %s at %s, in: %s", g.Length, g.At, during(r, g))
