@@ -141,30 +141,3 @@ func TestFaultsOfStormsAreCommands(t *testing.T) {
 		}
 	}
 }
-
-// The scenarios that docs/guarantees.md names are there.
-func TestScenariosOfTheGuarantees(t *testing.T) {
-	page, err := os.ReadFile("../../docs/guarantees.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	named := 0
-	for paragraph := range strings.SplitSeq(string(page), "\n\n") {
-		if !strings.HasPrefix(paragraph, "Scenarios") {
-			continue
-		}
-		_, paragraph, _ = strings.Cut(paragraph, ":")
-		for i, name := range strings.Split(paragraph, "`") {
-			if i%2 == 0 {
-				continue
-			}
-			named++
-			if _, err := os.Stat("scenarios/" + name + ".txt"); err != nil {
-				t.Errorf("docs/guarantees.md names %s: %v", name, err)
-			}
-		}
-	}
-	if named < 20 {
-		t.Errorf("docs/guarantees.md names %d scenarios", named)
-	}
-}

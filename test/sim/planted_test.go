@@ -38,7 +38,7 @@ var planted = []struct {
 	{"no answer is taken for yes", 80, onLink(func(l *link) agent.Link { return sanguine{l, ""} })},
 	{"a standby takes over without the keeper", 80, onLink(func(l *link) agent.Link { return sanguine{l, record.Failover} })},
 	{"names first, then the record", 80, onLink(func(l *link) agent.Link { return hasty{l} })},
-	{"no gate", 80, bugs{inWorld: func(n *node, w *agent.World) { w.Site = gateless{w.Site.(site)} }}},
+	{"no gate", 400, bugs{inWorld: func(n *node, w *agent.World) { w.Site = gateless{w.Site.(site)} }}},
 	{"PostgreSQL starts anew by itself", 80, bugs{restarts: true}},
 	{"no comparison of revisions", 80, bugs{follows: true, asked: func(w *World, wit *witness.Witness) handler { return careless{wit, w} }}},
 	{"attach and gate wait for nothing", 80, bugs{follows: true, inWorld: func(n *node, w *agent.World) { w.Postgres = optimist{believing{w.Postgres}} }}},
