@@ -88,7 +88,12 @@ func (h *hosts) takeDown() {
 		_ = exec.CommandContext(ctx, filepath.Join(os.Getenv("PG_BIN"), "pg_ctl"), "-D", h.path(server, "data"), "-m", "immediate", "stop").Run()
 	}
 	_ = exec.CommandContext(ctx, h.mcctl, "arbiter", "stop", "-M", h.path("arbiter", "mc")).Run()
-	if err := os.RemoveAll(h.dir); err != nil {
+	err := os.RemoveAll(h.dir)
+	for ctx.Err() == nil && err != nil { // a process that is ending has written there once more
+		time.Sleep(10 * time.Millisecond)
+		err = os.RemoveAll(h.dir)
+	}
+	if err != nil {
 		h.Error(err)
 	}
 }
