@@ -40,6 +40,7 @@ type affliction struct {
 // A rolling update meets a full disk at each of its steps, then a network that is gone.
 // Each time it says so, and the next run goes on.
 func TestARollingUpdateWithoutDiskOrNetworkGoesOn(t *testing.T) {
+	beside(t)
 	if !fault.Inside(t) {
 		return
 	}
@@ -125,6 +126,7 @@ func (s *stage) clear(f affliction, step, text string, err error) {
 // What edits postgresql.conf meets a full disk or a network that is gone on the primary's
 // server. When that is over the pair is whole again, or as it was asked to be.
 func TestEditsOfTheConfigurationWithoutDiskOrNetwork(t *testing.T) {
+	beside(t)
 	if !fault.Inside(t) {
 		return
 	}
@@ -194,6 +196,7 @@ func (s *stage) whole() {
 
 // A rebuild meets a full disk on the standby, or a network that is gone, while it copies.
 func TestARebuildWithoutDiskOrNetwork(t *testing.T) {
+	beside(t)
 	if !fault.Inside(t) {
 		return
 	}
