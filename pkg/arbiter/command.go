@@ -158,6 +158,7 @@ func (c *Command) mayGoAlone(ctx context.Context) error {
 	c.state.Unlock()
 	err = c.ask(ctx, r)
 	c.state.Lock()
+	c.answered = record.Record{} // it may have given its word: if that is not used, it must be told again
 	if err == nil && c.meetings != meetings {
 		err = fmt.Errorf("it was told again meanwhile")
 	}

@@ -145,6 +145,23 @@ func TestAWordIsVoidWhenTheStandbyWasToldMeanwhile(t *testing.T) {
 	granted(t, c, record.Detach, "server1")
 }
 
+// A standby whose word got lost on the way takes over no more, and nothing else shows it.
+func TestAStandbyThatWasAskedForItsWordIsToldAgain(t *testing.T) {
+	c := newCommandKeeper(t, "server1", pairedRecord, silent)
+	r, _ := c.Telling()
+	if err := c.Answered(t.Context(), r, false); err != nil || !c.Settled() {
+		t.Fatal(err, c.Settled())
+	}
+	refused(t, c, record.Detach, "server1")
+	if c.Settled() {
+		t.Error("it counts as told, although it may have given its word")
+	}
+	again, due := c.Telling()
+	if !due || again != r {
+		t.Errorf("told again: %v, %s", due, again)
+	}
+}
+
 func TestALonePrimaryNeedsNobody(t *testing.T) {
 	alone := pairedRecord
 	alone.Mode = pair.Alone
