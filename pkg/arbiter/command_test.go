@@ -133,6 +133,7 @@ func TestAWordIsVoidWhenTheStandbyWasToldMeanwhile(t *testing.T) {
 		if tells {
 			c.Lost()
 			c.Telling()
+			c.Unanswered()
 		}
 		return nil
 	})
@@ -143,6 +144,31 @@ func TestAWordIsVoidWhenTheStandbyWasToldMeanwhile(t *testing.T) {
 	refused(t, c, record.Detach, "server1")
 	tells = false
 	granted(t, c, record.Detach, "server1")
+}
+
+// What is on its way may reach the process that is started after a fencing.
+func TestAFencingCountsOnlyWhenNoTellingIsOnItsWay(t *testing.T) {
+	word := func(context.Context, record.Record) error { return nil }
+	for _, ask := range []func(context.Context, record.Record) error{silent, word} {
+		c := newCommandKeeper(t, "server1", pairedRecord, ask)
+		r, _ := c.Telling()
+		if err := c.Answered(t.Context(), r, false); err != nil {
+			t.Fatal(err)
+		}
+		c.Lost()
+		if _, due := c.Telling(); !due {
+			t.Fatal("nobody is told anew")
+		}
+		if c.Fenced(c.Meetings()) {
+			t.Error("a fencing counts")
+		}
+		refused(t, c, record.Detach, "server1")
+		c.Unanswered()
+		if !c.Fenced(c.Meetings()) {
+			t.Error("a fencing does not count")
+		}
+		granted(t, c, record.Detach, "server1")
+	}
 }
 
 // A standby whose word got lost on the way takes over no more, and nothing else shows it.
