@@ -17,8 +17,8 @@ type Copy struct {
 	path string
 	disk durable.Disk
 
-	writing sync.Mutex // held across a write, taken before mu
-	mu      sync.Mutex // never held while the disk is waited for: it may hang
+	writing sync.Mutex    // held across a write, taken before mu
+	mu      sync.Mutex    // never held while the disk is waited for: it may hang
 	last    record.Record // what the file holds
 }
 
