@@ -240,6 +240,7 @@ func (a *Agent) tellPaired(ctx context.Context) error {
 	defer cancel()
 	var answer wire.TellingAnswer
 	if err := a.link.Call(ctx, wire.KindTelling, wire.TellingRequest{Record: r}, &answer); err != nil {
+		a.fencing.keeper.Unanswered()
 		return err
 	}
 	defer a.board.Wake()

@@ -80,11 +80,15 @@ func (a *Agent) countLoss() {
 	a.mu.Lock()
 	by := a.detachRule
 	a.mu.Unlock()
-	switch by {
-	case 226, 252, 253, 254, 256:
+	if byFault(by) {
 		l := a.limits.now()
 		a.board.Set(func(s *board.Sight) { s.Losses, s.Close = l.Lost(s.Losses, a.clock.Now()), 0 })
 	}
+}
+
+// byFault: by this rule a standby is detached that was lost.
+func byFault(rule int) bool {
+	return slices.Contains([]int{226, 252, 253, 254, 255, 256}, rule)
 }
 
 // steadySince keeps since when the standby has been close without a break.

@@ -22,10 +22,11 @@ type Command struct {
 
 	state sync.Mutex // held across a change
 	// As the primary. unmet: it was started with a copy that says paired, and has not
-	// met the standby since. lent: a standby may hold a telling. answered is the record
-	// of the last telling that was answered over the present connection.
-	unmet, lent bool
-	answered    record.Record
+	// met the standby since. lent: a standby may hold a telling. telling: one is on its
+	// way, and may wait for its turn until another process of the standby is connected.
+	// answered is the record of the last one that was answered over the present connection.
+	unmet, lent, telling bool
+	answered             record.Record
 	// As the standby. told is the paired record that the primary has told in this run,
 	// waived the one from which it will not take over.
 	told, waived record.Record
@@ -158,7 +159,8 @@ func (c *Command) mayGoAlone(ctx context.Context) error {
 	c.state.Unlock()
 	err = c.ask(ctx, r)
 	c.state.Lock()
-	if err == nil && c.meetings != meetings {
+	c.answered = record.Record{} // it may have given its word: if that is not used, it must be told again
+	if err == nil && (c.telling || c.meetings != meetings) {
 		err = fmt.Errorf("it was told again meanwhile")
 	}
 	if err != nil {
@@ -200,6 +202,9 @@ func (c *Command) Fenced(meetings int) bool {
 		return false
 	}
 	if r, _ := c.known(); r.Primary == c.me {
+		if c.telling {
+			return false
+		}
 		c.lent = c.unmet && r.Mode == pair.Paired
 	} else {
 		c.fenced = c.told == r
@@ -208,7 +213,8 @@ func (c *Command) Fenced(meetings int) bool {
 }
 
 // Telling begins to tell the standby that the record is paired, when that is due:
-// from now on it may hold it. The caller must be connected.
+// from now on it may hold it. The caller must be connected, and calls Answered or
+// Unanswered when the question has ended.
 func (c *Command) Telling() (r record.Record, due bool) {
 	c.state.Lock()
 	defer c.state.Unlock()
@@ -219,9 +225,17 @@ func (c *Command) Telling() (r record.Record, due bool) {
 	if now, _ := c.known(); now != r {
 		return r, false // a newer one is about to be saved
 	}
-	c.lent = true
+	c.lent, c.telling = true, true
 	c.meetings++
 	return r, true
+}
+
+// Unanswered notes that a telling got no answer. The standby may hold it all the same,
+// but nobody comes to hold it any more.
+func (c *Command) Unanswered() {
+	c.state.Lock()
+	defer c.state.Unlock()
+	c.telling = false
 }
 
 // Answered notes the standby's answer: it knew of nothing newer. If it has given its
@@ -230,6 +244,7 @@ func (c *Command) Telling() (r record.Record, due bool) {
 func (c *Command) Answered(ctx context.Context, r record.Record, waived bool) error {
 	c.state.Lock()
 	defer c.state.Unlock()
+	c.telling = false
 	if c.own.Get() != r {
 		return nil
 	}

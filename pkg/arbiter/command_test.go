@@ -133,6 +133,7 @@ func TestAWordIsVoidWhenTheStandbyWasToldMeanwhile(t *testing.T) {
 		if tells {
 			c.Lost()
 			c.Telling()
+			c.Unanswered()
 		}
 		return nil
 	})
@@ -143,6 +144,48 @@ func TestAWordIsVoidWhenTheStandbyWasToldMeanwhile(t *testing.T) {
 	refused(t, c, record.Detach, "server1")
 	tells = false
 	granted(t, c, record.Detach, "server1")
+}
+
+// What is on its way may reach the process that is started after a fencing.
+func TestAFencingCountsOnlyWhenNoTellingIsOnItsWay(t *testing.T) {
+	word := func(context.Context, record.Record) error { return nil }
+	for _, ask := range []func(context.Context, record.Record) error{silent, word} {
+		c := newCommandKeeper(t, "server1", pairedRecord, ask)
+		r, _ := c.Telling()
+		if err := c.Answered(t.Context(), r, false); err != nil {
+			t.Fatal(err)
+		}
+		c.Lost()
+		if _, due := c.Telling(); !due {
+			t.Fatal("nobody is told anew")
+		}
+		if c.Fenced(c.Meetings()) {
+			t.Error("a fencing counts")
+		}
+		refused(t, c, record.Detach, "server1")
+		c.Unanswered()
+		if !c.Fenced(c.Meetings()) {
+			t.Error("a fencing does not count")
+		}
+		granted(t, c, record.Detach, "server1")
+	}
+}
+
+// A standby whose word got lost on the way takes over no more, and nothing else shows it.
+func TestAStandbyThatWasAskedForItsWordIsToldAgain(t *testing.T) {
+	c := newCommandKeeper(t, "server1", pairedRecord, silent)
+	r, _ := c.Telling()
+	if err := c.Answered(t.Context(), r, false); err != nil || !c.Settled() {
+		t.Fatal(err, c.Settled())
+	}
+	refused(t, c, record.Detach, "server1")
+	if c.Settled() {
+		t.Error("it counts as told, although it may have given its word")
+	}
+	again, due := c.Telling()
+	if !due || again != r {
+		t.Errorf("told again: %v, %s", due, again)
+	}
 }
 
 func TestALonePrimaryNeedsNobody(t *testing.T) {

@@ -16,8 +16,10 @@ import (
 type Copy struct {
 	path string
 	disk durable.Disk
-	mu   sync.Mutex
-	last record.Record // what the file holds
+
+	writing sync.Mutex    // held across a write, taken before mu
+	mu      sync.Mutex    // never held while the disk is waited for: it may hang
+	last    record.Record // what the file holds
 }
 
 // OpenCopy reads the copy; no file is no record.
@@ -53,18 +55,21 @@ func (c *Copy) Get() record.Record {
 // step 6) by the record that it was made from: that is record.ErrConflict, and the
 // file stays.
 func (c *Copy) Save(r record.Record) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	pledged := r.Term == c.last.Term && r.Revision == c.last.Revision && c.last.Mode == pair.Paired && r.Mode == pair.Alone
-	if c.last.NewerThan(r) || pledged {
-		return fmt.Errorf("save %s: the copy holds %s: %w", r, c.last, record.ErrConflict)
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	last := c.Get()
+	pledged := r.Term == last.Term && r.Revision == last.Revision && last.Mode == pair.Paired && r.Mode == pair.Alone
+	if last.NewerThan(r) || pledged {
+		return fmt.Errorf("save %s: the copy holds %s: %w", r, last, record.ErrConflict)
 	}
-	if r == c.last {
+	if r == last {
 		return nil
 	}
 	if err := c.disk.WriteJSON(c.path, r, 0o600); err != nil {
 		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.last = r
 	return nil
 }

@@ -2,10 +2,13 @@ package arbiter
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 )
@@ -51,5 +54,47 @@ func TestATornCopyIsNotNoCopy(t *testing.T) {
 	must(t, os.WriteFile(path, []byte("{"), 0o600))
 	if _, err := OpenCopy(path); err == nil {
 		t.Error("a torn copy was taken for none")
+	}
+}
+
+// slowDisk is this machine's, but a write waits until it is let go on.
+type slowDisk struct {
+	durable.Disk
+	begun, goOn chan struct{}
+}
+
+func (d slowDisk) WriteJSON(path string, v any, mode fs.FileMode) error {
+	close(d.begun)
+	<-d.goOn
+	return d.Disk.WriteJSON(path, v, mode)
+}
+
+// The supervisor's loop asks for the copy at every turn where the copy is the record.
+func TestACopyIsToldWhileTheDiskHangs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record.json")
+	d := slowDisk{durable.Machine, make(chan struct{}), make(chan struct{})}
+	own, err := OpenCopyOn(d, path)
+	must(t, err)
+	saved := make(chan error, 1)
+	go func() { saved <- own.Save(pairedRecord) }()
+	<-d.begun
+	told := make(chan record.Record, 1)
+	go func() {
+		keeper := NewLocal(own, "server1", func() (record.Record, bool) { return record.Record{}, false })
+		r, _, _ := keeper.Seen()
+		told <- r
+	}()
+	select {
+	case r := <-told:
+		if r.Exists() {
+			t.Errorf("it tells %s, which is not on the disk yet", r)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("who asks for the copy waits for the disk")
+	}
+	close(d.goOn)
+	must(t, <-saved)
+	if own.Get() != pairedRecord {
+		t.Errorf("it holds %s", own.Get())
 	}
 }

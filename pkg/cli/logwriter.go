@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 )
 
@@ -13,6 +14,9 @@ import (
 type logWriter struct {
 	lines chan []byte
 	ended chan struct{}
+
+	mu     sync.Mutex // never held while the disk is waited for
+	closed bool       // who comes later, such as a command's last words, is not heard
 }
 
 // logWaiting is how many lines may wait for the disk.
@@ -33,7 +37,10 @@ func (w *logWriter) drain(to io.Writer) {
 
 // Write never waits. When the room comes to its end, the last place says so.
 func (w *logWriter) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	switch waiting := len(w.lines); {
+	case w.closed:
 	case waiting >= logWaiting:
 	case waiting == logWaiting-1:
 		w.put(fmt.Appendf(nil, "the log's disk hangs: what follows here is missing, from %s on\n", time.Now().Format(time.RFC3339)))
@@ -52,7 +59,10 @@ func (w *logWriter) put(line []byte) {
 
 // close writes what is left, unless the disk hangs.
 func (w *logWriter) close() {
+	w.mu.Lock()
+	w.closed = true
 	close(w.lines)
+	w.mu.Unlock()
 	select {
 	case <-w.ended:
 	case <-time.After(time.Second):

@@ -183,11 +183,19 @@ func (d *Disk) keep(paths []string, now time.Time) {
 	d.tell()
 }
 
+// heldUp is how much later than due this process looks only when it was stopped itself.
+// What the child told meanwhile is still to be read then.
+const heldUp = 500 * time.Millisecond
+
 // silent notes where no line came in time, and reports whether another child should
 // try. Of a directory that is only measured it is no reason.
 func (d *Disk) silent(now time.Time) (again bool) {
 	for i, at := range d.due {
 		if at.IsZero() || now.Before(at) {
+			continue
+		}
+		if now.Sub(at) > heldUp {
+			d.await(i, now)
 			continue
 		}
 		d.places[i].Error = fmt.Sprintf("no write came to an end within %s", d.Timeout)

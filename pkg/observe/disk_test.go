@@ -256,3 +256,15 @@ func TestTheProbeEndsWithItsWatcher(t *testing.T) {
 		t.Errorf("probe %d outlived its watcher", pid)
 	}
 }
+
+// A supervisor that was stopped itself has heard nothing, which says nothing of the disk.
+func TestSilenceWhileThisProcessWasStoppedIsNoVerdict(t *testing.T) {
+	now := time.Now()
+	d := Disk{Board: board.NewBoard(), Every: probeEvery, Timeout: impatient, places: []board.Place{{Path: "/data"}}, due: []time.Time{now}}
+	if d.silent(now.Add(heldUp+time.Millisecond)) || !fine(d.Board)() {
+		t.Errorf("a disk has failed: %s", d.Board.Read().DiskError)
+	}
+	if !d.silent(d.due[0]) || !failed(d.Board)() {
+		t.Error("silence in the time after that is no failure")
+	}
+}
