@@ -151,6 +151,9 @@ func (e *etcd) Change(ctx context.Context, c record.Change) (record.Record, erro
 		if err != nil {
 			return record.Record{}, unknown(string(c.Transition), err)
 		}
+		if e.wentBack(v) { // or a later look was quicker: this tells once it is looked at again
+			continue
+		}
 		next, err := e.judge(v, c)
 		if err != nil {
 			return record.Record{}, err
@@ -176,6 +179,14 @@ func (e *etcd) Change(ctx context.Context, c record.Change) (record.Record, erro
 		}
 	}
 	return record.Record{}, unknown(string(c.Transition), errNoSession)
+}
+
+// wentBack: etcd was emptied, or restored from a backup, since this session began. The
+// next turn ends it.
+func (e *etcd) wentBack(v etcdView) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return v.revision < e.view.revision
 }
 
 // judge is what a witness does: legal by the protocol, and by what is known of the

@@ -239,7 +239,7 @@ func recordOf(i int) record.Record {
 func tell(conn net.Conn, i int) error {
 	report, err := json.Marshal(map[string]any{
 		"id": 1, "kind": wire.KindReport,
-		"body": wire.WitnessReport{Postgres: wire.WitnessUp, Known: recordOf(i), TimeoutMS: 2000},
+		"body": wire.WitnessReport{Postgres: wire.WitnessUp, Known: recordOf(i), TimeoutMS: 60000},
 	})
 	if err != nil {
 		return err
