@@ -22,6 +22,8 @@ type replayHold struct {
 }
 
 func (h *replayHold) pause(ctx context.Context) error {
+	ctx, cancel := h.clock.Timeout(ctx, replayLimit, nil) // others wait for the lock
+	defer cancel()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.forget != nil {

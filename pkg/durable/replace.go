@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,6 +60,10 @@ func replace(path string, old, data []byte, force bool) (left string, err error)
 	return left, nil
 }
 
+// lateOpen is how long a writer that found the file before the exchange may take until
+// it has opened it: in between nothing shows that it comes.
+const lateOpen = 5 * time.Millisecond
+
 // exchange gives the file at temp the name path. After an error path is as it was.
 func exchange(temp, path string, old []byte, force bool) (left string, err error) {
 	g, err := guardFile(path)
@@ -87,6 +92,7 @@ func exchange(temp, path string, old []byte, force bool) (left string, err error
 		return "", err
 	}
 	err = syncDir(dir)
+	time.Sleep(lateOpen)
 	if g.awaited() { // it waits in open for the very file that has just been put aside
 		back := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
 		return "", errors.Join(ErrBusy, back, syncDir(dir))

@@ -18,9 +18,6 @@ const replayPoll = 5 * time.Millisecond
 // record that was being applied at that moment may still finish, but none that is
 // written after the call returned.
 func (s *Session) PauseReplay(ctx context.Context) error {
-	if _, err := s.conn.Exec(ctx, "select pg_wal_replay_pause()"); err != nil {
-		return fmt.Errorf("pause replay: %w", err)
-	}
 	query := "select pg_is_wal_replay_paused()"
 	if s.can.PauseState {
 		query = "select pg_get_wal_replay_pause_state() = 'paused'"
@@ -28,6 +25,10 @@ func (s *Session) PauseReplay(ctx context.Context) error {
 	tick := time.NewTicker(replayPoll)
 	defer tick.Stop()
 	for {
+		// Anew each time: a resume that came in between would be waited out for ever.
+		if _, err := s.conn.Exec(ctx, "select pg_wal_replay_pause()"); err != nil {
+			return fmt.Errorf("pause replay: %w", err)
+		}
 		var paused bool
 		if err := s.conn.QueryRow(ctx, query).Scan(&paused); err != nil {
 			return fmt.Errorf("pause replay: %w", err)

@@ -27,7 +27,11 @@ func (s *stage) order(of pair.Server, command, text string) {
 
 func (s *stage) killServer(of pair.Server) {
 	s.Helper()
-	p := s.lab.Pids().Servers[of]
+	var p lab.ServerPids
+	s.eventually("all processes of "+string(of)+" run", func() bool {
+		p = s.lab.Pids().Servers[of]
+		return p.Watch != 0 && p.Supervisor != 0 && p.Postmaster != 0
+	})
 	s.kill(p.Watch, p.Supervisor, p.Postmaster)
 }
 

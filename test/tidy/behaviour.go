@@ -9,7 +9,7 @@ import (
 // clockRooms may read the clock or wait. Everywhere else time is passed in, so
 // that it can be simulated.
 func clockRooms() []string {
-	return []string{"clock", "hook", "agent", "observe", "act", "witness", "arbiter", "wire", "postgres", "disk", "probe", "lab", "cli", "cmd", "test"}
+	return []string{"clock", "durable", "hook", "agent", "observe", "act", "witness", "arbiter", "wire", "postgres", "disk", "probe", "lab", "cli", "cmd", "test"}
 }
 
 // goRooms may start goroutines; each of them knows who waits for its end.
