@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +26,9 @@ func afflicted(t *testing.T) (s *stage, full, cut affliction) {
 	s = newStage(t, lab.Options{Settings: map[string]string{"fsync": "off"}})
 	s.mcctl("stop", "-a", "-M", s.lab.Mcdir(one))
 	disk.Replace(s.lab.Dir + "/server1")
+	for _, of := range []pair.Server{one, two} { // the command meets the full disk, not a switch because of it
+		s.add(filepath.Join(s.lab.Mcdir(of), "pair.toml"), "\n[policy]\ndisk_low = \"0%\"\ndisk_critical = \"0%\"\n")
+	}
 	s.mcctl("start", "-M", s.lab.Mcdir(two))
 	s.mcctl("start", "-M", s.lab.Mcdir(one))
 	s.paired(one)
@@ -189,9 +194,28 @@ func (s *stage) reigns() {
 	s.paired(one)
 }
 
+// whole waits until the pair is. A detach that was under way when the network went may
+// arrive when it is back.
 func (s *stage) whole() {
 	s.Helper()
-	s.until("the pair is whole", two, func(st wire.Status) bool { return st.Healthy })
+	s.until("the pair is whole", two, func(st wire.Status) bool {
+		if st.Held {
+			_, _ = s.try("attach", "-M", s.lab.Mcdir(two))
+		}
+		return st.Healthy
+	})
+}
+
+// add puts text at the end of a file.
+func (s *stage) add(path, text string) {
+	s.Helper()
+	was, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, append(was, text...), 0o600)
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
 }
 
 // A rebuild meets a full disk on the standby, or a network that is gone, while it copies.
