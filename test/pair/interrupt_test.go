@@ -191,7 +191,12 @@ func (s *stage) reigns() {
 	if st, err := s.status(two); err == nil && st.Record.Primary == two {
 		s.again("switch")
 	}
-	s.paired(one)
+	s.until("the pair is whole under server1", one, func(st wire.Status) bool {
+		if st.Held { // see whole
+			_, _ = s.try("attach", "-M", s.lab.Mcdir(one))
+		}
+		return st.Healthy && st.Record.Primary == one
+	})
 }
 
 // whole waits until the pair is. A detach that was under way when the network went may
