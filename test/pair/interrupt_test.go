@@ -247,10 +247,7 @@ func TestARebuildWithoutDiskOrNetwork(t *testing.T) {
 			if end.Phase != wire.RebuildDone && end.Error == "" {
 				t.Errorf("%s while %s: %+v", f.name, phase, end)
 			}
-			if end.Phase != wire.RebuildDone {
-				s.paired(two) // the old data serves
-			}
-			s.paired(two)
+			s.paired(two) // where the rebuild failed the old data serves
 			s.flowing()
 		}
 		t.Logf("%s:%s", f.name, c)
