@@ -34,25 +34,24 @@ func (a *Agent) watchConfiguration(ctx context.Context) error {
 			return a.hands.Wanted(s), s.Record.Exists()
 		},
 	}
-	watcher, err := fsnotify.NewWatcher()
+	watch, err := newFileWatch(func(fsnotify.Event) bool { return true })
 	if err != nil {
 		a.log.Warn("changes of the configuration files are noticed by polling only", "error", err)
-		watcher = &fsnotify.Watcher{} // its channels stay silent
+		watch = &fileWatch{} // tells nothing
 	} else {
-		defer func() { _ = watcher.Close() }()
+		defer watch.close()
 	}
 	for turn := 0; ; turn++ {
 		c.Check(ctx)
 		if err == nil && turn%rewatch == 0 {
-			a.watchFiles(watcher)
+			a.watchFiles(watch)
 		}
 		select {
-		case <-watcher.Events:
-			settle(ctx, watcher)
+		case <-watch.changed:
+			watch.settle(ctx)
 			turn = -1 // what was replaced is watched anew
 			a.files.Forget()
 			a.local.Kick() // which compares the managed lines
-		case <-watcher.Errors: // too many events at once: the poll sees the rest
 		case <-time.After(wire.ToTick(configurationEvery)):
 		case <-ctx.Done():
 			return ctx.Err()
@@ -60,28 +59,12 @@ func (a *Agent) watchConfiguration(ctx context.Context) error {
 	}
 }
 
-// calm is how long nothing must happen before files are read: editors and package
-// managers write in several steps.
-const calm = 20 * time.Millisecond
-
-func settle(ctx context.Context, w *fsnotify.Watcher) {
-	for range 10 {
-		select {
-		case <-w.Events:
-		case <-time.After(calm):
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
 // watchFiles has the kernel tell of changes. Directories are watched, since editors
 // replace files; but not the data directory, where something always happens: there
 // the files themselves are, anew after each replacement.
-func (a *Agent) watchFiles(w *fsnotify.Watcher) {
+func (a *Agent) watchFiles(w *fileWatch) {
 	watched := map[string]bool{}
-	for _, path := range w.WatchList() {
+	for _, path := range w.watched() {
 		watched[path] = true
 	}
 	data, err := filepath.EvalSymlinks(a.config.Server.DataDirectory)
@@ -98,9 +81,7 @@ func (a *Agent) watchFiles(w *fsnotify.Watcher) {
 			continue
 		}
 		watched[path] = true
-		if err := w.Add(path); err != nil && !errors.Is(err, fsnotify.ErrClosed) {
-			continue // it is not there; the poll sees it come
-		}
+		_ = w.add(path) // it may not be there; the poll sees it come
 	}
 }
 

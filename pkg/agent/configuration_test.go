@@ -37,14 +37,15 @@ func configured(t *testing.T) (a *Agent, etc, data string) {
 // only the files that matter; and those again after they were replaced.
 func TestTheKernelTellsOfEveryConfigurationFile(t *testing.T) {
 	a, etc, data := configured(t)
-	w, err := fsnotify.NewWatcher()
+	events := make(chan string, 100)
+	w, err := newFileWatch(func(e fsnotify.Event) bool { events <- e.Name; return true })
 	ok(t, err)
-	defer w.Close()
+	defer w.close()
 	auto := filepath.Join(data, "postgresql.auto.conf")
 	watches := func() {
 		t.Helper()
 		a.watchFiles(w)
-		got := w.WatchList()
+		got := w.watched()
 		slices.Sort(got)
 		if want := []string{auto, etc, filepath.Join(etc, "conf.d")}; !slices.Equal(got, want) {
 			t.Errorf("watched: %q, want %q", got, want)
@@ -55,10 +56,10 @@ func TestTheKernelTellsOfEveryConfigurationFile(t *testing.T) {
 	for _, path := range []string{filepath.Join(etc, "conf.d", "new.conf"), filepath.Join(etc, "none.conf"), filepath.Join(etc, "postgresql.conf"), auto} {
 		ok(t, os.WriteFile(path+".tmp", []byte("port = 1\n"), 0o600))
 		ok(t, os.Rename(path+".tmp", path))
-		for e := received(t, w.Events); e.Name != path; e = received(t, w.Events) {
+		for received(t, events) != path {
 		}
 	}
-	eventually(t, "the replaced file is no longer watched", func() bool { return !slices.Contains(w.WatchList(), auto) })
+	eventually(t, "the replaced file is no longer watched", func() bool { return !slices.Contains(w.watched(), auto) })
 	watches()
 }
 

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -58,29 +57,29 @@ func (a *Agent) watchOwnFiles(ctx context.Context) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	watcher, err := fsnotify.NewWatcher()
+	files := a.ownFiles() // of the watch alone
+	watch, err := newFileWatch(func(e fsnotify.Event) bool {
+		before := files
+		files = a.ownFiles()
+		return slices.Contains(files, e.Name) || !slices.Equal(files, before)
+	})
 	if err != nil {
 		a.log.Warn("changes of the management directory are noticed after SIGHUP only", "error", err)
-		watcher = &fsnotify.Watcher{} // its channels stay silent
+		watch = &fileWatch{} // tells nothing
 	} else {
-		defer func() { _ = watcher.Close() }()
+		defer watch.close()
 	}
 	r := &reloader{agent: a}
 	for first := true; ; first = false {
-		files := a.ownFiles()
 		if err == nil { // again and again, since a link may come to lead elsewhere
-			a.watchOwnDirectories(watcher, files)
+			a.watchOwnDirectories(watch)
 		}
 		if first {
 			r.reload() // what was changed before the watch began
 		}
 		select {
-		case e := <-watcher.Events:
-			if !slices.Contains(files, e.Name) && slices.Equal(files, a.ownFiles()) {
-				continue
-			}
-			settle(ctx, watcher)
-		case <-watcher.Errors: // too many events at once: one of them may have been ours
+		case <-watch.changed:
+			watch.settle(ctx)
 		case <-hangup:
 			a.tell("SIGHUP: reading the configuration again")
 			r.said = "SIGHUP"
@@ -105,10 +104,10 @@ func (a *Agent) ownFiles() (paths []string) {
 
 // watchOwnDirectories has the kernel tell of changes in the directories: editors
 // replace files, and a watched file would be the old one.
-func (a *Agent) watchOwnDirectories(w *fsnotify.Watcher, files []string) {
-	for _, path := range files {
-		if dir := filepath.Dir(path); !slices.Contains(w.WatchList(), dir) {
-			if err := w.Add(dir); err != nil && !errors.Is(err, fsnotify.ErrClosed) {
+func (a *Agent) watchOwnDirectories(w *fileWatch) {
+	for _, path := range a.ownFiles() {
+		if dir := filepath.Dir(path); !slices.Contains(w.watched(), dir) {
+			if err := w.add(dir); err != nil {
 				a.log.Warn("changes of a directory are noticed after SIGHUP only", "directory", dir, "error", err)
 			}
 		}
