@@ -52,6 +52,8 @@ type Lab struct {
 	state state
 	run   account
 	out   io.Writer
+	// release ends the claim on the ports that were chosen.
+	release func()
 }
 
 // state is lab.json: what must be known to go on after a kill at any point.

@@ -56,37 +56,39 @@ func prepare(ctx context.Context, opt Options) (*Lab, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := settle(ctx, dir, run, opt)
+	l := &Lab{Dir: dir, run: run, out: opt.Out, release: func() {}}
+	err = l.settle(ctx, opt)
+	end := func() { l.release(); unlock() }
 	if err != nil {
-		unlock()
+		end()
 		return nil, nil, err
 	}
-	return l, unlock, nil
+	return l, end, nil
 }
 
 // settle reads lab.json or writes the first one.
-func settle(ctx context.Context, dir string, run account, opt Options) (*Lab, error) {
-	l := &Lab{Dir: dir, run: run, out: opt.Out}
+func (l *Lab) settle(ctx context.Context, opt Options) error {
+	dir, run := l.Dir, l.run
 	err := durable.ReadJSON(l.path("lab.json"), &l.state)
 	switch {
 	case err == nil:
-		return l, l.reopen(ctx, opt)
+		return l.reopen(ctx, opt)
 	case !errors.Is(err, fs.ErrNotExist):
-		return nil, err
+		return err
 	}
 	if none, err := empty(dir); err != nil || !none {
-		return nil, errors.Join(fmt.Errorf("use %s: it is not empty and holds no lab; choose another directory", dir), err)
+		return errors.Join(fmt.Errorf("use %s: it is not empty and holds no lab; choose another directory", dir), err)
 	}
 	if err := run.mkdir(dir, 0o755); err != nil {
-		return nil, err
+		return err
 	}
 	if !run.can(ctx, "-x", dir) {
-		return nil, fmt.Errorf("use %s: user %s cannot enter it; choose a directory it can enter, below /tmp or %s", dir, run.Username, run.HomeDir)
+		return fmt.Errorf("use %s: user %s cannot enter it; choose a directory it can enter, below /tmp or %s", dir, run.Username, run.HomeDir)
 	}
 	if err := l.choose(ctx, opt); err != nil {
-		return nil, err
+		return err
 	}
-	return l, l.save()
+	return l.save()
 }
 
 // choose fills in what the options leave open.
@@ -115,7 +117,7 @@ func (l *Lab) choose(ctx context.Context, opt Options) (err error) {
 		}
 	}
 	if l.state.Port == 0 {
-		l.state.Port, err = choosePorts()
+		err = l.choosePorts()
 	} else {
 		err = checkPorts(l.state.Port)
 	}
