@@ -2,6 +2,7 @@ package act
 
 import (
 	"context"
+	"time"
 
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
@@ -58,6 +59,7 @@ type Session interface {
 	EndSegment(ctx context.Context) (ended bool, err error)
 	EnsureSlot(ctx context.Context, name string) error
 	DropSlot(ctx context.Context, name string) error
+	FreeSlot(ctx context.Context, name string, age time.Duration) (freed bool, err error)
 	InForce(ctx context.Context, names []string) ([]postgres.InForce, error)
 	FileFaults(ctx context.Context) (refused bool, faults []postgres.FileFault, err error)
 	PauseReplay(ctx context.Context) error

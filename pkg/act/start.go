@@ -52,6 +52,29 @@ func (h *Hands) EnsureSlot(ctx context.Context) error {
 	return session.EnsureSlot(ctx, settings.Slot(h.other()))
 }
 
+// abandoned is from what age on a walsender for a standby that does not stream is a
+// leftover of its time before: the receiver of a younger one may be just starting.
+const abandoned = 2 * time.Second
+
+// OfferSlot makes sure that the other server, which says that it does not stream, finds
+// its slot here, and free.
+func (h *Hands) OfferSlot(ctx context.Context) error {
+	session, err := h.Postgres.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	slot := settings.Slot(h.other())
+	if err := session.EnsureSlot(ctx, slot); err != nil {
+		return err
+	}
+	freed, err := session.FreeSlot(ctx, slot, abandoned)
+	if freed {
+		h.Log.Info("the slot was held by the walsender of a connection that the standby no longer has; it was ended", "slot", slot)
+	}
+	return err
+}
+
 // StartStandby starts PostgreSQL in recovery. When the record names this server
 // (its promotion was cut off) it is promoted next.
 func (h *Hands) StartStandby(ctx context.Context) error {

@@ -172,7 +172,7 @@ func (a *Agent) history(ctx context.Context, _ json.RawMessage) (any, error) {
 	if !s.Names(a.config.Me()) || board.Postgres(s) != decide.PostgresOpen {
 		return nil, fmt.Errorf("%s is not the open primary now", a.config.Me())
 	}
-	if err := a.hands.EnsureSlot(ctx); err != nil {
+	if err := a.hands.OfferSlot(ctx); err != nil {
 		return nil, err
 	}
 	session, err := a.server.Connect(ctx)

@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -112,7 +113,7 @@ func TestSlots(t *testing.T) {
 	}
 }
 
-func TestPauseAndTerminate(t *testing.T) {
+func TestPauseAndResume(t *testing.T) {
 	primary, standby := newPair(t)
 	s := connect(t, standby)
 	ok(t, s.PauseReplay(within(t)))
@@ -126,14 +127,37 @@ func TestPauseAndTerminate(t *testing.T) {
 	}
 	p := connect(t, primary)
 	ok(t, p.ResumeReplay(within(t)))
-	before, err := p.Look(within(t), "s")
-	ok(t, err)
-	ok(t, p.TerminateSenders(within(t), "s"))
-	eventually(t, "another walsender serves the standby", func() bool {
-		now, err := p.Look(within(t), "s")
+}
+
+// A receiver that was frozen while log was written is like one whose host has lost its
+// power: its walsender sits on a full socket, and ends all the same.
+func TestFreeSlot(t *testing.T) {
+	primary := newServer(t)
+	start(t, primary)
+	p := connect(t, primary)
+	ok(t, p.EnsureSlot(within(t), "mine"))
+	receiver := exec.Command(filepath.Join(bin(), "pg_receivewal"), "-D", newDir(t), "-S", "mine", "-d", sourceOf(primary, "r").Conninfo())
+	ok(t, receiver.Start())
+	t.Cleanup(func() { _ = receiver.Process.Kill(); _ = receiver.Wait() })
+	watch := client(t, primary)
+	held := func() (active bool) {
+		ok(t, watch.QueryRow(within(t), "select active from pg_replication_slots where slot_name = 'mine'").Scan(&active))
+		return active
+	}
+	eventually(t, "the receiver holds the slot", held)
+	ok(t, receiver.Process.Signal(syscall.SIGSTOP))
+	execute(t, primary, "create table filler as select repeat('x', 1000) from generate_series(1, 20000)")
+	if freed, err := p.FreeSlot(within(t), "mine", time.Hour); freed || err != nil {
+		t.Errorf("a walsender that is young: %t, %v", freed, err)
+	}
+	eventually(t, "the slot is free", func() bool {
+		freed, err := p.FreeSlot(within(t), "mine", 0)
 		ok(t, err)
-		return now.Peer != nil && now.Peer.PID != before.Peer.PID
+		return !freed && !held()
 	})
+	if freed, err := p.FreeSlot(within(t), "mine", 0); freed || err != nil {
+		t.Errorf("a free slot: %t, %v", freed, err)
+	}
 }
 
 func TestAnswers(t *testing.T) {

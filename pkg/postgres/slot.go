@@ -107,12 +107,18 @@ func hasCode(err error, code string) bool {
 	return errors.As(err, &pg) && pg.Code == code
 }
 
-// TerminateSenders ends the walsenders that stream to the named standby, and
-// waits for nothing: a standby that is not told otherwise connects again.
-func (s *Session) TerminateSenders(ctx context.Context, name string) error {
-	_, err := s.conn.Exec(ctx, "select pg_terminate_backend(pid) from pg_stat_replication where application_name = $1", name)
+// FreeSlot ends the walsender that has held the slot for longer than age. One whose
+// standby has lost its power, or the link to it, is told by nobody: it holds the slot
+// for wal_sender_timeout, a minute unless set, and the standby that has come back is
+// refused meanwhile. Nothing is waited for: a standby asks again by itself. One that
+// sits on a full socket needs to be told twice (15): the first time it tries to say why.
+func (s *Session) FreeSlot(ctx context.Context, name string, age time.Duration) (freed bool, err error) {
+	tag, err := s.conn.Exec(ctx, `
+select pg_terminate_backend(held.active_pid)
+from pg_replication_slots held join pg_stat_activity sender on sender.pid = held.active_pid
+where held.slot_name = $1 and sender.backend_start < clock_timestamp() - $2::interval`, name, age)
 	if err != nil {
-		return fmt.Errorf("terminate walsenders of %s: %w", name, err)
+		return false, fmt.Errorf("free slot %s: %w", name, err)
 	}
-	return nil
+	return tag.RowsAffected() > 0, nil
 }

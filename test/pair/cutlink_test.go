@@ -2,11 +2,13 @@ package pair
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -17,7 +19,27 @@ import (
 
 // cable is a way between the two servers that can be cut: then nothing passes any
 // more, and nobody is told.
-type cable struct{ cut atomic.Bool }
+type cable struct {
+	cut atomic.Bool
+	mu  sync.Mutex
+	// ends are closed when the pair is down: while it lives, it would take that for
+	// the end of both servers, and each would fence the other.
+	ends []io.Closer
+}
+
+func (c *cable) add(end io.Closer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ends = append(c.ends, end)
+}
+
+func (c *cable) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, end := range c.ends {
+		_ = end.Close()
+	}
+}
 
 // through is an address that leads to another one as long as the cable is whole.
 func (c *cable) through(t *testing.T, to string) string {
@@ -26,14 +48,14 @@ func (c *cable) through(t *testing.T, to string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Close() })
+	c.add(l)
 	go func() {
 		for {
 			in, err := l.Accept()
 			if err != nil {
 				return
 			}
-			t.Cleanup(func() { _ = in.Close() })
+			c.add(in)
 			out, err := net.Dial("tcp", to)
 			if err != nil {
 				_ = in.Close()
@@ -85,7 +107,9 @@ func (s *stage) reconfigured(file string, edit func(of pair.Server, text string)
 // newCable is a stage whose servers reach each other over a cable, and whose
 // arbitration command always says that the other server is dead.
 func newCable(t *testing.T) (*stage, *cable) {
-	s, c := newFencing(t), &cable{}
+	c := &cable{}
+	t.Cleanup(c.close)
+	s := newFencing(t)
 	for _, of := range []pair.Server{one, two} { // the way's addresses are not those of the passfiles
 		path := filepath.Join(s.lab.Mcdir(of), "pgpass")
 		b, err := os.ReadFile(path)

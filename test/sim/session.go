@@ -122,6 +122,11 @@ func (s *session) DropSlot(ctx context.Context, name string) error {
 	return err
 }
 
+// FreeSlot finds none held: here a walsender ends with its connection.
+func (s *session) FreeSlot(ctx context.Context, _ string, _ time.Duration) (bool, error) {
+	return false, s.ask(ctx)
+}
+
 func (s *session) InForce(ctx context.Context, names []string) ([]postgres.InForce, error) {
 	if err := s.ask(ctx); err != nil {
 		return nil, err
