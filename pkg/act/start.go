@@ -147,9 +147,12 @@ func (h *Hands) tryStart(ctx context.Context, w settings.Wanted, hba string) err
 		Settings: map[string]string{"restart_after_crash": "off"},
 	}
 	for began := h.now(); ; {
-		_, err := h.Postgres.Start(options)
+		pid, err := h.Postgres.Start(options)
 		if err == nil {
 			err = h.Postgres.WaitReady(ctx)
+		}
+		if errors.Is(err, postgres.ErrElsewhere) { // nobody reaches it there, and the next start may read better
+			return errors.Join(err, h.Postgres.Stop(ctx, pid, postgres.Fast))
 		}
 		if !errors.Is(err, postgres.ErrStillInUse) {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,10 +25,16 @@ const tailLines = 8
 // that it accepts connections, on a standby read-only ones.
 func (in *Instance) Accepts(pid int) bool { return in.statusOf(pid) == "ready" }
 
+// ErrElsewhere tells that the server accepts connections, but has no socket where this
+// one looks for it: its files name another port or directory, or somebody was just
+// saving them and it met half of them.
+var ErrElsewhere = errors.New("it accepts connections elsewhere; compare port and unix_socket_directories with [postgres] in server.toml")
+
 // WaitReady returns nil once the server accepts connections, on a standby
 // read-only ones. It fails when the postmaster exits (with the end of its log, or
 // ErrStillInUse), when the server refuses the supervisor for good (password,
-// role, database), or when ctx ends; then the server may still be starting.
+// role, database) or is not where it should be (ErrElsewhere), or when ctx ends; then
+// the server may still be starting.
 func (in *Instance) WaitReady(ctx context.Context) error {
 	pid, exited, stop, err := in.watchOwn()
 	if err != nil {
@@ -44,6 +51,9 @@ func (in *Instance) WaitReady(ctx context.Context) error {
 			}
 			if Refusal(last) != "" {
 				return fmt.Errorf("wait for PostgreSQL: %w", last)
+			}
+			if errors.Is(last, fs.ErrNotExist) {
+				return fmt.Errorf("wait for PostgreSQL at %s: %w", in.SocketPath(), ErrElsewhere)
 			}
 		}
 		select {
