@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func untilEnd(ctx context.Context) error {
@@ -21,7 +22,7 @@ func TestTheFirstErrorIsTheGroups(t *testing.T) {
 	g.run("bystander", untilEnd)
 	g.run("finished", func(context.Context) error { return nil })
 	g.run("culprit", func(context.Context) error { return errPlanned })
-	err := g.wait()
+	_, err := g.wait(time.Minute)
 	if !errors.Is(err, errPlanned) || !strings.HasPrefix(err.Error(), "culprit: ") {
 		t.Errorf("the group ended with %v", err)
 	}
@@ -37,10 +38,27 @@ func TestAGroupEndsInGoodOrder(t *testing.T) {
 		g.start(ctx)
 		g.run("bystander", untilEnd)
 		end(g, cancel)
-		if err := g.wait(); err != nil {
+		if _, err := g.wait(time.Minute); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		cancel()
+	}
+}
+
+func TestAGroupLeavesBehindWhatHangs(t *testing.T) {
+	g, hung := newGroup(), make(chan struct{})
+	g.start(t.Context())
+	g.run("bystander", untilEnd)
+	g.run("reload", func(context.Context) error { <-hung; return nil })
+	g.stop(errDone)
+	left, err := g.wait(100 * time.Millisecond)
+	ok(t, err)
+	if left != "reload" {
+		t.Errorf("left behind: %s", left)
+	}
+	close(hung)
+	if left, err = g.wait(time.Minute); left != "" || err != nil {
+		t.Errorf("left behind: %s, %v", left, err)
 	}
 }
 
@@ -54,7 +72,8 @@ func TestAGroupGoesOnWithoutThoseWhoHaveFinished(t *testing.T) {
 		t.Errorf("the group ended: %v", context.Cause(g.ctx))
 	}
 	g.stop(errDone)
-	ok(t, g.wait())
+	_, err := g.wait(time.Minute)
+	ok(t, err)
 }
 
 // heardLog is a log that can be read while it is written.
@@ -90,7 +109,7 @@ func TestBackgroundFailuresEndNothing(t *testing.T) {
 	}
 	a.background("cut off", untilEnd)
 	a.group.stop(errDone)
-	ok(t, a.group.wait()) // also waits for what runs in the background
+	ok(t, a.part()) // also waits for what runs in the background
 	if log.contains("cut off") {
 		t.Error("what ends with the supervisor has not failed")
 	}

@@ -102,7 +102,7 @@ func newAgent(t *testing.T, c *config.Config) *Agent {
 	a.group.start(context.Background())
 	t.Cleanup(func() {
 		a.group.stop(errDone)
-		if err := a.group.wait(); err != nil {
+		if err := a.part(); err != nil {
 			t.Error(err)
 		}
 		a.journal.close()

@@ -54,7 +54,7 @@ func reloading(t *testing.T) (*Agent, *logged) {
 	a.group.run("reload", a.watchOwnFiles)
 	t.Cleanup(func() {
 		a.group.stop(errDone)
-		if err := a.group.wait(); err != nil {
+		if err := a.part(); err != nil {
 			t.Error(err)
 		}
 		a.journal.close()

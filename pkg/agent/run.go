@@ -47,7 +47,7 @@ func (a *Agent) run(ctx context.Context) error {
 	g.run(keeper.Name, keeper.Do)
 	if err := a.awaitArbiter(ctx); err != nil {
 		g.stop(err)
-		return g.wait()
+		return a.part()
 	}
 	g.run("serve servers", func(ctx context.Context) error { return wire.Serve(ctx, admin, a) })
 	g.run("serve operators", func(ctx context.Context) error { return wire.Serve(ctx, control, a) })
@@ -62,7 +62,7 @@ func (a *Agent) run(ctx context.Context) error {
 		g.run(w.Name, w.Do)
 	}
 	a.log.Info("supervisor started", "server", a.config.Me(), "version", a.opt.Version, "record", a.board.Read().Record.String())
-	return g.wait()
+	return a.part()
 }
 
 // prepare ends what a crash has cut off, before anything looks at the data.
