@@ -71,7 +71,11 @@ func (a *Agent) askOther(ctx context.Context, kind string, body json.RawMessage)
 		return nil, fmt.Errorf("%w: %s is not the primary either; the two servers do not agree yet, ask again", wire.ErrRefused, a.config.Me())
 	}
 	var answer json.RawMessage
-	if err := a.link.Call(ctx, kind, body, &answer); err != nil {
+	var no *wire.RemoteError
+	switch err := a.link.Call(ctx, kind, body, &answer); {
+	case errors.As(err, &no) && !errors.Is(err, wire.ErrNoAnswer):
+		return nil, no // what the other server says is the answer
+	case err != nil:
 		return nil, fmt.Errorf("ask %s: %w", a.config.Other(), err)
 	}
 	return answer, nil
@@ -115,7 +119,7 @@ func (a *Agent) doSwitch(ctx context.Context, body json.RawMessage) (any, error)
 func (a *Agent) beginSwitch(ctx context.Context, _ json.RawMessage) (any, error) {
 	p := a.foresee(ctx, false)
 	if !p.Possible() {
-		return nil, fmt.Errorf("switch: %w: %s", wire.ErrRefused, strings.Join(p.Blockers(), "\n"))
+		return nil, fmt.Errorf("%w: %s", wire.ErrRefused, strings.Join(p.Blockers(), "\n"))
 	}
 	job, err := a.enterSwitch()
 	job.Warnings = p.Warnings()

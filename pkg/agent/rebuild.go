@@ -85,7 +85,7 @@ func (a *Agent) cancelRebuild(_ context.Context, body json.RawMessage) (any, err
 	}
 	job, err := a.hands.Rebuilds.GiveUp(q.ID)
 	if err != nil {
-		return nil, fmt.Errorf("cancel: %w: %w", wire.ErrRefused, err)
+		return nil, fmt.Errorf("%w: %w", wire.ErrRefused, err)
 	}
 	if job.Final { // it had not begun
 		a.dropRebuild()

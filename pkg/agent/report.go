@@ -21,7 +21,7 @@ func (a *Agent) report() wire.Report {
 		Timeline: s.Look.Timeline, CheckpointTimeline: s.Look.CheckpointTimeline,
 		Insert: s.Look.Insert, Received: s.Look.Received, Replayed: s.Look.Replayed,
 		Stream: s.Look.Receiver.Status, Failover: !s.FailoverOff,
-		Rule: rule.ID, Why: rule.Why, Doing: doingText(s), Version: a.opt.Version, DiskError: s.DiskError,
+		Rule: rule.ID, Why: rule.Why, Doing: doingText(s), Version: a.opt.Version, DiskError: s.DiskError, DiskPart: s.DiskPart,
 		Discarded: s.Discarded,
 	}
 	fullest, level := a.limits.now().Fullest(s.Places)

@@ -70,9 +70,11 @@ type Sight struct {
 	SettingsStale bool
 	// ConfigTrouble is what is wrong with PostgreSQL's configuration, a line each.
 	ConfigTrouble string
-	// DiskFailed: on one of the disks writes hang or fail; DiskError says where.
+	// DiskFailed: on one of the disks writes hang or fail; DiskError says where, DiskPart
+	// what of PostgreSQL's that is.
 	DiskFailed bool
 	DiskError  string
+	DiskPart   wire.DiskPart
 	Places     []Place // never changed in place
 	// ReliefFailed is when a switch for want of room failed last.
 	ReliefFailed time.Duration

@@ -27,7 +27,9 @@ func restarted() []spoiled {
 		{id: "replication-slots", on: one, spoil: with(one, "max_replication_slots=1")},
 		{id: "primary-limits", on: one, spoil: with(one, "max_connections=50")},
 		{id: "standby-limits", on: two, spoil: func(s *stage) func() {
-			// The standby stops replaying, and does not start again with less.
+			// When it replays the change the standby stops replaying, and before 14 it ends: so
+			// that it can be looked at it does not come so far. It does not start again with less.
+			s.sql(two, "select pg_wal_replay_pause()")
 			s.restart(one, "max_connections=400")
 			return func() { s.restart(two, "max_connections=400") }
 		}},

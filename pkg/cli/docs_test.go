@@ -5,6 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,6 +39,85 @@ func TestDocs(t *testing.T) {
 	if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Every command line that help and documents show is one that mcctl takes. What the
+// lines of the runbooks do is test/runbook's to see.
+func TestEveryExampleIsRightUsage(t *testing.T) {
+	root := New(testEnv(&bytes.Buffer{}, &bytes.Buffer{}))
+	shown := map[string]string{} // where, by line
+	for _, cmd := range visible(root) {
+		for line := range strings.Lines(cmd.Example) {
+			shown[line] = cmd.CommandPath()
+		}
+	}
+	for _, pattern := range []string{"../../*.md", "../../docs/*.md", "../../docs/runbooks/*.md"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("%s: %q, %v", pattern, paths, err)
+		}
+		for _, path := range paths {
+			for _, line := range blocks(t, path) {
+				shown[line] = path
+			}
+		}
+	}
+	tried := 0
+	for line, where := range shown {
+		for _, args := range commandLines(line) {
+			tried++
+			if err := usable(root, args); err != nil {
+				t.Errorf("%s: %q: %v", where, args, err)
+			}
+		}
+	}
+	if tried < 100 {
+		t.Errorf("only %d command lines were found", tried)
+	}
+}
+
+// blocks are the lines of a page's code blocks, each with those that it goes on in.
+func blocks(t *testing.T, path string) (lines []string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := regexp.MustCompile(`\\\n\s*`).ReplaceAllString(string(b), " ")
+	for i, part := range strings.Split(whole, "```") {
+		if i%2 == 1 {
+			lines = append(lines, slices.Collect(strings.Lines(part))...)
+		}
+	}
+	return lines
+}
+
+// commandLines are the words behind mcctl, wherever a line of shell has that as a
+// command: at its beginning, in a pipe, in a loop, or behind the prompt of a session. A
+// remark follows a # or many blanks.
+func commandLines(line string) (all [][]string) {
+	line = regexp.MustCompile(`(^|\s)#.*|\b\s{4,}.*`).ReplaceAllString(line, "")
+	for _, m := range regexp.MustCompile(`(?:^\s*(?:\$ )?|[;|(] *|until )mcctl ((?:'[^']*'|"[^"]*"|[^|;&)>'"])*)`).FindAllStringSubmatch(line, -1) {
+		var args []string
+		for _, word := range regexp.MustCompile(`(?:'[^']*'|"[^"]*"|\S)+`).FindAllString(m[1], -1) {
+			args = append(args, strings.NewReplacer("'", "", `"`, "").Replace(word))
+		}
+		all = append(all, args)
+	}
+	return all
+}
+
+// usable asks cobra what it thinks of a command line, without running it.
+func usable(root *cobra.Command, args []string) error {
+	cmd, rest, err := root.Find(args)
+	if err != nil {
+		return err
+	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { f.Changed = false })
+	if err := cmd.ParseFlags(rest); err != nil {
+		return err
+	}
+	return cmd.ValidateArgs(cmd.Flags().Args())
 }
 
 // reference is all commands in Markdown: a list, then each with its flags.

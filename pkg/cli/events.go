@@ -35,7 +35,12 @@ with a report names its ID: mcctl events show ID.`,
   mcctl events -M /etc/mcctl/orders -f
   mcctl events -M /etc/mcctl/orders -o json | jq 'select(.error)'`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Last < 0 {
+				return misuse(cmd, "events: --lines %d: there is no such number of events", o.Last)
+			}
+			return run(cmd.Context(), env, o)
+		},
 	}, env, &o.Mcdir)
 	outputFlag(cmd, &o.Output, formText, formJSON)
 	cmd.Flags().IntVarP(&o.Last, "lines", "n", 50, "how many events to begin with")
@@ -71,7 +76,7 @@ func runEvents(ctx context.Context, env *Env, o *eventsOptions) error {
 	return p.err
 }
 
-func lastOf(lines [][]byte, n int) [][]byte { return lines[max(0, len(lines)-max(0, n)):] }
+func lastOf(lines [][]byte, n int) [][]byte { return lines[max(0, len(lines)-n):] }
 
 // tail reads whole lines as they are added, also after the file was rotated away.
 type tail struct {

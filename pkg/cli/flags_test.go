@@ -75,6 +75,14 @@ func TestStatusFlags(t *testing.T) {
 	if got := parse(t, newStatus, "-M /tmp --watch=50ms"); got.Watch != 50*time.Millisecond {
 		t.Errorf("status --watch=50ms: %+v", got)
 	}
+	for line, want := range map[string]string{
+		"--watch 5s":  "mcctl: status: write the interval as --watch=5s\n",
+		"--watch=0s":  "mcctl: status: --watch=0s: the interval must be more than nothing\n",
+		"--watch=-1s": "mcctl: status: --watch=-1s: the interval must be more than nothing\n",
+		"5s":          "mcctl: status: there is no use for \"5s\"\n",
+	} {
+		mcctl(t.Context(), append([]string{"status", "-M", "/tmp"}, strings.Fields(line)...)...).wants(t, exitUsage, want)
+	}
 }
 
 func TestProbeFlags(t *testing.T) {

@@ -178,6 +178,9 @@ func (v *mcVoice) doSwitch(ctx context.Context, env *Env, o *switchOptions) erro
 		return runSwitch(ctx, env, o)
 	}
 	before, err := control{o.Mcdir}.status(ctx)
+	if err == nil {
+		err = refuseForce(before)
+	}
 	if err != nil {
 		return err
 	}

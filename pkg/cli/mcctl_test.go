@@ -75,15 +75,25 @@ func TestMcCtlStatus(t *testing.T) {
 }
 
 func TestMcCtlForcedSwitchAsksNothing(t *testing.T) {
-	s := newSupervisor(t, paired())
+	before := paired()
+	before.Local, before.Servers[0].Supervisor = "server2", "lost"
+	s := newSupervisor(t, before)
 	s.on(wire.KindSwitch, func(body json.RawMessage) (any, error) {
 		if string(body) != `{"force":true}` {
 			t.Errorf("asked for %s", body)
 		}
-		return nil, fmt.Errorf("force: %w: server1 is primary already", wire.ErrRefused)
+		return nil, fmt.Errorf("force: %w: fencing failed", wire.ErrRefused)
 	})
 	got := called(t.Context(), "mc_ctl", "switch", "--force", "-M", s.mcdir)
-	got.wants(t, exitRefused, "WARNING: server1 will take over by force", "(MCA90003)", "server1 is primary already")
+	got.wants(t, exitRefused, "WARNING: server2 will take over by force", "(MCA90003)", "fencing failed")
+	speaks(t, got.stdout+got.stderr, "mc_ctl", "MCA")
+	before.Local = "server1"
+	s.on(wire.KindStatus, func(json.RawMessage) (any, error) { return before, nil })
+	got = called(t.Context(), "mc_ctl", "switch", "--force", "-M", s.mcdir)
+	got.wants(t, exitRefused, "ERROR: switch --force: refused: server1 is primary already (MCA90014)")
+	if strings.Contains(got.stdout, "WARNING") {
+		t.Errorf("it warns of what is refused:\n%s", got)
+	}
 	speaks(t, got.stdout+got.stderr, "mc_ctl", "MCA")
 }
 

@@ -64,7 +64,7 @@ func mcRow(s wire.ServerStatus) (role, host, proc, disk string) {
 	}
 	switch {
 	case s.DiskError != "":
-		disk = "abnormal(data)"
+		disk = mcDisk(s.DiskPart)
 	case s.Supervisor != "here" && s.Supervisor != "quiet":
 		disk = mcUnknown
 	}
@@ -78,6 +78,17 @@ func mcRow(s wire.ServerStatus) (role, host, proc, disk string) {
 		role = string(s.Role)
 	}
 	return role, host, proc, disk
+}
+
+// mcDisk is the disk that fails. A supervisor that does not say which means the data's.
+func mcDisk(part wire.DiskPart) string {
+	switch part {
+	case wire.DiskWAL:
+		return "abnormal(tran_log)"
+	case wire.DiskTablespace:
+		return "abnormal(tablespace)"
+	}
+	return "abnormal(data)"
 }
 
 const (

@@ -22,8 +22,9 @@ func everyServer(role pair.Role, visit func(wire.ServerStatus)) {
 	for _, supervisor := range supervisors {
 		for _, pg := range postgres {
 			for _, stream := range []string{"", "streaming"} {
-				for _, disk := range []string{"", "write failed"} {
-					visit(wire.ServerStatus{Role: role, Supervisor: supervisor, Postgres: pg, Stream: stream, DiskError: disk})
+				visit(wire.ServerStatus{Role: role, Supervisor: supervisor, Postgres: pg, Stream: stream})
+				for _, part := range []wire.DiskPart{"", wire.DiskData, wire.DiskWAL, wire.DiskTablespace} {
+					visit(wire.ServerStatus{Role: role, Supervisor: supervisor, Postgres: pg, Stream: stream, DiskError: "write failed", DiskPart: part})
 				}
 			}
 		}
@@ -101,17 +102,19 @@ func judgeMirroring(t *testing.T, st wire.Status, word string) {
 // The words for a server, on every combination.
 func TestServerRowOnEveryState(t *testing.T) {
 	roles := []string{"primary", "standby", "none(inactivated primary)", "none(inactivated standby)", "none(unknown)"}
+	parts := map[wire.DiskPart]string{"": "data", wire.DiskData: "data", wire.DiskWAL: "tran_log", wire.DiskTablespace: "tablespace"}
 	procs := []string{"normal", "abnormal(postmaster)", "abnormal(wal_receiver)", "unknown"}
 	for _, of := range []pair.Role{pair.Primary, pair.Standby, pair.RoleUnknown} {
 		everyServer(of, func(s wire.ServerStatus) {
 			role, host, proc, disk := mcRow(s)
 			if !slices.Contains(roles, role) || !slices.Contains(procs, proc) || !slices.Contains([]string{"normal", "abnormal"}, host) ||
-				!slices.Contains([]string{"normal", "abnormal(data)", "unknown"}, disk) {
+				!slices.Contains([]string{"normal", "abnormal(data)", "abnormal(tran_log)", "abnormal(tablespace)", "unknown"}, disk) {
 				t.Errorf("%+v: %s, %s, %s, %s", s, role, host, proc, disk)
 			}
 			for what, broken := range map[string]bool{
 				"a server that is lost has a normal host":          (s.Supervisor == "lost") != (host == "abnormal"),
-				"a disk that fails is normal":                      (s.DiskError != "") != (disk == "abnormal(data)"),
+				"a disk that fails is normal":                      (s.DiskError != "") != strings.HasPrefix(disk, "abnormal("),
+				"another disk is told than the one that fails":     s.DiskError != "" && disk != "abnormal("+parts[s.DiskPart]+")",
 				"a server without PostgreSQL has a role":           strings.Contains(role, "inactivated") != (of != pair.RoleUnknown && proc == "abnormal(postmaster)"),
 				"what runs is not said to run":                     (s.Postgres == "open" || s.Postgres == "gated") && proc != "normal",
 				"what is down is said to run":                      (s.Postgres == "down" || s.Postgres == "hung") && proc != "abnormal(postmaster)",

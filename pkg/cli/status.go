@@ -33,10 +33,15 @@ The exit status is 0 when there was an answer, however bad; with --check it is 1
 unless the pair is healthy: paired, both servers well, failover enabled, arbiter
 reached.`,
 		Example: `  mcctl status -M /etc/mcctl/orders
-  mcctl status -M /etc/mcctl/orders --watch 1s
+  mcctl status -M /etc/mcctl/orders --watch      # every second; --watch=5s: every five
   mcctl status -M /etc/mcctl/orders --check -o json | jq .record.mode`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },
+		Args: watchArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("watch") && o.Watch <= 0 {
+				return misuse(cmd, "status: --watch=%s: the interval must be more than nothing", o.Watch)
+			}
+			return run(cmd.Context(), env, o)
+		},
 	}, env, &o.Mcdir)
 	outputFlag(cmd, &o.Output, formText, formJSON)
 	f := cmd.Flags()
@@ -45,6 +50,17 @@ reached.`,
 	f.DurationVar(&o.Watch, "watch", 0, "show it again and again, at this `interval`")
 	f.Lookup("watch").NoOptDefVal = "1s"
 	return cmd
+}
+
+// watchArgs refuses words behind the flags, and says how an interval is written: as
+// --watch may stand alone, it does not take the next word for its own.
+func watchArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 && cmd.Flags().Changed("watch") {
+		if _, err := time.ParseDuration(args[0]); err == nil {
+			return misuse(cmd, "status: write the interval as --watch=%s", args[0])
+		}
+	}
+	return noArgs(cmd, args)
 }
 
 func runStatus(ctx context.Context, env *Env, o *statusOptions) error {

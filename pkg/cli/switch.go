@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
 )
 
@@ -165,6 +166,9 @@ func cancelSwitch(ctx context.Context, env *Env, o *switchOptions) error {
 
 // warnOfForce says what a forced takeover may lose, and stops without --yes.
 func warnOfForce(w io.Writer, o *switchOptions, st wire.Status) error {
+	if err := refuseForce(st); err != nil {
+		return err
+	}
 	for _, line := range mayLose(st) {
 		_, _ = fmt.Fprintln(w, line)
 	}
@@ -172,6 +176,24 @@ func warnOfForce(w io.Writer, o *switchOptions, st wire.Status) error {
 		return nil
 	}
 	return failed(exitRefused, errors.New("switch --force: not done without --yes"), "if losing that is right: mcctl switch --force --yes -M %s", o.Mcdir)
+}
+
+// refuseForce refuses a forced takeover that nobody needs, before it is told what that
+// may lose. A primary that waits behind its gate may be forced open.
+func refuseForce(st wire.Status) error {
+	for _, s := range st.Servers {
+		reason := ""
+		switch open := s.Role == pair.Primary && s.Postgres == wire.ReportOpen; {
+		case open && s.Server == st.Local:
+			reason = "is primary already"
+		case open && s.Supervisor == "here":
+			reason = "is open and reached: use mcctl switch without --force"
+		default:
+			continue
+		}
+		return failed(exitRefused, fmt.Errorf("switch --force: refused: %s %s", s.Server, reason), "nothing was changed")
+	}
+	return nil
 }
 
 // mayLose says in sentences what the forced takeover of the local server risks.

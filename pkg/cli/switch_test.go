@@ -235,10 +235,26 @@ func TestSwitchAnswerLost(t *testing.T) {
 	}
 }
 
+// Nobody is told what may be lost where nothing can be: there it is refused.
+func TestSwitchForceWithoutNeed(t *testing.T) {
+	s := newSupervisor(t, paired())
+	mcctl(t.Context(), "switch", "--force", "-M", s.mcdir).
+		wants(t, exitRefused, "mcctl: switch --force: refused: server1 is primary already\nhint: nothing was changed\n")
+	standby := paired()
+	standby.Local = "server2"
+	s.on(wire.KindStatus, func(json.RawMessage) (any, error) { return standby, nil })
+	got := mcctl(t.Context(), "switch", "--force", "--yes", "-M", s.mcdir)
+	got.wants(t, exitRefused, "mcctl: switch --force: refused: server1 is open and reached: use mcctl switch without --force\n")
+	if s.count(wire.KindSwitch) != 0 || strings.Contains(got.stdout, "lost") {
+		t.Errorf("it was asked for %d times, and said:\n%s", s.count(wire.KindSwitch), got)
+	}
+}
+
 func TestSwitchForce(t *testing.T) {
 	s := newSupervisor(t, wire.Status{})
 	before := alone()
 	before.Local = "server2"
+	before.Servers[0].Supervisor = "lost"
 	before.Servers[1].LSN = 0x2000000
 	s.on(wire.KindStatus, func(json.RawMessage) (any, error) { return before, nil })
 	got := mcctl(t.Context(), "switch", "--force", "-M", s.mcdir)

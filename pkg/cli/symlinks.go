@@ -41,7 +41,7 @@ func runSymlinks(_ context.Context, env *Env, o *symlinksOptions) error {
 		case err == nil && now == program:
 		case errors.Is(err, fs.ErrNotExist):
 			if err := os.Symlink(program, path); err != nil {
-				return fmt.Errorf("symlinks: %w", err)
+				return failed(exitFailed, fmt.Errorf("symlinks: %w", err), "name a directory that is there and that you may write to")
 			}
 		default:
 			return failed(exitRefused, fmt.Errorf("symlinks: %s is there already and is not a link to %s", path, program), "move it away, or choose another directory")

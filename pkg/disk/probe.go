@@ -22,8 +22,10 @@ import (
 // Line is what the child tells: which directories it tries from now on, or how it
 // went in one of them.
 type Line struct {
-	// Paths: the directories, the data directory first.
+	// Paths: the directories, the data directory first. WAL is the one among them to which
+	// pg_wal leads, or "".
 	Paths []string `json:"paths,omitempty"`
+	WAL   string   `json:"wal,omitempty"`
 
 	Path  string `json:"path,omitempty"`
 	Error string `json:"error,omitempty"`
@@ -81,19 +83,19 @@ func (p *Probe) Run() error {
 // find looks again and again at which directories belong to the data directory. That
 // one is tried from the beginning: it may hang while its links are read.
 func (p *Probe) find() {
-	want := []string{p.Data}
+	want, wal := []string{p.Data}, ""
 	for {
 		if p.Measured != "" {
 			want = append(want, p.Measured)
 		}
 		if p.adopt(want) {
-			p.lines <- Line{Paths: want}
+			p.lines <- Line{Paths: want, WAL: wal}
 		}
 		for {
 			p.Pause(p.Every)
 			links, err := elsewhere(p.Data)
 			if err == nil { // else the data directory's own try tells what is wrong
-				want = append([]string{p.Data}, links...)
+				want, wal = append([]string{p.Data}, links...), leads(filepath.Join(p.Data, "pg_wal"))
 				break
 			}
 		}
@@ -197,16 +199,22 @@ func elsewhere(data string) (dirs []string, err error) {
 		links = append(links, filepath.Join(data, "pg_tblspc", e.Name()))
 	}
 	for _, link := range links {
-		to, err := os.Readlink(link)
-		if err != nil {
-			continue // a plain directory, or nothing: a tablespace in place, or one being dropped
-		}
-		if !filepath.IsAbs(to) {
-			to = filepath.Join(filepath.Dir(link), to)
-		}
-		if to = filepath.Clean(to); to != data && !slices.Contains(dirs, to) {
+		if to := leads(link); to != "" && to != data && !slices.Contains(dirs, to) {
 			dirs = append(dirs, to)
 		}
 	}
 	return dirs, nil
+}
+
+// leads tells where a link leads; "" for a plain directory, or nothing: a tablespace in
+// place, or one being dropped.
+func leads(link string) string {
+	to, err := os.Readlink(link)
+	if err != nil {
+		return ""
+	}
+	if !filepath.IsAbs(to) {
+		to = filepath.Join(filepath.Dir(link), to)
+	}
+	return filepath.Clean(to)
 }

@@ -15,6 +15,7 @@ import (
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/disk"
+	"mcctl/pkg/wire"
 )
 
 // Disk watches the disks through a child process that writes and syncs on each of
@@ -29,6 +30,7 @@ type Disk struct {
 	Every, Timeout time.Duration
 
 	places []board.Place
+	wal    string      // where pg_wal leads
 	due    []time.Time // by place: when its next line is late; zero: none is awaited
 	left   []int       // children that did not end when they were killed
 	mute   int         // children in a row that ended without a line
@@ -152,6 +154,7 @@ func (d *Disk) find(path string) int {
 func (d *Disk) take(line disk.Line) {
 	now := time.Now()
 	if len(line.Paths) > 0 {
+		d.wal = line.WAL
 		d.keep(line.Paths, now)
 		return
 	}
@@ -208,20 +211,31 @@ func (d *Disk) silent(now time.Time) (again bool) {
 
 // tell brings what is known onto the board. Only a change of the verdict is news.
 func (d *Disk) tell() {
-	text := ""
+	text, part := "", wire.DiskPart("")
 	for _, p := range d.places {
 		if p.Error != "" && !p.Measured {
-			text = fmt.Sprintf("%s: %s", p.Path, p.Error)
+			text, part = fmt.Sprintf("%s: %s", p.Path, p.Error), d.part(p.Path)
 			break
 		}
 	}
 	places := slices.Clone(d.places)
-	change := func(s *board.Sight) { s.DiskFailed, s.DiskError, s.Places = text != "", text, places }
+	change := func(s *board.Sight) { s.DiskFailed, s.DiskError, s.DiskPart, s.Places = text != "", text, part, places }
 	if s := d.Board.Read(); s.DiskFailed == (text != "") {
 		d.Board.Set(change)
 		return
 	}
 	d.Board.Note(change)
+}
+
+// part is what PostgreSQL has in a directory that is tried.
+func (d *Disk) part(path string) wire.DiskPart {
+	switch path {
+	case d.Dir:
+		return wire.DiskData
+	case d.wal:
+		return wire.DiskWAL
+	}
+	return wire.DiskTablespace
 }
 
 // noteTrouble tells that the disks are not being tried, which is not the disks' fault.

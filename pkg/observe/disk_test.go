@@ -16,6 +16,7 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/disk"
 	"mcctl/pkg/postgres"
+	"mcctl/pkg/wire"
 )
 
 const (
@@ -103,8 +104,8 @@ func TestADiskThatRefusesWritesHasFailedUntilItTakesThem(t *testing.T) {
 	} {
 		ok(t, c.refuse())
 		eventually(t, c.name+" cannot be written", failed(b))
-		if s := b.Read(); !strings.Contains(s.DiskError, "permission denied") {
-			t.Errorf("%s: the error is %q", c.name, s.DiskError)
+		if s := b.Read(); !strings.Contains(s.DiskError, "permission denied") || s.DiskPart != wire.DiskData {
+			t.Errorf("%s: the error is %q of %q", c.name, s.DiskError, s.DiskPart)
 		}
 		ok(t, c.let())
 		eventually(t, c.name+" can be written again", fine(b))

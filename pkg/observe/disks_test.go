@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/wire"
 )
 
 // otherDisk is a directory on another file system than that of dir.
@@ -38,7 +39,9 @@ func withDisks(t *testing.T, timeout time.Duration) (b *board.Board, data, wal s
 	b = board.NewBoard()
 	d := Disk{Board: b, Program: self(t), Dir: data, Every: probeEvery, Timeout: timeout}
 	running(t, d.Watch)
-	eventually(t, "the probe has written on both disks", func() bool { return exists(probeFile(data)) && exists(probeFile(wal)) })
+	eventually(t, "the probe has written on both disks, and told of both", func() bool {
+		return exists(probeFile(data)) && exists(probeFile(wal)) && place(b, data) != nil && place(b, wal) != nil
+	})
 	return b, data, wal
 }
 
@@ -57,8 +60,8 @@ func TestTheDiskOfTheLogIsTriedToo(t *testing.T) {
 	ok(t, syscall.Mkfifo(fifo, 0o600))
 	ok(t, os.Rename(fifo, probeFile(wal)))
 	eventually(t, "the hanging write was noted", failed(b))
-	if s := b.Read(); !strings.HasPrefix(s.DiskError, wal+": ") || place(b, data).Error != "" {
-		t.Errorf("the error is %q, places %+v", s.DiskError, s.Places)
+	if s := b.Read(); !strings.HasPrefix(s.DiskError, wal+": ") || s.DiskPart != wire.DiskWAL || place(b, data).Error != "" {
+		t.Errorf("the error is %q of %q, places %+v", s.DiskError, s.DiskPart, s.Places)
 	}
 	ok(t, os.Remove(probeFile(wal)))
 	eventually(t, "writes come to an end again", fine(b))
@@ -89,8 +92,8 @@ func TestTablespacesAreNoticedAndLeftAlone(t *testing.T) {
 	eventually(t, "the file in the log's old directory is gone", func() bool { return !exists(probeFile(wal)) })
 	ok(t, os.Chmod(probeFile(far), 0o400))
 	eventually(t, "the tablespace's disk refuses", failed(b))
-	if s := b.Read(); !strings.HasPrefix(s.DiskError, far+": ") {
-		t.Errorf("the error is %q", s.DiskError)
+	if s := b.Read(); !strings.HasPrefix(s.DiskError, far+": ") || s.DiskPart != wire.DiskTablespace {
+		t.Errorf("the error is %q of %q", s.DiskError, s.DiskPart)
 	}
 	ok(t, os.Remove(away)) // as DROP TABLESPACE does
 	eventually(t, "a disk that is not PostgreSQL's any more has no say", fine(b))

@@ -51,8 +51,9 @@ func (s *Session) DropSlot(ctx context.Context, name string) error {
 }
 
 // slotPatience is how long a copy waits for its slot. The walsender of a copy that
-// was killed holds it until it next sends something.
-const slotPatience = 20 * time.Second
+// was killed holds it until it next sends something, at the latest when half of
+// wal_sender_timeout is over, which is a minute unless set.
+const slotPatience = time.Minute
 
 var errSlotInUse = errors.New("another copy or a standby receives from it; end that first")
 
@@ -73,10 +74,10 @@ func (s Source) awaitSlot(ctx context.Context, name string) error {
 	defer tick.Stop()
 	for {
 		have, err := session.slot(ctx, name)
-		if err != nil {
+		switch {
+		case err != nil && ctx.Err() == nil:
 			return fmt.Errorf("look at slot %s of the source: %w", name, err)
-		}
-		if have == nil || !have.active {
+		case err == nil && (have == nil || !have.active):
 			return nil
 		}
 		select {

@@ -26,6 +26,12 @@ func (s *Setup) MakeArbiter(ctx context.Context, token Token, plan Plan) error {
 	if kind == "" && plan.CA == "" && token.Name == "" {
 		return ErrNoAuthority
 	}
+	if token.Name != "" && token.Name != arbiterName {
+		return errors.New("the token was made for the server " + token.Name + ", not for an arbiter; make one with mcctl init --serve-token --arbiter")
+	}
+	if err := plan.hasAuthority(); kind == "" && err != nil {
+		return err
+	}
 	release, err := s.claim()
 	if err != nil {
 		return err
@@ -45,9 +51,6 @@ func (s *Setup) MakeArbiter(ctx context.Context, token Token, plan Plan) error {
 func (s *Setup) certifyArbiter(ctx context.Context, token Token) error {
 	if ca := s.state.Plan.CA; ca != "" {
 		return wire.NewCertificate(ca, "", arbiterName, s.path("tls"))
-	}
-	if token.Name != "" && token.Name != arbiterName {
-		return errors.New("the token was made for the server " + token.Name + ", not for an arbiter; make one with mcctl init --serve-token --arbiter")
 	}
 	if err := s.exchange(ctx, token); err != nil {
 		return err

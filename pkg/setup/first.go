@@ -69,13 +69,19 @@ func (s *Setup) study(ctx context.Context, p Plan) (Plan, error) {
 	if err := p.checkAnswers(s.Dir); err != nil {
 		return p, err
 	}
+	if err := p.hasAuthority(); err != nil {
+		return p, err
+	}
 	entries, err := os.ReadDir(p.DataDirectory)
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return p, fmt.Errorf("use data directory: %w", err)
 	case len(entries) == 0:
 		p.New = true
-		return p, p.findPlaces()
+		if err := p.findPlaces(); err != nil {
+			return p, err
+		}
+		return p, p.feasible(ctx)
 	}
 	if _, err := os.Stat(filepath.Join(p.DataDirectory, "PG_VERSION")); err != nil {
 		return p, fmt.Errorf("use data directory %s: it is neither empty nor PostgreSQL's; name another one", p.DataDirectory)

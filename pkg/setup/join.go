@@ -33,7 +33,7 @@ func (s *Setup) Join(ctx context.Context, token Token, plan Plan) error {
 		return err
 	}
 	if kind == "" {
-		if err := plan.mayCopyTo(); err != nil {
+		if err := plan.mayJoin(ctx, token); err != nil {
 			return err
 		}
 	}

@@ -55,9 +55,9 @@ func NewCertificate(caDir, pair, name, outDir string) error {
 	if err := who.valid(); err != nil {
 		return fmt.Errorf("make certificate: %w", err)
 	}
-	ca, err := tls.LoadX509KeyPair(filepath.Join(caDir, caName+".crt"), filepath.Join(caDir, caName+".key"))
+	ca, err := loadCA(caDir)
 	if err != nil {
-		return fmt.Errorf("load certificate authority in %s: %w", caDir, err)
+		return err
 	}
 	template := certificateTemplate(who.String())
 	template.URIs = []*url.URL{who.uri()}
@@ -75,6 +75,20 @@ func NewCertificate(caDir, pair, name, outDir string) error {
 		return err
 	}
 	return writePEM(outDir, caName+".crt", "CERTIFICATE", ca.Certificate[0])
+}
+
+// CheckCA tells why a directory does not hold an authority.
+func CheckCA(dir string) error {
+	_, err := loadCA(dir)
+	return err
+}
+
+func loadCA(dir string) (tls.Certificate, error) {
+	ca, err := tls.LoadX509KeyPair(filepath.Join(dir, caName+".crt"), filepath.Join(dir, caName+".key"))
+	if err != nil {
+		return ca, fmt.Errorf("load certificate authority in %s: %w", dir, err)
+	}
+	return ca, nil
 }
 
 func certificateTemplate(commonName string) *x509.Certificate {

@@ -82,8 +82,9 @@ type Report struct {
 	Why      string   `json:"why"`
 	Doing    string   `json:"doing,omitempty"` // operation under way, with its progress
 	Version  string   `json:"version"`
-	// DiskError is what the I/O probe met, or "".
-	DiskError string `json:"disk_error,omitempty"`
+	// DiskError is what the I/O probe met, or ""; DiskPart what of PostgreSQL's is there.
+	DiskError string   `json:"disk_error,omitempty"`
+	DiskPart  DiskPart `json:"disk_part,omitempty"`
 	// DiskLevel is fine, low or critical, by the fullest of PostgreSQL's disks; empty when
 	// that is not known. Disk says which it is and what is free there.
 	DiskLevel string `json:"disk_level,omitempty"`
@@ -91,6 +92,17 @@ type Report struct {
 	// Discarded says which transactions that server had to discard.
 	Discarded string `json:"discarded,omitempty"`
 }
+
+// DiskPart is what PostgreSQL has on a disk. What shares a file system with the data
+// directory counts as that.
+type DiskPart string
+
+// The parts.
+const (
+	DiskData       DiskPart = "data"
+	DiskWAL        DiskPart = "wal"
+	DiskTablespace DiskPart = "tablespace"
+)
 
 // HoldsRequest asks for a position to be flushed on a standby.
 type HoldsRequest struct {
@@ -255,8 +267,9 @@ type ServerStatus struct {
 	Lasting bool   `json:"lasting,omitempty"`
 	// Stream is a standby's own word: the state of its walreceiver, or "".
 	Stream string `json:"stream,omitempty"`
-	// DiskError is what the I/O probe met, or "".
-	DiskError string `json:"disk_error,omitempty"`
+	// DiskError is what the I/O probe met, or ""; DiskPart what of PostgreSQL's is there.
+	DiskError string   `json:"disk_error,omitempty"`
+	DiskPart  DiskPart `json:"disk_part,omitempty"`
 	// DiskLevel is fine, low or critical; Disk says which disk is the fullest.
 	DiskLevel string `json:"disk_level,omitempty"`
 	Disk      string `json:"disk,omitempty"`

@@ -137,11 +137,14 @@ func TestStopAndStartOfBoth(t *testing.T) {
 func TestWithFailoverDisabledAPrimaryRestartsInPlaceBehindTheGate(t *testing.T) {
 	s := newStage(t, lab.Options{})
 	s.mcctl("disable-failover", "-M", s.lab.Mcdir(one))
-	s.kill(s.lab.Pids().Servers[one].Postmaster)
-	s.flowing()
-	st := s.until("paired again", one, func(st wire.Status) bool {
-		return st.Record.Primary == one && st.Record.Mode == pair.Paired && st.Servers[1].Postgres == wire.ReportStandby
+	before := s.lab.Pids().Servers[one].Postmaster
+	s.kill(before)
+	st := s.until("another postmaster is open, and paired", one, func(st wire.Status) bool {
+		after := s.lab.Pids().Servers[one].Postmaster
+		return after != 0 && after != before && st.Servers[0].Postgres == wire.ReportOpen &&
+			st.Record.Primary == one && st.Record.Mode == pair.Paired && st.Servers[1].Postgres == wire.ReportStandby
 	})
+	s.flowing()
 	if st.Record.Term != 1 || st.Healthy || st.Summary != "failover-disabled" {
 		t.Errorf("with failover disabled: %+v", st)
 	}
