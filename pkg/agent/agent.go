@@ -79,7 +79,9 @@ type Agent struct {
 
 	inspecting sync.Mutex // held by the one inspection that runs
 
-	mu    sync.Mutex
+	wishing sync.Mutex // held while a wish is saved, taken before mu
+
+	mu    sync.Mutex // never held while a disk is waited for: the loop needs it
 	rule  decide.Rule
 	facts decide.Facts
 	// detachRule is the newest rule by which a detach was decided.
