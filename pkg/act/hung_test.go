@@ -3,64 +3,21 @@ package act
 import (
 	"context"
 	"errors"
-	"io/fs"
-	"sync"
 	"testing"
 	"time"
 
-	"mcctl/pkg/durable"
+	"mcctl/pkg/arbiter"
 	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
+	"mcctl/test/fault"
 )
-
-// hung is a disk that answers no write until it is let go.
-type hung struct {
-	durable.Disk
-	writes chan struct{} // one for each write that has begun
-	goOn   chan struct{}
-	letGo  func()
-}
-
-func newHung(t *testing.T) *hung {
-	h := &hung{Disk: durable.Machine, writes: make(chan struct{}, 100), goOn: make(chan struct{})}
-	h.letGo = sync.OnceFunc(func() { close(h.goOn) })
-	t.Cleanup(h.letGo)
-	return h
-}
-
-func (h *hung) WriteJSON(path string, v any, mode fs.FileMode) error {
-	h.writes <- struct{}{}
-	<-h.goOn
-	return h.Disk.WriteJSON(path, v, mode)
-}
-
-// hasBegun waits until a write hangs.
-func (h *hung) hasBegun(t *testing.T) {
-	t.Helper()
-	select {
-	case <-h.writes:
-	case <-time.After(limit):
-		t.Fatal("nothing is written")
-	}
-}
-
-// atOnce fails when something waits for the disk.
-func atOnce(t *testing.T, what string, do func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() { defer close(done); do() }()
-	select {
-	case <-done:
-	case <-time.After(limit):
-		t.Fatalf("%s waits for the disk", what)
-	}
-}
 
 // Status asks for the newest job, and an action goes from phase to phase: neither
 // waits for a disk that hangs while a job begins or its end is saved.
 func TestNobodyWaitsForAJobThatIsBeingSaved(t *testing.T) {
 	st := newStore(t)
-	disk := newHung(t)
+	disk := fault.Hang(t)
 	st.Disk = disk
 	j, err := LoadJobs(st)
 	ok(t, err)
@@ -69,28 +26,28 @@ func TestNobodyWaitsForAJobThatIsBeingSaved(t *testing.T) {
 		_, err := j.Begin("switch", "server1", "server2", copyOf(3, 8, pair.Paired))
 		began <- err
 	}()
-	disk.hasBegun(t)
-	atOnce(t, "Get", func() {
+	disk.Await(t)
+	disk.Free(t, "Get", func() {
 		if job, err := j.Get(""); err == nil {
 			t.Errorf("a job that is not saved has begun: %+v", job)
 		}
 	})
-	disk.letGo()
+	disk.LetGo()
 	ok(t, <-began)
 
-	again := newHung(t)
-	st.Disk = again
-	atOnce(t, "the end of a job", func() { j.Fail(errors.New("planned")) })
+	disk = fault.Hang(t)
+	st.Disk = disk
+	disk.Free(t, "the end of a job", func() { j.Fail(errors.New("planned")) })
 	saved := make(chan error, 1)
 	go func() { saved <- j.SaveEnd() }()
-	again.hasBegun(t)
-	atOnce(t, "Get", func() {
+	disk.Await(t)
+	disk.Free(t, "Get", func() {
 		if job, _ := j.Get(""); job.Phase != phaseFailed || !job.Final {
 			t.Errorf("the job is %+v", job)
 		}
 	})
-	atOnce(t, "Settle", func() { j.Settle(copyOf(4, 9, pair.Alone), true) })
-	again.letGo()
+	disk.Free(t, "Settle", func() { j.Settle(copyOf(4, 9, pair.Alone), true) })
+	disk.LetGo()
 	ok(t, <-saved)
 	j, err = LoadJobs(st)
 	ok(t, err)
@@ -101,7 +58,7 @@ func TestNobodyWaitsForAJobThatIsBeingSaved(t *testing.T) {
 
 // The loop asks whether the operator has given a rebuild up.
 func TestNobodyWaitsForARebuildThatIsBeingSaved(t *testing.T) {
-	disk := newHung(t)
+	disk := fault.Hang(t)
 	r, _, err := LoadRebuildsOn(disk, t.TempDir()+"/rebuild.json")
 	ok(t, err)
 	ended := make(chan error, 2)
@@ -110,7 +67,7 @@ func TestNobodyWaitsForARebuildThatIsBeingSaved(t *testing.T) {
 		ended <- err
 		ended <- r.Enter(wire.RebuildCopying)
 	}()
-	disk.hasBegun(t)
+	disk.Await(t)
 	readers := func() {
 		_, _ = r.Get("")
 		r.Running()
@@ -118,20 +75,20 @@ func TestNobodyWaitsForARebuildThatIsBeingSaved(t *testing.T) {
 		r.Forget()
 		r.Rate()
 	}
-	atOnce(t, "a reader", readers)
-	disk.letGo()
+	disk.Free(t, "a reader", readers)
+	disk.LetGo()
 	ok(t, <-ended)
 	ok(t, <-ended)
 
-	disk = newHung(t)
+	disk = fault.Hang(t)
 	r.disk = disk
 	go func() { ended <- r.End(errors.New("planned")) }()
-	disk.hasBegun(t)
-	atOnce(t, "a reader", readers)
+	disk.Await(t)
+	disk.Free(t, "a reader", readers)
 	if job, _ := r.Get(""); job.Phase != wire.RebuildFailed {
 		t.Errorf("the job is %+v", job)
 	}
-	disk.letGo()
+	disk.LetGo()
 	ok(t, <-ended)
 }
 
@@ -139,7 +96,7 @@ func TestNobodyWaitsForARebuildThatIsBeingSaved(t *testing.T) {
 // come back to life when the disk does.
 func TestASwitchForRoomDoesNotWaitForItsJob(t *testing.T) {
 	h, _ := newHands(t, copyOf(3, 8, pair.Paired))
-	disk := newHung(t)
+	disk := fault.Hang(t)
 	h.Jobs.store.Disk = disk
 	outcome := make(chan error, 1)
 	go func() { outcome <- h.Switch(context.Background()) }()
@@ -149,9 +106,38 @@ func TestASwitchForRoomDoesNotWaitForItsJob(t *testing.T) {
 	case <-time.After(limit):
 		t.Error("it waits for the disk")
 	}
-	disk.letGo()
+	disk.LetGo()
 	eventually(t, "the job has ended", func() bool { job, _ := h.Jobs.Get(""); return job.Final })
 	if h.Board.Read().ReliefFailed == 0 {
 		t.Error("the failure is not noted, so it would be tried again at once")
 	}
+}
+
+// Kind none: the hand-over is written on this server's own disk. When that hangs it has
+// failed in a time, and says why; the copy that comes late is the record all the same.
+func TestAHandOverDoesNotWaitForTheDiskThatTheRecordIsOn(t *testing.T) {
+	h, _ := newHands(t, copyOf(3, 8, pair.Paired))
+	disk := fault.Hang(t)
+	own, err := arbiter.OpenCopyOn(disk, h.Config.Path("record.json"))
+	ok(t, err)
+	h.Copy = own
+	h.Keeper = arbiter.NewLocal(own, "server1", func() (record.Record, bool) { return record.Record{}, false })
+	for range 2 {
+		disk.Free(t, "the hand-over", func() {
+			err := h.HandOver(context.Background())
+			fails(t, err, "the disk of the management directory does not answer")
+			if !errors.Is(err, wire.ErrNoAnswer) {
+				t.Errorf("it counts as refused: %v", err)
+			}
+		})
+	}
+	if r := h.Board.Read().Record; r != copyOf(3, 8, pair.Paired) {
+		t.Errorf("acted upon what is not saved: %s", r)
+	}
+	disk.LetGo()
+	want := record.Record{Pair: "p", Term: 4, Primary: "server2", Mode: pair.Alone, Revision: 9}
+	eventually(t, "the record is on the disk", func() bool {
+		now, _, _ := h.Keeper.Seen()
+		return now == want
+	})
 }

@@ -84,7 +84,7 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = h.handedOver(ctx, r)
+	err = h.handedOver(ctx, r, h.Config.Timings().HeartbeatTimeout.Duration)
 	h.Jobs.Commit()
 	if err != nil {
 		h.Log.Warn("the own copy of the record cannot be saved", "error", err)
