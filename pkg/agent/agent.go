@@ -71,6 +71,7 @@ type Agent struct {
 	replay    replayHold
 	telling   telling
 	fencing   fencer
+	connected bool // of peerChanged alone
 	group     *group
 	advice    advice // of the loop alone
 	outcomes  *outcomes
@@ -257,10 +258,16 @@ func (a *Agent) beat() (kind string, body any) {
 }
 
 func (a *Agent) peerChanged() {
-	if !a.link.State().Connected {
+	connected := a.link.State().Connected
+	if !connected {
 		a.telling.forget()
+	}
+	// One that came and went unnoticed in between may have answered as well: what counts
+	// was told over one that was noticed.
+	if !connected || !a.connected {
 		a.fencing.lost()
 	}
+	a.connected = connected
 	a.neighbour.Kick()
 	a.board.Wake()
 }

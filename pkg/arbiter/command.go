@@ -34,8 +34,9 @@ type Command struct {
 	// waived the one from which it will not take over.
 	told, waived record.Record
 	fenced       bool
-	// meetings counts what was told and taken back: what began before one counts no more.
-	meetings int
+	// meetings counts what was told and taken back, connections those that have ended:
+	// what began before one counts no more. toldOver is of the newest telling.
+	meetings, connections, toldOver int
 }
 
 // Leave is what Command allows now.
@@ -255,7 +256,7 @@ func (c *Command) Telling() (r record.Record, due bool) {
 	if now, _ := c.known(); now != r {
 		return r, false // a newer one is about to be saved
 	}
-	c.lent, c.telling = true, true
+	c.lent, c.telling, c.toldOver = true, true, c.connections
 	c.meetings++
 	return r, true
 }
@@ -268,9 +269,10 @@ func (c *Command) Unanswered() {
 	c.telling = false
 }
 
-// Answered notes the standby's answer: it knew of nothing newer. If it has given its
-// word from this very record and was not taken at it, the record is written once more,
-// so that it can be told of a revision which that word does not cover.
+// Answered notes the standby's answer: it knew of nothing newer. One over a connection
+// that has ended is none: whoever is there now may not have been told. If the standby
+// has given its word from this very record and was not taken at it, the record is
+// written once more, so that it can be told of a revision which that word does not cover.
 func (c *Command) Answered(ctx context.Context, r record.Record, waived bool) error {
 	if !c.hearsAnswer(r, waived) {
 		return nil
@@ -284,7 +286,7 @@ func (c *Command) hearsAnswer(r record.Record, waived bool) (again bool) {
 	c.state.Lock()
 	defer c.state.Unlock()
 	c.telling = false
-	if c.own.Get() != r {
+	if c.own.Get() != r || c.toldOver != c.connections {
 		return false
 	}
 	c.unmet = false
@@ -307,6 +309,7 @@ func (c *Command) Lost() {
 	c.state.Lock()
 	defer c.state.Unlock()
 	c.answered = record.Record{}
+	c.connections++
 }
 
 // Told serves the primary's telling. waived: this server has given its word from
