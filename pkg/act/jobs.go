@@ -29,17 +29,21 @@ var ErrJobRunning = errors.New("another switch is under way")
 // errGivenUp is the cause of a job that its operator gave up.
 var errGivenUp = errors.New("given up by the operator")
 
-// Jobs holds the newest job. Its begin and its end are on disk: after a crash the
-// record tells what became of one that has no end.
+// Jobs holds the newest job. Its begin is on disk before anything is done, its end is
+// saved in its time (SaveEnd): after a crash the record tells what became of one that
+// has no end.
 type Jobs struct {
 	store *Store
 
-	mu     sync.Mutex
-	job    wire.Job
-	began  time.Duration
-	cancel bool
+	writing sync.Mutex // held across a save, taken before mu
+	mu      sync.Mutex // never held while the disk is waited for: it may hang
+	job     wire.Job
+	began   time.Duration
+	cancel  bool
 	// cutOff: nobody carries the job on, and its outcome stands in the record.
 	cutOff bool
+	// unsaved: the job is newer than the disk.
+	unsaved bool
 }
 
 // LoadJobs finds the job of an earlier life.
@@ -54,18 +58,33 @@ func LoadJobs(store *Store) (*Jobs, error) {
 // Begin makes a new job; only one is under way at a time. One that cannot be saved has
 // not begun.
 func (j *Jobs) Begin(kind string, from, to pair.Server, r record.Record) (wire.Job, error) {
+	now, err := j.free()
+	if err != nil {
+		return now, err
+	}
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	if now, err = j.free(); err != nil { // one has begun while the disk was waited for
+		return now, err
+	}
+	began := wire.Now()
+	job := wire.Job{ID: fmt.Sprintf("%s-%d-%x", kind, r.Term, uint64(began)/1e6), Kind: kind, From: string(from), To: string(to), Term: uint64(r.Term) + 1}
+	enter(&job, phaseChecking, began)
+	if err := j.store.SaveJob(job); err != nil {
+		return now, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.job, j.began, j.cancel, j.cutOff, j.unsaved = job, began, false, false, false
+	return job, nil
+}
+
+// free returns the newest job, with an error when it is under way.
+func (j *Jobs) free() (wire.Job, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.job.ID != "" && !j.job.Final {
 		return j.job, fmt.Errorf("%w: %s, in phase %s", ErrJobRunning, j.job.ID, j.job.Phase)
-	}
-	was := j.job
-	j.began, j.cancel, j.cutOff = wire.Now(), false, false
-	j.job = wire.Job{ID: fmt.Sprintf("%s-%d-%x", kind, r.Term, uint64(j.began)/1e6), Kind: kind, From: string(from), To: string(to), Term: uint64(r.Term) + 1}
-	j.enter(phaseChecking)
-	if err := j.store.SaveJob(j.job); err != nil {
-		j.job = was
-		return was, err
 	}
 	return j.job, nil
 }
@@ -81,9 +100,11 @@ func (j *Jobs) Enter(phase string) error {
 	return nil
 }
 
-func (j *Jobs) enter(phase string) {
-	j.job.Phase = phase
-	j.job.Steps = append(j.job.Steps, wire.JobStep{Phase: phase, AtMS: float64((wire.Now()-j.began)/time.Microsecond) / 1e3})
+func (j *Jobs) enter(phase string) { enter(&j.job, phase, j.began) }
+
+func enter(job *wire.Job, phase string, began time.Duration) {
+	job.Phase = phase
+	job.Steps = append(job.Steps, wire.JobStep{Phase: phase, AtMS: float64((wire.Now()-began)/time.Microsecond) / 1e3})
 }
 
 // Commit passes the point of no return.
@@ -122,18 +143,39 @@ func (j *Jobs) end(phase string, why error) {
 		j.job.Error = why.Error()
 	}
 	j.enter(phase)
-	_ = j.store.SaveJob(j.job) // a job that cannot be saved is still told to those who ask now
+	j.unsaved = true
+}
+
+// SaveEnd saves the end of a job that is not on the disk yet. Whoever asks is told of
+// it before.
+func (j *Jobs) SaveEnd() error {
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	j.mu.Lock()
+	job, due := j.job, j.unsaved
+	j.mu.Unlock()
+	if !due {
+		return nil
+	}
+	if err := j.store.SaveJob(job); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.unsaved = false
+	return nil
 }
 
 // Forced makes the job of a switch that an operator forced: it begins past its point
-// of no return.
+// of no return, and is shown also when it cannot be saved.
 func (j *Jobs) Forced(to pair.Server, r record.Record) (wire.Job, error) {
+	job := wire.Job{ID: fmt.Sprintf("force-%d", r.Term), Kind: "force", To: string(to), Term: uint64(r.Term), Committed: true}
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	j.began = wire.Now()
-	j.job = wire.Job{ID: fmt.Sprintf("force-%d", r.Term), Kind: "force", To: string(to), Term: uint64(r.Term), Committed: true}
-	j.enter(phasePromoting)
-	return j.job, j.store.SaveJob(j.job)
+	enter(&job, phasePromoting, j.began)
+	j.job, j.cancel, j.cutOff, j.unsaved = job, false, false, true
+	j.mu.Unlock()
+	return job, j.SaveEnd()
 }
 
 // Settle ends a job whose outcome shows: in the record as the keeper has it now,

@@ -48,7 +48,7 @@ func TestNothingIsPromotedBeforeTheCopyIsSaved(t *testing.T) {
 func TestTheOtherServerIsToldOfItsReignFromTheDisk(t *testing.T) {
 	h, other := newHands(t, copyOf(3, 8, pair.Paired))
 	undo := noSaving(t, h)
-	fails(t, h.handedOver(within(t), theReign), "permission denied")
+	fails(t, h.handedOver(within(t), theReign, limit), "permission denied")
 	if other.times(wire.KindLearn) != 0 {
 		t.Error("it was told what a crash here would forget")
 	}
@@ -59,7 +59,7 @@ func TestTheOtherServerIsToldOfItsReignFromTheDisk(t *testing.T) {
 		}
 		return nil, nil
 	}
-	ok(t, h.handedOver(within(t), theReign))
+	ok(t, h.handedOver(within(t), theReign, limit))
 	if other.times(wire.KindLearn) != 1 {
 		t.Error("it was not told")
 	}

@@ -18,13 +18,14 @@ type Rebuilds struct {
 	path string // rebuild.json
 	disk durable.Disk
 
-	mu     sync.Mutex
-	job    wire.RebuildJob
-	former wire.RebuildJob // the one before, for those who still follow it
-	began  time.Duration
-	copied time.Duration // when the present copy began
-	stop   context.CancelCauseFunc
-	asked  bool // to be given up
+	writing sync.Mutex // held across a save, taken before mu
+	mu      sync.Mutex // never held while the disk is waited for: it may hang
+	job     wire.RebuildJob
+	former  wire.RebuildJob // the one before, for those who still follow it
+	began   time.Duration
+	copied  time.Duration // when the present copy began
+	stop    context.CancelCauseFunc
+	asked   bool // to be given up
 	// unsaved: the end of the job is not on the disk, which was full or gone.
 	unsaved bool
 	rate    int64
@@ -64,53 +65,60 @@ func LoadRebuildsOn(disk durable.Disk, path string) (r *Rebuilds, goesOn bool, e
 
 // Begin makes a new job; while one is under way that one is returned instead.
 func (r *Rebuilds) Begin(plan wire.RebuildPlan, q wire.RebuildRequest, automatic bool) (job wire.RebuildJob, begun bool, err error) {
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	if now, err := r.Get(""); err == nil && !now.Final {
+		return now, false, nil
+	}
+	began := wire.Now()
+	job = wire.RebuildJob{ID: fmt.Sprintf("rebuild-%x", uint64(time.Now().UnixMicro())), Automatic: automatic, Request: q, Plan: plan, Total: plan.Bytes}
+	enterRebuild(&job, wire.RebuildWaiting, began)
+	if err := r.write(savedRebuild{job, r.Rate()}); err != nil { // as on a full disk: it has not begun
+		return wire.RebuildJob{}, false, err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.job.ID != "" && !r.job.Final {
-		return r.job, false, nil
-	}
-	was, before := r.job, r.former
-	r.began, r.asked, r.former = wire.Now(), false, r.job
-	r.job = wire.RebuildJob{ID: fmt.Sprintf("rebuild-%x", uint64(time.Now().UnixMicro())), Automatic: automatic, Request: q, Plan: plan, Total: plan.Bytes}
-	r.enter(wire.RebuildWaiting)
-	if err := r.save(); err != nil { // as on a full disk: it has not begun
-		r.job, r.former = was, before
-		return was, false, err
-	}
-	return r.job, true, nil
+	r.job, r.former = job, r.job
+	r.began, r.asked, r.unsaved = began, false, false
+	return job, true, nil
 }
 
 // Enter goes on to the next phase, unless the operator has given the job up.
-func (r *Rebuilds) Enter(phase string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.asked && !r.job.Committed {
-		return errGivenUp
-	}
-	r.enter(phase)
-	return r.save()
-}
+func (r *Rebuilds) Enter(phase string) error { return r.goOn(phase, false) }
 
 // Commit passes the point of no return: what was here is being replaced.
-func (r *Rebuilds) Commit(phase string) error {
+func (r *Rebuilds) Commit(phase string) error { return r.goOn(phase, true) }
+
+func (r *Rebuilds) goOn(phase string, committed bool) error {
+	r.writing.Lock()
+	defer r.writing.Unlock()
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.asked && !r.job.Committed {
+		r.mu.Unlock()
 		return errGivenUp
 	}
-	r.job.Committed = true
+	r.job.Committed = r.job.Committed || committed
 	r.enter(phase)
+	r.mu.Unlock()
 	return r.save()
 }
 
-func (r *Rebuilds) enter(phase string) {
-	r.job.Phase = phase
-	r.job.Steps = append(r.job.Steps, wire.JobStep{Phase: phase, AtMS: float64((wire.Now()-r.began)/time.Microsecond) / 1e3})
+func (r *Rebuilds) enter(phase string) { enterRebuild(&r.job, phase, r.began) }
+
+func enterRebuild(job *wire.RebuildJob, phase string, began time.Duration) {
+	job.Phase = phase
+	job.Steps = append(job.Steps, wire.JobStep{Phase: phase, AtMS: float64((wire.Now()-began)/time.Microsecond) / 1e3})
 }
 
+// save writes the job as it is now; writing is held.
 func (r *Rebuilds) save() error {
-	return r.disk.WriteJSON(r.path, savedRebuild{r.job, r.rate}, 0o600)
+	r.mu.Lock()
+	now := savedRebuild{r.job, r.rate}
+	r.mu.Unlock()
+	return r.write(now)
 }
+
+func (r *Rebuilds) write(now savedRebuild) error { return r.disk.WriteJSON(r.path, now, 0o600) }
 
 // Changed notes that the way has become another one, and why.
 func (r *Rebuilds) Changed(way, why string) {
@@ -173,16 +181,22 @@ func (r *Rebuilds) Work(ctx context.Context) (context.Context, func()) {
 
 // End ends the job: done without an error. One that has ended stays as it is.
 func (r *Rebuilds) End(why error) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.end(why)
+	r.Fail(why)
+	return r.SaveEnd()
 }
 
-func (r *Rebuilds) end(why error) error {
+// Fail ends the job without waiting for the disk: SaveEnd is to follow.
+func (r *Rebuilds) Fail(why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.end(why)
+}
+
+func (r *Rebuilds) end(why error) {
 	if r.job.ID == "" || r.job.Final {
-		return nil
+		return
 	}
-	r.job.Final, r.job.Seconds = true, 0
+	r.job.Final, r.job.Seconds, r.unsaved = true, 0, true
 	switch {
 	case why == nil:
 		r.asked = false
@@ -193,23 +207,44 @@ func (r *Rebuilds) end(why error) error {
 		r.job.Error = why.Error()
 		r.enter(wire.RebuildFailed)
 	}
-	err := r.save()
-	r.unsaved = err != nil
-	return err
 }
 
-// SaveEnd saves the end of a job that could not be saved when it came. Until then a
-// supervisor that is started again takes the job up once more.
-func (r *Rebuilds) SaveEnd() {
+// SaveEnd saves the end of a job that is not on the disk yet. Until then a supervisor
+// that is started again takes the job up once more.
+func (r *Rebuilds) SaveEnd() error {
+	r.mu.Lock()
+	due := r.unsaved
+	r.mu.Unlock()
+	if !due {
+		return nil // nobody waits for the disk in vain
+	}
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	r.mu.Lock()
+	due = r.unsaved
+	r.mu.Unlock()
+	if !due {
+		return nil
+	}
+	if err := r.save(); err != nil {
+		return err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.unsaved && r.job.Final && r.save() == nil {
-		r.unsaved = false
-	}
+	r.unsaved = false
+	return nil
 }
 
 // GiveUp asks the job to end. Nothing is lost by that before its point of no return.
 func (r *Rebuilds) GiveUp(id string) (wire.RebuildJob, error) {
+	job, err := r.giveUp(id)
+	if err == nil {
+		err = r.SaveEnd()
+	}
+	return job, err
+}
+
+func (r *Rebuilds) giveUp(id string) (wire.RebuildJob, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -222,8 +257,8 @@ func (r *Rebuilds) GiveUp(id string) (wire.RebuildJob, error) {
 	}
 	r.asked = true
 	if r.stop == nil { // nobody works on it yet
-		err := r.end(errGivenUp)
-		return r.job, err
+		r.end(errGivenUp)
+		return r.job, nil
 	}
 	r.stop(errGivenUp)
 	return r.job, nil

@@ -84,20 +84,20 @@ func (h *Hands) StartStandby(ctx context.Context) error {
 	if err := h.start(ctx, h.standbySettings(), ""); err != nil {
 		return err
 	}
-	if err := h.readAgain(ctx, h.standbySettings()); err != nil {
-		return err
-	}
-	return h.settle(ctx)
-}
-
-// readAgain has a server that has started read its files once more if it has not what
-// they say: it met them half written, because somebody was just saving them.
-func (h *Hands) readAgain(ctx context.Context, w settings.Wanted) error {
 	session, err := h.Postgres.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer session.Close()
+	if err := h.readAgain(ctx, session, h.standbySettings()); err != nil {
+		return err
+	}
+	return h.settle(ctx, session)
+}
+
+// readAgain has a server that has started read its files once more if it has not what
+// they say: it met them half written, because somebody was just saving them.
+func (h *Hands) readAgain(ctx context.Context, session Session, w settings.Wanted) error {
 	wrong, err := notInForce(ctx, session, w)
 	if err != nil || len(wrong) == 0 {
 		return err
@@ -109,12 +109,7 @@ func (h *Hands) readAgain(ctx context.Context, w settings.Wanted) error {
 // settle undoes what an earlier life may have left on a standby: replay paused by
 // an attach proof that was cut off, and the slot of its time as primary, which
 // would pin log for ever.
-func (h *Hands) settle(ctx context.Context) error {
-	session, err := h.Postgres.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer session.Close()
+func (h *Hands) settle(ctx context.Context, session Session) error {
 	if err := session.ResumeReplay(ctx); err != nil {
 		return err
 	}

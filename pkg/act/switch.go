@@ -22,9 +22,15 @@ const holdsPatience = 2 * time.Second
 // record. Until then it can be given up: the next turn opens this server again.
 func (h *Hands) Switch(ctx context.Context) error {
 	asked := h.Board.Read().Task == decide.TaskSwitch
-	err := h.beginRelief(asked)
+	var err error
+	if !asked {
+		err = h.beginRelief(ctx)
+	}
 	if err == nil {
-		err = h.doSwitch(ctx)
+		if err = h.doSwitch(ctx); err != nil {
+			h.Jobs.Fail(err)
+			h.Background("save the end of the switch", func(context.Context) error { return h.Jobs.SaveEnd() })
+		}
 	}
 	h.Board.Note(func(s *board.Sight) {
 		if err != nil && !asked {
@@ -34,20 +40,25 @@ func (h *Hands) Switch(ctx context.Context) error {
 			s.Task = decide.NoTask
 		}
 	})
-	if err != nil {
-		h.Jobs.Fail(err)
-	}
 	return err
 }
 
-// beginRelief makes the job of a switch that nobody asked for (rule 218).
-func (h *Hands) beginRelief(asked bool) error {
-	if asked {
-		return nil
-	}
-	_, err := h.Jobs.Begin("relief", h.me(), h.other(), h.Board.Read().Record)
-	return err
+// beginRelief makes the job of a switch that nobody asked for (rule 218). Its disk may
+// hang, and then the switch has failed: one that would begin later does not.
+func (h *Hands) beginRelief(ctx context.Context) error {
+	ctx, cancel := h.within(ctx, h.Config.Timings().HeartbeatTimeout.Duration, errJobUnsaved)
+	defer cancel()
+	return h.Aside(func() error {
+		_, err := h.Jobs.Begin("relief", h.me(), h.other(), h.Board.Read().Record)
+		if err == nil && ctx.Err() != nil {
+			h.Jobs.Fail(errJobUnsaved)
+			err = h.Jobs.SaveEnd()
+		}
+		return err
+	})(ctx)
 }
+
+var errJobUnsaved = errors.New("save the job of the switch: the disk of the management directory does not answer")
 
 func (h *Hands) doSwitch(ctx context.Context) error {
 	if err := h.Jobs.Enter(phaseCheckpoint); err != nil {
@@ -73,7 +84,7 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = h.handedOver(ctx, r)
+	err = h.handedOver(ctx, r, h.Config.Timings().HeartbeatTimeout.Duration)
 	h.Jobs.Commit()
 	if err != nil {
 		h.Log.Warn("the own copy of the record cannot be saved", "error", err)

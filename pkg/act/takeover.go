@@ -3,6 +3,7 @@ package act
 import (
 	"context"
 	"errors"
+	"time"
 
 	"mcctl/pkg/record"
 )
@@ -27,22 +28,24 @@ func (h *Hands) HandOver(ctx context.Context) error {
 	if h.Board.Read().DiskFailed {
 		patience = h.Config.Timings().HeartbeatInterval.Duration
 	}
-	// The disk may hang for good. PostgreSQL here must not stay open for that long: it
-	// takes connections, and clients wait in vain instead of going on.
-	ctx, cancel := h.within(ctx, patience, errDiskSilent)
-	defer cancel()
-	return h.Aside(func() error { return h.handedOver(ctx, r) })(ctx)
+	return h.handedOver(ctx, r, patience)
 }
 
 var errDiskSilent = errors.New("save the own copy of the record: the disk does not answer; the other server reads the record from the keeper")
 
 // handedOver saves the record by which the other server reigns, and then tells it.
 // In this order: were this server to forget what the other one acts upon, a keeper
-// that has lost its records could find the old reign again.
-func (h *Hands) handedOver(ctx context.Context, r record.Record) error {
-	if err := h.save(r); err != nil {
-		return err // the other server reads the record from the keeper
-	}
-	h.announce(ctx, r)
-	return nil
+// that has lost its records could find the old reign again. The disk may hang for good.
+// PostgreSQL here must not stay open for that long: it takes connections, and clients
+// wait in vain instead of going on.
+func (h *Hands) handedOver(ctx context.Context, r record.Record, patience time.Duration) error {
+	ctx, cancel := h.within(ctx, patience, errDiskSilent)
+	defer cancel()
+	return h.Aside(func() error {
+		if err := h.save(r); err != nil {
+			return err // the other server reads the record from the keeper
+		}
+		h.announce(ctx, r)
+		return nil
+	})(ctx)
 }

@@ -71,6 +71,7 @@ type Agent struct {
 	replay    replayHold
 	telling   telling
 	fencing   fencer
+	connected bool // of peerChanged alone
 	group     *group
 	advice    advice // of the loop alone
 	outcomes  *outcomes
@@ -79,7 +80,9 @@ type Agent struct {
 
 	inspecting sync.Mutex // held by the one inspection that runs
 
-	mu    sync.Mutex
+	wishing sync.Mutex // held while a wish is saved, taken before mu
+
+	mu    sync.Mutex // never held while a disk is waited for: the loop needs it
 	rule  decide.Rule
 	facts decide.Facts
 	// detachRule is the newest rule by which a detach was decided.
@@ -255,10 +258,16 @@ func (a *Agent) beat() (kind string, body any) {
 }
 
 func (a *Agent) peerChanged() {
-	if !a.link.State().Connected {
+	connected := a.link.State().Connected
+	if !connected {
 		a.telling.forget()
+	}
+	// One that came and went unnoticed in between may have answered as well: what counts
+	// was told over one that was noticed.
+	if !connected || !a.connected {
 		a.fencing.lost()
 	}
+	a.connected = connected
 	a.neighbour.Kick()
 	a.board.Wake()
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mcctl/pkg/arbiter"
 	"mcctl/pkg/board"
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
@@ -110,6 +111,45 @@ func TestFencingThatHangs(t *testing.T) {
 	err := a.fence(t.Context(), hook.OpDetach, false)
 	if !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), "timed out and was killed") || !strings.Contains(err.Error(), "--no-fencing") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Where commands arbitrate, a standby that is not reached may take over: that it is off
+// is believed when the operator says it, and not when he only wants nobody fenced.
+func TestADetachOfAStandbyThatIsNotReached(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		fences string // the command, if there is one
+		ask    wire.DetachRequest
+		given  bool
+	}{
+		{"nobody is fenced", "exit 0", wire.DetachRequest{NoFencing: true}, false},
+		{"there is no command", "", wire.DetachRequest{}, false},
+		{"fencing fails", "exit 1", wire.DetachRequest{}, false},
+		{"it is fenced", "exit 0", wire.DetachRequest{}, true},
+		{"it is off", "exit 1", wire.DetachRequest{StandbyOff: true}, true},
+	} {
+		set := func(conf *config.Commands, path string) {
+			if c.fences != "" {
+				conf.Fencing = path
+			}
+		}
+		a, _ := withCommand(t, set, c.fences)
+		paired := rec(3, 7, "server1", pair.Paired)
+		ok(t, a.own.Save(paired))
+		a.config.Pair.Arbiter.Kind = config.Command
+		_, err := a.newKeeper()
+		ok(t, err)
+		a.board.Note(func(s *board.Sight) { s.Learn(paired, true) })
+		r, _ := a.fencing.keeper.Telling()
+		ok(t, a.fencing.keeper.Answered(t.Context(), r, false))
+		err = a.prepareDetach(t.Context(), mustJSON(c.ask))
+		if (err == nil) != c.given || !c.given && (!errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), "--standby-is-off")) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if given := a.fencing.keeper.Leave() == arbiter.LeaveGiven; given != c.given {
+			t.Errorf("%s: the primary may go alone: %v", c.name, given)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"mcctl/pkg/arbiter"
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/hook"
@@ -27,7 +28,11 @@ func (a *Agent) fence(ctx context.Context, operation string, skip bool) error {
 	c := a.call(hook.Fencing, s.Record)
 	c.Mode, c.Operation = hook.ByOperator, operation
 	if out := a.commands.runner.Do(ctx, c); !out.OK() {
-		return fmt.Errorf("%w: fencing %s: %s; mend the command, or make sure by hand that %s is off and repeat with --no-fencing", wire.ErrRefused, c.Target, out, c.Target)
+		without := "--no-fencing"
+		if operation == hook.OpDetach && a.fencing.keeper != nil {
+			without = "--standby-is-off"
+		}
+		return fmt.Errorf("%w: fencing %s: %s; mend the command, or make sure by hand that %s is off and repeat with %s", wire.ErrRefused, c.Target, out, c.Target, without)
 	}
 	return nil
 }
@@ -48,13 +53,37 @@ func (a *Agent) prepareDetach(ctx context.Context, body json.RawMessage) error {
 	if s.Task != decide.NoTask {
 		return fmt.Errorf("%w: a %s is under way", wire.ErrRefused, s.Task)
 	}
+	said := a.fencing.meetings() // a standby that is met from now on is not off
+	if err := a.mayDetach(q); err != nil {
+		return err
+	}
 	a.beforeDetach(ctx, s)
+	if q.StandbyOff {
+		a.fencing.byOperator(said)
+		return nil
+	}
 	meetings := a.fencing.meetings()
 	if err := a.fence(ctx, hook.OpDetach, q.NoFencing); err != nil {
 		return err
 	}
-	a.fencing.byOperator(meetings, a.fences() && !q.NoFencing || !s.Link.Connected)
+	if a.fences() && !q.NoFencing {
+		a.fencing.byOperator(meetings)
+	}
 	return nil
+}
+
+// mayDetach refuses what an operator has not made sure of. Where commands arbitrate, a
+// standby that is not reached may take over, for a moment without a connection too:
+// that it is off must be said, and that nobody is to be fenced does not say it.
+func (a *Agent) mayDetach(q wire.DetachRequest) error {
+	reached := a.link.State().Connected
+	switch {
+	case q.StandbyOff && reached:
+		return fmt.Errorf("%w: %s is reached, so it is not off: repeat without --standby-is-off", wire.ErrRefused, a.config.Other())
+	case a.fencing.keeper == nil || q.StandbyOff || reached || a.fences() && !q.NoFencing || a.fencing.keeper.Leave() == arbiter.LeaveGiven:
+		return nil
+	}
+	return fmt.Errorf("%w: %s is not reached, so it cannot give its word not to take over: repeat when it is, or make sure that it is off and say so: mcctl detach --standby-is-off", wire.ErrRefused, a.config.Other())
 }
 
 // stopInOrder is the operator's stop. On a paired standby it is a detach, and the

@@ -79,8 +79,8 @@ func (f *fencer) meetings() int {
 
 // byOperator: an operator's fencing, or his word that the other server is off, counts
 // like our own.
-func (f *fencer) byOperator(meetings int, off bool) {
-	if f.keeper != nil && off {
+func (f *fencer) byOperator(meetings int) {
+	if f.keeper != nil {
 		f.keeper.Fenced(meetings)
 	}
 }
@@ -99,7 +99,7 @@ func (f *fencer) nextStep(s board.Sight, facts decide.Facts, other pair.Server) 
 	case facts.Mode == decide.Alone || f.problem == "":
 		return ""
 	case facts.Record == decide.RecordMine:
-		byHand = "mcctl detach --no-fencing"
+		byHand = "mcctl detach --standby-is-off"
 		fallthrough
 	default:
 		return fmt.Sprintf("%s; tried again in %s; or make sure by hand that %s is off, then: %s", f.problem, max(0, f.retryAt-wire.Now()).Round(time.Second), other, byHand)

@@ -52,7 +52,8 @@ func (a *Agent) dropVainSwitch(s board.Sight, rule decide.Rule) {
 		return
 	}
 	why := fmt.Errorf("it was not begun: rule %d decided: %s", rule.ID, rule.Why)
-	a.background("end of the switch", func(context.Context) error { a.jobs.Fail(why); return nil })
+	a.jobs.Fail(why)
+	a.background("save the end of the switch", func(context.Context) error { return a.jobs.SaveEnd() })
 	a.board.Set(func(s *board.Sight) {
 		if s.Task == decide.TaskSwitch {
 			s.Task = decide.NoTask

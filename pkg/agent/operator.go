@@ -147,12 +147,14 @@ func (a *Agent) force(ctx context.Context, noFencing bool) (any, error) {
 	if err := a.mayForce(s); err != nil {
 		return nil, err
 	}
-	r, err := a.keeper.Change(ctx, record.Change{Transition: record.Force, By: a.config.Me(), To: a.config.Me(), From: s.Record.Revision})
+	asking, cancel := a.clock.Timeout(ctx, a.config.Timings().HeartbeatTimeout.Duration, nil)
+	defer cancel()
+	r, err := a.keeper.Change(asking, record.Change{Transition: record.Force, By: a.config.Me(), To: a.config.Me(), From: s.Record.Revision})
 	if err != nil {
 		return nil, fmt.Errorf("force %s: %w", a.config.Me(), err)
 	}
-	job, err := a.jobs.Forced(a.config.Me(), r)
 	a.board.Note(func(s *board.Sight) { s.Learn(r, true) })
+	job, err := a.jobs.Forced(a.config.Me(), r)
 	return job, errors.Join(err, a.saveCopy())
 }
 

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"mcctl/pkg/record"
@@ -45,7 +46,9 @@ func (a *Agent) settleJobs(ctx context.Context) error {
 		if a.clock.Wait(ctx, -1, a.outcomes.news) {
 			o := a.outcomes.read()
 			a.jobs.Settle(o.record, o.open)
-			a.hands.Rebuilds.SaveEnd()
+			if err := errors.Join(a.jobs.SaveEnd(), a.hands.Rebuilds.SaveEnd()); err != nil {
+				a.log.Debug("the end of a job is not saved yet", "error", err)
+			}
 		}
 	}
 	return ctx.Err()

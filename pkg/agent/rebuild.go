@@ -110,9 +110,8 @@ func (a *Agent) dropVainRebuild(s board.Sight) {
 	if s.Task != decide.TaskRebuild || !s.Names(a.config.Me()) || a.runner.doing() == decide.Rebuild {
 		return
 	}
-	if err := a.hands.Rebuilds.End(fmt.Errorf("it was not begun: %s has become primary", a.config.Me())); err != nil {
-		a.log.Warn("the end of the rebuild was not saved", "error", err)
-	}
+	a.hands.Rebuilds.Fail(fmt.Errorf("it was not begun: %s has become primary", a.config.Me()))
+	a.background("save the end of the rebuild", func(context.Context) error { return a.hands.Rebuilds.SaveEnd() })
 	a.dropRebuild()
 }
 

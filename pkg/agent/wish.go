@@ -15,8 +15,8 @@ type wishes = act.Wishes
 
 // wish changes what the operator wants, durably.
 func (a *Agent) wish(change func(*wishes)) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.wishing.Lock()
+	defer a.wishing.Unlock()
 	next := a.wishes
 	change(&next)
 	if next == a.wishes {
@@ -25,7 +25,9 @@ func (a *Agent) wish(change func(*wishes)) error {
 	if err := a.store.SaveWishes(next); err != nil {
 		return err
 	}
+	a.mu.Lock()
 	a.wishes = next
+	a.mu.Unlock()
 	a.board.Note(func(s *board.Sight) {
 		s.FailoverOff, s.Held = next.FailoverOff || !a.config.Policy().Failover, next.Held
 	})

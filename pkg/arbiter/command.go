@@ -20,7 +20,10 @@ type Command struct {
 	*local
 	ask func(context.Context, record.Record) error
 
-	state sync.Mutex // held across a change
+	state sync.Mutex // never held while a disk or the other server is waited for: the loop needs it
+	// pending is a record on its way to the disk, which may be there already: what it
+	// forbids is neither told, given nor taken.
+	pending record.Record
 	// As the primary. unmet: it was started with a copy that says paired, and has not
 	// met the standby since. lent: a standby may hold a telling. telling: one is on its
 	// way, and may wait for its turn until another process of the standby is connected.
@@ -31,8 +34,9 @@ type Command struct {
 	// waived the one from which it will not take over.
 	told, waived record.Record
 	fenced       bool
-	// meetings counts what was told and taken back: what began before one counts no more.
-	meetings int
+	// meetings counts what was told and taken back, connections those that have ended:
+	// what began before one counts no more. toldOver is of the newest telling.
+	meetings, connections, toldOver int
 }
 
 // Leave is what Command allows now.
@@ -52,7 +56,7 @@ const (
 func NewCommand(own *Copy, me pair.Server, peer func() (record.Record, bool), ask func(context.Context, record.Record) error) *Command {
 	r := own.Get()
 	reigns := r.Primary == me && r.Mode == pair.Paired
-	return &Command{local: &local{own: own, me: me, peer: peer}, ask: ask, unmet: reigns, lent: reigns}
+	return &Command{local: newLocal(own, me, peer), ask: ask, unmet: reigns, lent: reigns}
 }
 
 // Kind is KindCommand.
@@ -123,26 +127,57 @@ func (c *Command) Leave() Leave {
 
 // Change writes a change on this server's disk, if it has leave.
 func (c *Command) Change(ctx context.Context, ch record.Change) (record.Record, error) {
+	if err := c.takeTurn(ctx, ch.Transition); err != nil {
+		return record.Record{}, err
+	}
+	next, err := c.begin(ctx, ch)
+	if err != nil {
+		<-c.turn
+		return record.Record{}, err
+	}
+	return c.write(ctx, ch.Transition, next, func(err error) { c.end(ch, next, err) })
+}
+
+// begin judges a change and makes it pending.
+func (c *Command) begin(ctx context.Context, ch record.Change) (next record.Record, err error) {
 	c.state.Lock()
 	defer c.state.Unlock()
 	switch ch.Transition {
 	case record.Failover:
-		return c.takeOver(ch)
+		next, err = c.mayTakeOver(ch)
 	case record.Detach:
-		if err := c.mayGoAlone(ctx); err != nil {
-			return record.Record{}, err
+		if err = c.mayGoAlone(ctx); err == nil {
+			next, err = c.judge(ch)
 		}
 	case record.Force:
+		next, err = c.judge(ch)
 	default:
 		if _, err := c.known(); err != nil {
 			return record.Record{}, &Refused{Reason: err.Error()}
 		}
+		next, err = c.judge(ch)
 	}
-	next, err := c.local.Change(ctx, ch)
 	if err == nil {
-		c.unmet, c.told, c.fenced = false, record.Record{}, false
+		c.pending = next
 	}
 	return next, err
+}
+
+// end notes how the disk has answered.
+func (c *Command) end(ch record.Change, next record.Record, err error) {
+	c.state.Lock()
+	defer c.state.Unlock()
+	c.pending = record.Record{}
+	if err != nil {
+		return
+	}
+	c.unmet, c.fenced = false, false
+	if !c.told.NewerThan(next) {
+		c.told = record.Record{}
+	}
+	if ch.Transition == record.Failover {
+		c.lent = false
+	}
 }
 
 // mayGoAlone asks for the standby's word if nothing else gives leave. The lock is
@@ -170,7 +205,7 @@ func (c *Command) mayGoAlone(ctx context.Context) error {
 	return nil
 }
 
-func (c *Command) takeOver(ch record.Change) (record.Record, error) {
+func (c *Command) mayTakeOver(ch record.Change) (record.Record, error) {
 	r, _ := c.known()
 	if c.told != r || !c.fenced {
 		return record.Record{}, &Refused{Reason: "the primary was not fenced, or has not told this server that they are paired"}
@@ -179,10 +214,6 @@ func (c *Command) takeOver(ch record.Change) (record.Record, error) {
 	if err != nil {
 		return record.Record{}, classifyLegal(err)
 	}
-	if err := c.own.Save(next); err != nil {
-		return record.Record{}, unknown(string(ch.Transition), err)
-	}
-	c.told, c.fenced, c.lent, c.unmet = record.Record{}, false, false, false
 	return next, nil
 }
 
@@ -219,13 +250,13 @@ func (c *Command) Telling() (r record.Record, due bool) {
 	c.state.Lock()
 	defer c.state.Unlock()
 	r = c.own.Get()
-	if r.Primary != c.me || r.Mode != pair.Paired || c.answered == r {
+	if r.Primary != c.me || r.Mode != pair.Paired || c.answered == r || c.pending.Exists() {
 		return r, false
 	}
 	if now, _ := c.known(); now != r {
 		return r, false // a newer one is about to be saved
 	}
-	c.lent, c.telling = true, true
+	c.lent, c.telling, c.toldOver = true, true, c.connections
 	c.meetings++
 	return r, true
 }
@@ -238,23 +269,31 @@ func (c *Command) Unanswered() {
 	c.telling = false
 }
 
-// Answered notes the standby's answer: it knew of nothing newer. If it has given its
-// word from this very record and was not taken at it, the record is written once more,
-// so that it can be told of a revision which that word does not cover.
+// Answered notes the standby's answer: it knew of nothing newer. One over a connection
+// that has ended is none: whoever is there now may not have been told. If the standby
+// has given its word from this very record and was not taken at it, the record is
+// written once more, so that it can be told of a revision which that word does not cover.
 func (c *Command) Answered(ctx context.Context, r record.Record, waived bool) error {
+	if !c.hearsAnswer(r, waived) {
+		return nil
+	}
+	_, err := c.Change(ctx, record.Change{Transition: record.Attach, By: c.me, To: c.me, From: r.Revision})
+	return err
+}
+
+// hearsAnswer tells whether the record must be written once more.
+func (c *Command) hearsAnswer(r record.Record, waived bool) (again bool) {
 	c.state.Lock()
 	defer c.state.Unlock()
 	c.telling = false
-	if c.own.Get() != r {
-		return nil
+	if c.own.Get() != r || c.toldOver != c.connections {
+		return false
 	}
 	c.unmet = false
-	if waived {
-		_, err := c.local.Change(ctx, record.Change{Transition: record.Attach, By: c.me, To: c.me, From: r.Revision})
-		return err
+	if !waived {
+		c.answered = r
 	}
-	c.answered = r
-	return nil
+	return waived
 }
 
 // Settled: the standby knows that they are paired, as far as this server can tell.
@@ -270,6 +309,7 @@ func (c *Command) Lost() {
 	c.state.Lock()
 	defer c.state.Unlock()
 	c.answered = record.Record{}
+	c.connections++
 }
 
 // Told serves the primary's telling. waived: this server has given its word from
@@ -303,7 +343,11 @@ func (c *Command) Waive(r record.Record) error {
 
 // older refuses what does not come from the primary of the newest record known here.
 func (c *Command) older(r record.Record) error {
-	if now, _ := c.known(); r.Primary == c.me || now.NewerThan(r) {
+	now, _ := c.known()
+	if c.pending.NewerThan(now) {
+		now = c.pending
+	}
+	if r.Primary == c.me || now.NewerThan(r) {
 		return fmt.Errorf("%s is out of date here: %s", r, now)
 	}
 	return nil

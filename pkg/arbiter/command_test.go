@@ -214,3 +214,27 @@ func TestARecordThatTheWordCoversIsWrittenOnceMore(t *testing.T) {
 		t.Error("the new revision is not told")
 	}
 }
+
+// The connection over which a telling was answered has ended before the answer is
+// noted: whoever is there now may not have been told.
+func TestAnAnswerOverAConnectionThatHasEndedIsNone(t *testing.T) {
+	for _, waived := range []bool{false, true} {
+		c := newCommandKeeper(t, "server1", pairedRecord, silent)
+		r, _ := c.Telling()
+		c.Lost()
+		if err := c.Answered(t.Context(), r, waived); err != nil {
+			t.Fatal(err)
+		}
+		if c.Settled() || c.own.Get() != r {
+			t.Errorf("waived %v: it counts as told: %s", waived, c.own.Get())
+		}
+		wantLeave(t, c, LeaveDenied)
+		r, due := c.Telling()
+		if !due {
+			t.Errorf("waived %v: whoever is there now is not told", waived)
+		}
+		if err := c.Answered(t.Context(), r, false); err != nil || !c.Settled() {
+			t.Errorf("waived %v: %v, settled %v", waived, err, c.Settled())
+		}
+	}
+}

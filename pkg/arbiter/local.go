@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"mcctl/pkg/pair"
@@ -17,7 +16,7 @@ type local struct {
 	own  *Copy
 	me   pair.Server
 	peer func() (record.Record, bool)
-	mu   sync.Mutex // held across a change
+	turn chan struct{} // held across a change, until its disk has answered
 }
 
 // NewLocal makes the Keeper of kind "none". own is this server's own copy; peer gives the record that the other supervisor reports, and whether it is
@@ -25,7 +24,11 @@ type local struct {
 // so a standby never takes over by itself; an operator's force is a server's own
 // wish to reign and is written on that server.
 func NewLocal(own *Copy, me pair.Server, peer func() (record.Record, bool)) Keeper {
-	return &local{own: own, me: me, peer: peer}
+	return newLocal(own, me, peer)
+}
+
+func newLocal(own *Copy, me pair.Server, peer func() (record.Record, bool)) *local {
+	return &local{own: own, me: me, peer: peer, turn: make(chan struct{}, 1)}
 }
 
 func (l *local) Kind() string            { return KindNone }
@@ -78,9 +81,20 @@ func (l *local) newest() (r record.Record, heard bool) {
 	return r, heard
 }
 
-func (l *local) Change(_ context.Context, c record.Change) (record.Record, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (l *local) Change(ctx context.Context, c record.Change) (record.Record, error) {
+	if err := l.takeTurn(ctx, c.Transition); err != nil {
+		return record.Record{}, err
+	}
+	next, err := l.judge(c)
+	if err != nil {
+		<-l.turn
+		return record.Record{}, err
+	}
+	return l.write(ctx, c.Transition, next, func(error) {})
+}
+
+// judge says what the change would lead to.
+func (l *local) judge(c record.Change) (record.Record, error) {
 	now, _ := l.newest()
 	if err := l.allowed(now, c); err != nil {
 		return record.Record{}, err
@@ -89,15 +103,46 @@ func (l *local) Change(_ context.Context, c record.Change) (record.Record, error
 	if err != nil {
 		return record.Record{}, classifyLegal(err)
 	}
-	err = l.own.Save(next)
-	switch {
-	case errors.Is(err, record.ErrConflict): // a newer one came in between
-		return record.Record{}, err
-	case err != nil:
-		return record.Record{}, unknown(string(c.Transition), err)
-	}
 	return next, nil
 }
+
+// takeTurn waits until no other change is under way.
+func (l *local) takeTurn(ctx context.Context, t record.Transition) error {
+	select {
+	case l.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return unknown(string(t), fmt.Errorf("%w, and an earlier change waits for it", errDiskSilent))
+	}
+}
+
+// write saves the outcome of a change and gives the turn back. The disk may hang: then
+// there is no answer when ctx ends, and the change comes into force when the disk does
+// answer. ended is told how it went, then as well.
+func (l *local) write(ctx context.Context, t record.Transition, next record.Record, ended func(error)) (record.Record, error) {
+	saved := make(chan error, 1)
+	go func() { // ends with the disk's answer
+		err := l.own.Save(next)
+		ended(err)
+		<-l.turn
+		saved <- err
+	}()
+	var err error
+	select {
+	case err = <-saved:
+	case <-ctx.Done():
+		err = errDiskSilent
+	}
+	switch {
+	case err == nil:
+		return next, nil
+	case errors.Is(err, record.ErrConflict): // a newer one came in between
+		return record.Record{}, err
+	}
+	return record.Record{}, unknown(string(t), err)
+}
+
+var errDiskSilent = errors.New("write the record: the disk of the management directory does not answer")
 
 // classifyLegal makes what Record.Apply refused a conflict or a clear no.
 func classifyLegal(err error) error {

@@ -13,6 +13,7 @@ type askOptions struct {
 	Mcdir   string
 	Kind    string
 	NoFence bool // of detach
+	Off     bool // of detach
 	Timeout time.Duration
 }
 
@@ -22,7 +23,7 @@ func runAsk(ctx context.Context, env *Env, o *askOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	var done wire.Done
-	err := control{o.Mcdir}.call(ctx, o.Kind, wire.DetachRequest{NoFencing: o.NoFence}, &done)
+	err := control{o.Mcdir}.call(ctx, o.Kind, wire.DetachRequest{NoFencing: o.NoFence, StandbyOff: o.Off}, &done)
 	if err != nil && !answered(err) && isOver(ctx) {
 		return failed(exitGoingOn, fmt.Errorf("%s: not complete after %s; it goes on", o.Kind, o.Timeout), "follow it: mcctl status --watch -M %s", o.Mcdir)
 	}

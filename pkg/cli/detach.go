@@ -19,12 +19,16 @@ standby that takes long. The standby goes on replaying, but may not take over
 until it is attached again with mcctl attach. It may be called on either server.
 
 The commands of the site come first: pre_detach on both servers, then fencing on the
-primary. If fencing fails, nothing is detached; --no-fencing leaves it out.`,
+primary. If fencing fails, nothing is detached; --no-fencing leaves it out.
+
+With arbitration by commands the standby may take over unless it gives its word or was
+fenced. If it is not reached, make sure that it is off, and say so: --standby-is-off.`,
 		Example: `  mcctl detach -M /etc/mcctl/orders`,
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },
 	}, env, &o.Mcdir)
 	cmd.Flags().BoolVar(&o.NoFence, "no-fencing", false, "do not call the fencing command")
+	cmd.Flags().BoolVar(&o.Off, "standby-is-off", false, "I have made sure that the standby is off: do not fence it, nor wait for its word")
 	cmd.Flags().DurationVar(&o.Timeout, "timeout", 2*time.Minute, "how long to wait; the detach goes on afterwards")
 	return cmd
 }

@@ -33,7 +33,8 @@ const Displaced = ".mcctl-displaced"
 // only the content is compared.
 //
 // With force a writer is not waited for any longer: the file that it writes goes on
-// under the name path + Displaced, and left tells that.
+// under the name path + Displaced, and left tells that. So it does with an error when a
+// writer's file cannot be given its name back.
 func Replace(path string, old, data []byte, force bool) (left string, err error) {
 	if left, err = replace(path, old, data, force); err != nil {
 		return left, fmt.Errorf("write %s: %w", path, err)
@@ -54,17 +55,18 @@ func replace(path string, old, data []byte, force bool) (left string, err error)
 	if err == nil {
 		left, err = exchange(temp.Name(), path, old, force)
 	}
-	if err != nil {
-		return "", errors.Join(err, ignoreMissing(os.Remove(temp.Name())))
+	if err != nil && left == "" {
+		err = errors.Join(err, ignoreMissing(os.Remove(temp.Name())))
 	}
-	return left, nil
+	return left, err
 }
 
 // lateOpen is how long a writer that found the file before the exchange may take until
 // it has opened it: in between nothing shows that it comes.
 const lateOpen = 5 * time.Millisecond
 
-// exchange gives the file at temp the name path. After an error path is as it was.
+// exchange gives the file at temp the name path. After an error path is as it was, unless
+// left tells where somebody else's file is.
 func exchange(temp, path string, old []byte, force bool) (left string, err error) {
 	g, err := guardFile(path)
 	if err != nil {
@@ -93,15 +95,32 @@ func exchange(temp, path string, old []byte, force bool) (left string, err error
 	}
 	err = syncDir(dir)
 	time.Sleep(lateOpen)
-	if g.awaited() { // it waits in open for the very file that has just been put aside
+	left, settled := g.settle(temp, path)
+	return left, errors.Join(err, settled)
+}
+
+// settle is what follows an exchange: the guarded file has the name temp now.
+func (g *guard) settle(temp, path string) (left string, err error) {
+	switch dir := filepath.Dir(path); {
+	case g.awaited(): // somebody waits in open for the very file that has just been put aside
 		back := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
-		return "", errors.Join(ErrBusy, back, syncDir(dir))
+		if back == nil {
+			return "", errors.Join(ErrBusy, syncDir(dir))
+		}
+		left, err = keepDisplaced(temp, path)
+		return left, errors.Join(fmt.Errorf("it was replaced while somebody else was saving it, and cannot be put back (%w): what they save is in %s, compare the two", back, left), err)
+	case g.busy:
+		return keepDisplaced(temp, path)
 	}
-	if g.busy {
-		left = path + Displaced
-		return left, errors.Join(err, os.Rename(temp, left), syncDir(dir))
+	return "", os.Remove(temp)
+}
+
+// keepDisplaced gives a file that somebody writes a name that lasts: left is what it has.
+func keepDisplaced(temp, path string) (left string, err error) {
+	if err := os.Rename(temp, path+Displaced); err != nil {
+		return temp, err
 	}
-	return "", errors.Join(err, os.Remove(temp))
+	return path + Displaced, syncDir(filepath.Dir(path))
 }
 
 // guard is a file that nobody begins to write while it is open.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -89,6 +90,42 @@ func TestWhoComesToWriteMeanwhileIsLetIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantContent(t, path, "theirs")
+}
+
+// The name was taken away, or the disk fails, when a writer's file is to get it back: what
+// the writer saves is kept, and the error says where.
+func TestASaveThatCannotBePutBackIsKept(t *testing.T) {
+	dir := t.TempDir()
+	path, temp := filepath.Join(dir, "f"), filepath.Join(dir, ".f"+suffix)
+	write(t, path, "old", 0o600)
+	write(t, temp, "ours", 0o600)
+	g, err := guardFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	saved := make(chan error, 1)
+	go func() { saved <- os.WriteFile(path, []byte("theirs"), 0o600) }()
+	for began := time.Now(); !g.awaited(); time.Sleep(time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("nobody waits")
+		}
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	left, err := g.settle(temp, path)
+	_ = g.Close()
+	if left != path+Displaced || err == nil || errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), left) {
+		t.Errorf("left %q, %v", left, err)
+	}
+	if err := <-saved; err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, left, "theirs")
+	wantOnly(t, dir, "f"+Displaced)
 }
 
 // Somebody saves in place, again and again, and looks each time: what was saved is there

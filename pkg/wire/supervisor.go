@@ -158,9 +158,11 @@ type SwitchRequest struct {
 }
 
 // DetachRequest asks for the standby to be detached. NoFencing: without the fencing
-// command.
+// command. StandbyOff: the operator has made sure that the standby is off, which counts
+// like fencing it.
 type DetachRequest struct {
-	NoFencing bool `json:"no_fencing,omitempty"`
+	NoFencing  bool `json:"no_fencing,omitempty"`
+	StandbyOff bool `json:"standby_off,omitempty"`
 }
 
 // Job is a long request with a life of its own: it goes on when the command that

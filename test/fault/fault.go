@@ -1,7 +1,7 @@
 // Package fault makes faults that are real for every process that a test starts: a disk
 // that is full, and a network that is gone. A test that asks for them runs as a process
 // of its own in namespaces of its own, as whoever runs the tests; nothing of it is seen
-// outside. The tests of whole commands use it.
+// outside. The tests of whole commands use it. A disk that hangs is one for a test alone.
 package fault
 
 import (

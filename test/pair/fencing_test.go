@@ -104,6 +104,30 @@ func TestALostStandbyIsFencedBeforeThePrimaryGoesAlone(t *testing.T) {
 	s.paired(one)
 }
 
+// A standby that cannot be fenced, and that an operator has found off: he must say so.
+func TestAnOperatorSaysThatTheStandbyIsOff(t *testing.T) {
+	s := newFencing(t)
+	s.order(one, "fencing", "exit 3")
+	s.killServer(two)
+	s.until("what to do is told", one, func(st wire.Status) bool { return strings.Contains(st.NextStep, "mcctl detach --standby-is-off") })
+	out, err := s.try("detach", "--no-fencing", "-M", s.lab.Mcdir(one))
+	if exitOf(err) != 4 || !strings.Contains(out, "--standby-is-off") {
+		t.Errorf("nobody is fenced, and nobody says that the standby is off: %v\n%s", err, out)
+	}
+	s.mcctl("detach", "--standby-is-off", "-M", s.lab.Mcdir(one))
+	s.until("server1 went alone", one, alone(one))
+	s.flowing()
+	if err := os.Remove(s.lab.Order(one, "fencing")); err != nil {
+		t.Fatal(err)
+	}
+	s.startAlone(two)
+	s.mcctl("attach", "-M", s.lab.Mcdir(one))
+	s.paired(one)
+	if out, err := s.try("detach", "--standby-is-off", "-M", s.lab.Mcdir(one)); exitOf(err) != 4 || !strings.Contains(out, "is reached, so it is not off") {
+		t.Errorf("a standby that is reached counts as off: %v\n%s", err, out)
+	}
+}
+
 // A standby that stops gives its word: nobody is fenced.
 func TestAStandbyThatStopsGivesItsWord(t *testing.T) {
 	s := newFencing(t)

@@ -1,0 +1,130 @@
+package arbiter
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+	"mcctl/test/fault"
+)
+
+// onHungDisk is the copy of a server whose disk hangs from now on.
+func onHungDisk(t *testing.T, r record.Record) (*Copy, *fault.Hung) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "record.json")
+	own, err := OpenCopy(path)
+	must(t, err)
+	must(t, own.Save(r))
+	disk := fault.Hang(t)
+	own, err = OpenCopyOn(disk, path)
+	must(t, err)
+	return own, disk
+}
+
+func nobody() (record.Record, bool) { return record.Record{}, false }
+
+// changes begins a change that hangs.
+func changes(t *testing.T, k Keeper, disk *fault.Hung, ch record.Change) (ended chan error) {
+	t.Helper()
+	ended = make(chan error, 1)
+	go func() {
+		_, err := k.Change(t.Context(), ch)
+		ended <- err
+	}()
+	disk.Await(t)
+	return ended
+}
+
+// noAnswer: a change that waits for the disk ends in its time, and says for what it waited.
+func noAnswer(t *testing.T, k Keeper, ch record.Change) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err := k.Change(ctx, ch)
+	if !errors.Is(err, wire.ErrNoAnswer) || !errors.Is(err, errDiskSilent) {
+		t.Errorf("%s: %v", ch.Transition, err)
+	}
+}
+
+func TestALocalChangeOnAHungDiskIsNoAnswer(t *testing.T) {
+	own, disk := onHungDisk(t, pairedRecord)
+	k := NewLocal(own, "server1", nobody)
+	handOver := record.Change{Transition: record.HandOver, By: "server1", To: "server2", From: pairedRecord.Revision}
+	disk.Free(t, "a change", func() {
+		noAnswer(t, k, handOver)
+		noAnswer(t, k, handOver) // its turn has not come
+	})
+	if r, _, reached := k.Seen(); r != pairedRecord || !reached {
+		t.Errorf("what is not saved counts: %s, %v", r, reached)
+	}
+	disk.LetGo()
+	// The one that was on its way has come through, and says so.
+	_, err := k.Change(t.Context(), handOver)
+	if r := own.Get(); err == nil || r.Primary != "server2" || r.Term != 4 {
+		t.Errorf("the record is %s, %v", r, err)
+	}
+}
+
+// The loop asks these every time; with a hung disk it must go on.
+func asksOfTheLoop(c *Command) {
+	c.Seen()
+	c.Problem()
+	c.Leave()
+	c.Settled()
+	c.Meetings()
+	c.Telling()
+	c.Lost()
+	_, _ = c.Read(context.Background())
+}
+
+// While a primary goes alone, nothing is told: the word that it was given would be void.
+func TestAPrimaryThatGoesAloneOnAHungDisk(t *testing.T) {
+	own, disk := onHungDisk(t, pairedRecord)
+	c := NewCommand(own, "server1", nobody, func(context.Context, record.Record) error { return nil })
+	r, _ := c.Telling()
+	must(t, c.Answered(t.Context(), r, false))
+	c.Lost()
+	goAlone := record.Change{Transition: record.Detach, By: "server1", To: "server1", From: r.Revision}
+	ended := changes(t, c, disk, goAlone)
+	disk.Free(t, "the loop", func() { asksOfTheLoop(c) })
+	if _, due := c.Telling(); due {
+		t.Error("the standby is told that they are paired")
+	}
+	if now, _, _ := c.Seen(); now != r {
+		t.Errorf("what is not saved counts: %s", now)
+	}
+	noAnswer(t, c, goAlone)
+	disk.LetGo()
+	must(t, <-ended)
+	if now, _, _ := c.Seen(); now.Mode != pair.Alone || c.Leave() != LeaveGiven {
+		t.Errorf("the record is %s, leave %d", now, c.Leave())
+	}
+}
+
+// While a standby takes over, its record may be on the disk already: it neither gives
+// its word any more, nor takes a telling.
+func TestAStandbyThatTakesOverOnAHungDisk(t *testing.T) {
+	own, disk := onHungDisk(t, pairedRecord)
+	c := NewCommand(own, "server2", nobody, silent)
+	_, err := c.Told(pairedRecord)
+	must(t, err)
+	c.Fenced(c.Meetings())
+	ended := changes(t, c, disk, record.Change{Transition: record.Failover, By: "server2", To: "server2", From: pairedRecord.Revision})
+	disk.Free(t, "the loop", func() { asksOfTheLoop(c) })
+	if err := c.Waive(pairedRecord); err == nil {
+		t.Error("it gave its word while it took over")
+	}
+	if _, err := c.Told(pairedRecord); err == nil {
+		t.Error("it took a telling while it took over")
+	}
+	disk.LetGo()
+	must(t, <-ended)
+	if now, _, _ := c.Seen(); now.Term != 4 || now.Primary != "server2" {
+		t.Errorf("the record is %s", now)
+	}
+}
