@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -25,6 +26,8 @@ func main() {
 	o := options{out: os.Stdout}
 	flag.StringVar(&o.mcctl, "mcctl", beside("mcctl"), "the mcctl `program`")
 	flag.StringVar(&o.keep, "keep", "build/hosts", "where logs of what failed are put")
+	flag.StringVar(&o.measured, "measured", "build/hosts/measured.jsonl", "the `file` that what is measured is added to")
+	flag.IntVar(&o.runs, "runs", 1, "how often each scenario is played")
 	flag.BoolVar(&o.keepAll, "keep-all", false, "put the logs of what passed there too")
 	minutes := flag.Float64("storm", 0, "draw faults from the seed for so many `minutes`, instead of scenarios")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "draws the faults of a storm")
@@ -50,6 +53,8 @@ func main() {
 // options are what a run is given.
 type options struct {
 	mcctl, keep string
+	measured    string // file; empty: nothing is kept
+	runs        int
 	keepAll     bool // logs of what passed too
 	out         io.Writer
 }
@@ -82,12 +87,12 @@ func runAll(ctx context.Context, o options, files []string) error {
 	defer w.close()
 	var rows []row
 	var bad []string
-	for _, file := range files {
-		began := time.Now()
+	for i := range len(files) * o.runs {
+		file, began := files[i%len(files)], time.Now()
 		got, err := w.play(ctx, file)
 		rows = append(rows, got...)
 		if err != nil {
-			bad = append(bad, filepath.Base(file))
+			bad = append(bad, strings.TrimSuffix(filepath.Base(file), ".txt"))
 			o.say("--- FAILED %s: %v", file, err)
 		} else {
 			o.say("--- passed %s (%.0f s)", file, time.Since(began).Seconds())
@@ -98,7 +103,7 @@ func runAll(ctx context.Context, o options, files []string) error {
 	}
 	o.say("\n%s", tableOf(rows))
 	if len(bad) > 0 {
-		return fmt.Errorf("%d of %d scenarios failed: %v; their logs are in %s", len(bad), len(files), bad, o.keep)
+		return fmt.Errorf("%d of %d scenarios failed: %v; their logs are in %s", len(bad), len(files)*o.runs, bad, o.keep)
 	}
 	return nil
 }

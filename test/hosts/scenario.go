@@ -77,10 +77,10 @@ func meaning(l line) (w word, rest []string, err error) {
 	return w, nil, fmt.Errorf("%q: no such command; docs/testing.md lists them", l.text)
 }
 
-// within takes "within 30s" off the end of a line.
-func within(words []string, otherwise time.Duration) ([]string, time.Duration, error) {
+// tail takes a time off the end of a line, such as "within 30s".
+func tail(words []string, name string, otherwise time.Duration) ([]string, time.Duration, error) {
 	n := len(words)
-	if n < 2 || words[n-2] != "within" {
+	if n < 2 || words[n-2] != name {
 		return words, otherwise, nil
 	}
 	d, err := time.ParseDuration(words[n-1])

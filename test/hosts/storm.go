@@ -83,7 +83,7 @@ func (w *world) blow(ctx context.Context, seed uint64, length time.Duration, log
 	if err = s.begin(ctx); err == nil {
 		err = s.rounds(ctx, length)
 	}
-	_, endErr := s.end()
+	endErr := s.end()
 	w.say("     %d rounds, slowest recovery %s, faults: %v", len(s.steps), s.slowest.Round(time.Millisecond), s.counts)
 	if w.keepAll {
 		err = errors.Join(err, w.keepLogs("storm"))

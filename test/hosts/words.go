@@ -47,7 +47,7 @@ func words() []word {
 		{"switch", "switch", 0, 0, (*play).switchOver},
 		{"run", "run HOST COMMAND…", 2, -1, (*play).run},
 		{"remember", "remember HOST PART", 2, 2, (*play).remember},
-		{"wait until", "wait until paired | alone | primary HOST | closed HOST | writes | event HOST TEXT [within 30s]", 1, -1, (*play).wait},
+		{"wait until", "wait until paired | alone | primary HOST | closed HOST | writes | event HOST TEXT [within 30s] [bound 5s]", 1, -1, (*play).wait},
 		{"ends alone", "ends alone", 0, 0, (*play).endsAlone},
 		{"expect gap", "expect gap < 8s [bound 2s]", 2, 4, (*play).expectGap},
 		{"expect no gap", "expect no gap", 0, 0, (*play).expectNoGap},
@@ -306,31 +306,45 @@ func (p *play) expectStatus(ctx context.Context, rest []string) error {
 	return err
 }
 
+// wait waits; with a bound, the time since the step began is one of those measured.
 func (p *play) wait(ctx context.Context, rest []string) error {
-	rest, limit, err := within(rest, patience)
+	rest, bound, err := tail(rest, "bound", 0)
+	if err == nil && bound > 0 && len(p.steps) == 0 {
+		err = errors.New("a bound counts from a step")
+	}
+	if err != nil {
+		return err
+	}
+	rest, limit, err := tail(rest, "within", patience)
 	if err != nil {
 		return err
 	}
 	what := strings.Join(rest, " ")
 	began := time.Now()
+	err = p.waitFor(ctx, what, rest, limit)
+	p.note("after %.2f s", time.Since(began).Seconds())
+	if bound > 0 && err == nil {
+		p.rows = append(p.rows, row{p.file.name, p.steps[len(p.steps)-1], what, bound, limit, time.Since(p.since)})
+	}
+	return err
+}
+
+func (p *play) waitFor(ctx context.Context, what string, rest []string, limit time.Duration) error {
 	switch {
 	case what == "paired":
-		err = p.w.until(ctx, what, limit, p.w.paired)
+		return p.w.until(ctx, what, limit, p.w.paired)
 	case what == "alone":
-		err = p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.w.someone(ctx, is(what)) })
+		return p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.w.someone(ctx, is(what)) })
 	case what == "writes":
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
-		err = p.clients.WaitCalm(ctx, 300*time.Millisecond)
+		return p.clients.WaitCalm(ctx, 300*time.Millisecond)
 	case len(rest) == 2 && rest[0] == "primary":
-		err = p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.w.primary(ctx, rest[1]) })
+		return p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.w.primary(ctx, rest[1]) })
 	case len(rest) == 2 && rest[0] == "closed":
-		err = p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.expectStatus(ctx, []string{rest[1], "down"}) })
+		return p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.expectStatus(ctx, []string{rest[1], "down"}) })
 	case len(rest) > 2 && rest[0] == "event":
-		err = p.w.until(ctx, what, limit, func(context.Context) error { return p.w.event(rest[1], strings.Join(rest[2:], " "), p.since) })
-	default:
-		err = fmt.Errorf("wait until %s: want paired, alone, writes, primary HOST, closed HOST or event HOST TEXT", what)
+		return p.w.until(ctx, what, limit, func(context.Context) error { return p.w.event(rest[1], strings.Join(rest[2:], " "), p.since) })
 	}
-	p.note("after %.2f s", time.Since(began).Seconds())
-	return err
+	return fmt.Errorf("wait until %s: want paired, alone, writes, primary HOST, closed HOST or event HOST TEXT", what)
 }
