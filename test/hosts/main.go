@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -29,9 +30,14 @@ func main() {
 	flag.StringVar(&o.measured, "measured", "build/hosts/measured.jsonl", "the `file` that what is measured is added to")
 	flag.IntVar(&o.runs, "runs", 1, "how often each scenario is played")
 	flag.BoolVar(&o.keepAll, "keep-all", false, "put the logs of what passed there too")
+	flag.StringVar(&o.arbiter, "arbiter", "witness", "kind of the arbiter: witness, none, etcd or command")
 	minutes := flag.Float64("storm", 0, "draw faults from the seed for so many `minutes`, instead of scenarios")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "draws the faults of a storm")
 	flag.Parse()
+	if !slices.Contains(arbiterKinds(), o.arbiter) {
+		fmt.Fprintf(os.Stderr, "hosts: -arbiter %q: want one of %v\n", o.arbiter, arbiterKinds())
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	files := flag.Args()
@@ -53,6 +59,7 @@ func main() {
 // options are what a run is given.
 type options struct {
 	mcctl, keep string
+	arbiter     string // kind
 	measured    string // file; empty: nothing is kept
 	runs        int
 	keepAll     bool // logs of what passed too

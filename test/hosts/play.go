@@ -35,7 +35,6 @@ type expectation struct {
 	limit, bound time.Duration
 }
 
-
 // play plays one scenario on fresh hosts.
 func (w *world) play(ctx context.Context, file string) (rows []row, err error) {
 	s, err := readScenario(file)

@@ -113,7 +113,7 @@ func (p *play) reboot(ctx context.Context, rest []string) error {
 
 func (p *play) cut(_ context.Context, rest []string) error {
 	if isHost(rest[0]) && len(rest) == 1 {
-		return cable(rest[0], "down")
+		return p.w.hosts[rest[0]].pullCable()
 	}
 	return p.w.net.change(true, rest[0], strings.Join(rest[1:], " "))
 }

@@ -52,6 +52,11 @@ func newWorld(ctx context.Context, o options) (*world, error) {
 	for _, name := range hostNames() {
 		w.hosts[name] = &host{w: w, name: name}
 	}
+	if o.arbiter == "command" {
+		if err := w.servePowerSwitch(); err != nil {
+			return nil, err
+		}
+	}
 	began := time.Now()
 	if err := w.setUp(ctx); err != nil {
 		err = errors.Join(fmt.Errorf("set the pair up: %w", err), w.keepLogs("setup"))
