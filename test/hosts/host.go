@@ -95,6 +95,7 @@ func (h *host) make() error {
 	etc := filepath.Join(h.dir(), "upper/etc")
 	return errors.Join(
 		h.layOutCommands(),
+		h.layOutClock(),
 		os.WriteFile(filepath.Join(etc, "hostname"), []byte(h.name+"\n"), 0o644),
 		os.WriteFile(filepath.Join(etc, "systemd/system", h.unit()), []byte(text), 0o644),
 		os.Symlink("/etc/systemd/system/"+h.unit(), filepath.Join(etc, "systemd/system/multi-user.target.wants", h.unit())),
@@ -151,8 +152,18 @@ func (h *host) spawn() (*exec.Cmd, error) {
 	}
 	defer console.Close()
 	cmd := exec.Command("sh", "-c", script, "sh", "systemd-nspawn", "-q", "--register=no", "--keep-unit", "-D", h.merged(),
-		"-M", h.name, "--network-namespace-path=/run/netns/"+h.name, "--bind="+h.disk()+":"+h.place(),
-		"--bind-ro="+h.w.mcctl+":/usr/local/bin/mcctl", "--bind-ro=/usr/bin/etcd:/usr/local/bin/etcd", "--link-journal=no", "--console=read-only", "-b")
+		"-M", h.name, "--network-namespace-path=/run/netns/"+h.name, "--bind-ro="+h.w.program()+":/usr/local/bin/mcctl",
+		"--link-journal=no", "--console=read-only")
+	for _, d := range h.disks() {
+		cmd.Args = append(cmd.Args, "--bind="+d.mount+":"+d.place)
+	}
+	if h.w.clocks {
+		cmd.Args = append(cmd.Args, "--bind-ro="+fakeTime()+":"+fakeTimePlace)
+	}
+	if h.w.arbiter == "etcd" {
+		cmd.Args = append(cmd.Args, "--bind-ro=/usr/bin/etcd:/usr/local/bin/etcd")
+	}
+	cmd.Args = append(cmd.Args, "-b")
 	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1") // a Debian of today boots so
 	cmd.Stdout, cmd.Stderr = console, console
 	if err := cmd.Start(); err != nil {
@@ -173,7 +184,12 @@ func (h *host) power(cmd *exec.Cmd, off chan struct{}) {
 		h.nspawn = 0
 		h.mu.Unlock()
 		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() != rebootStatus {
+		switch code := cmd.ProcessState.ExitCode(); {
+		case errors.As(err, &exit) && code == rebootStatus:
+		case err == nil || code == -1: // shut down, or killed
+			return
+		default:
+			h.w.say("host %s ended with status %d", h.name, code)
 			return
 		}
 		if cmd, err = h.spawn(); err != nil {
@@ -269,7 +285,7 @@ func (h *host) powerOff() error {
 	if err := cable(h.name, "down"); err != nil {
 		return err
 	}
-	if err := h.cutDisk(); err != nil {
+	if err := h.cutDisks(); err != nil {
 		return err
 	}
 	if err := h.killAll(); err != nil {
@@ -343,9 +359,10 @@ func (h *host) end() error {
 	h.hands.Lock()
 	defer h.hands.Unlock()
 	h.cut = false
-	_ = thawDisk(h.disk())
+	h.thawDisks()
 	if h.isUp() {
 		_ = h.limitMemory(0)
+		_ = h.limitProcesses(false)
 		_ = h.setGroup("cgroup.freeze", "0")
 		if err := h.killAll(); err != nil {
 			return err

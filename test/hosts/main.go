@@ -60,6 +60,7 @@ func main() {
 type options struct {
 	mcctl, keep string
 	arbiter     string // kind
+	storming    bool
 	measured    string // file; empty: nothing is kept
 	runs        int
 	keepAll     bool // logs of what passed too
@@ -77,6 +78,7 @@ func beside(name string) string {
 }
 
 func runStorm(ctx context.Context, o options, seed uint64, length time.Duration) error {
+	o.storming = true
 	w, err := newWorld(ctx, o)
 	if err != nil {
 		return err

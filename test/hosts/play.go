@@ -58,7 +58,7 @@ func (w *world) play(ctx context.Context, file string) (rows []row, err error) {
 }
 
 func (p *play) begin(ctx context.Context) (err error) {
-	if err := p.w.fresh(); err != nil {
+	if err := p.w.fresh(p.file); err != nil {
 		return err
 	}
 	for _, name := range []string{"w", "a", "b"} {

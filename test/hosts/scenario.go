@@ -10,10 +10,12 @@ import (
 
 // scenario is a file of test/hosts/scenarios: one command a line, # begins a comment.
 type scenario struct {
-	name  string
-	title string // its first comment
-	quick bool   // part of make test
-	lines []line
+	name   string
+	title  string // its first comment
+	quick  bool   // part of make test
+	apart  bool   // pg_wal and a tablespace are on disks of their own
+	clocks bool   // each host has a wall clock of its own
+	lines  []line
 }
 
 // line is one command.
@@ -47,6 +49,12 @@ func parseScenario(name, text string) (*scenario, error) {
 			continue
 		case command == "quick":
 			s.quick = true
+			continue
+		case command == "disks apart":
+			s.apart = true
+			continue
+		case command == "clocks apart":
+			s.clocks = true
 			continue
 		}
 		l := line{number: i + 1, text: command, words: words}

@@ -19,7 +19,7 @@ func (w *world) setUp(ctx context.Context) error {
 		if err := h.make(); err != nil {
 			return err
 		}
-		if err := h.newDisk(); err != nil {
+		if err := h.disks()[0].make(); err != nil {
 			return err
 		}
 		if err := h.boot(); err != nil {
@@ -92,6 +92,11 @@ func (w *world) initPair(ctx context.Context) error {
 	}
 	if _, err := a.run(ctx, "postgres", "bash", "-ec", settings); err != nil {
 		return err
+	}
+	if w.storming { // where a standby is lost in every other round, and is to be back at the end of each
+		if _, err := a.run(ctx, "postgres", "sed", "-i", `/^\[timings\]/a attach_settle_max = "15s"`, a.mcdir()+"/pair.toml"); err != nil {
+			return err
+		}
 	}
 	if w.arbiter == "witness" {
 		if err := w.join(ctx, arbiter, []string{"--arbiter"}, nil); err != nil {

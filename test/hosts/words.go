@@ -39,7 +39,11 @@ func words() []word {
 		{"kill", "kill HOST PART", 2, 2, signalWith(syscall.SIGKILL)},
 		{"stop process", "stop process HOST PART", 2, 2, signalWith(syscall.SIGSTOP)},
 		{"continue process", "continue process HOST PART", 2, 2, signalWith(syscall.SIGCONT)},
-		{"disk", "disk HOST full|free|hang|thaw|read-only|error|lost", 2, 2, (*play).disk},
+		{"disk", "disk HOST [log|space] full|leave 5%|free|hang|thaw|read-only|error|lost", 2, 4, (*play).disk},
+		{"crash", "crash HOST", 1, 1, (*play).crash},
+		{"processes", "processes HOST exhausted|free", 2, 2, (*play).processes},
+		{"descriptors", "descriptors HOST exhausted|free", 2, 2, (*play).descriptors},
+		{"clock", "clock HOST +5h", 2, 2, (*play).clock},
 		{"memory", "memory HOST exhausted", 2, 2, (*play).memory},
 		{"start", "start HOST", 1, 1, (*play).start},
 		{"stop", "stop HOST", 1, 1, (*play).stop},
@@ -105,7 +109,7 @@ func (p *play) reboot(ctx context.Context, rest []string) error {
 	}
 	return p.w.until(ctx, "rebooted", patience, func(context.Context) error {
 		if now := h.leader(); now == 0 || now == before {
-			return errors.New("the old system still runs")
+			return fmt.Errorf("its systemd-nspawn runs: %t; process 1 is %d, was %d", h.isUp(), now, before)
 		}
 		return h.awaitLeader()
 	})
@@ -172,14 +176,6 @@ func signalWith(sig syscall.Signal) func(*play, context.Context, []string) error
 	}
 }
 
-func (p *play) disk(_ context.Context, rest []string) error {
-	h, err := p.host(rest[0])
-	if err != nil {
-		return err
-	}
-	return h.diskFault(rest[1])
-}
-
 // memory lets a session of PostgreSQL take more memory than the host has left.
 func (p *play) memory(ctx context.Context, rest []string) error {
 	h, err := p.host(rest[0])
@@ -208,7 +204,14 @@ func (p *play) unit(ctx context.Context, verb, name string) error {
 	return err
 }
 
-func (p *play) start(ctx context.Context, rest []string) error { return p.unit(ctx, "start", rest[0]) }
+// start also ends what crash has begun.
+func (p *play) start(ctx context.Context, rest []string) error {
+	h, err := p.host(rest[0])
+	if err != nil {
+		return err
+	}
+	return errors.Join(h.restarts(ctx, true), p.unit(ctx, "start", rest[0]))
+}
 
 func (p *play) stop(ctx context.Context, rest []string) error { return p.unit(ctx, "stop", rest[0]) }
 
