@@ -93,13 +93,14 @@ storm: build ## kill processes of a real pair at random (STORM='-rounds 200 -see
 	  $(GO) build -trimpath -o bin/storm ./test/storm; bin/storm $(STORM)
 
 .PHONY: hosts
-hosts: build ## every fault on three real hosts (root; SCENARIO=test/hosts/scenarios/x.txt plays one)
-	@set -eu; test/setup >/dev/null; $(GO) build -trimpath -o bin/hosts ./test/hosts; bin/hosts $(SCENARIO)
+hosts: build ## every fault on three real hosts (root; SCENARIO=test/hosts/scenarios/x.txt plays one, RUNS=3)
+	@set -eu; test/setup >/dev/null; $(GO) build -trimpath -o bin/hosts ./test/hosts; test/hosts/clockprogram bin/mcctl-clock; \
+	  bin/hosts -runs $(or $(RUNS),1) -arbiter $(or $(ARBITER),witness) $(SCENARIO)
 
 .PHONY: storm-hosts
-storm-hosts: build ## faults drawn from a seed on three real hosts (root; SEED=7 MINUTES=60)
+storm-hosts: build ## faults drawn from a seed on three real hosts (root; SEED=7 MINUTES=60 ARBITER=etcd)
 	@set -eu; test/setup >/dev/null; $(GO) build -trimpath -o bin/hosts ./test/hosts; \
-	  bin/hosts -storm $(or $(MINUTES),10) $(if $(SEED),-seed $(SEED))
+	  bin/hosts -arbiter $(or $(ARBITER),witness) -storm $(or $(MINUTES),10) $(if $(SEED),-seed $(SEED))
 
 .PHONY: model
 model: ## check the protocol's model within wide bounds (TRAIL='no pledge': tell that variant's shortest run)
@@ -113,7 +114,7 @@ sim: ## simulate pairs in virtual time (SEEDS=2000 HOURS=1; SEED=7 tells all tha
 
 .PHONY: docs
 docs: ## write the pages that are made from the code
-	$(GO) test -count=1 ./pkg/decide ./pkg/check ./pkg/config ./pkg/cli -run 'TestDocs|TestTheOrderThatMatters' -update
+	$(GO) test -count=1 ./pkg/decide ./pkg/check ./pkg/config ./pkg/cli ./test/tidy -run 'TestDocs|TestTheOrderThatMatters|TestWhatWasMeasured' -update
 
 .PHONY: clean
 clean: ## remove what was built

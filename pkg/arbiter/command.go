@@ -24,12 +24,14 @@ type Command struct {
 	// pending is a record on its way to the disk, which may be there already: what it
 	// forbids is neither told, given nor taken.
 	pending record.Record
-	// As the primary. unmet: it was started with a copy that says paired, and has not
-	// met the standby since. lent: a standby may hold a telling. telling: one is on its
-	// way, and may wait for its turn until another process of the standby is connected.
-	// answered is the record of the last one that was answered over the present connection.
-	unmet, lent, telling bool
-	answered             record.Record
+	// As the primary. unmet: the term in which it was started with a copy that says
+	// paired, and has not met the standby since; 0 is none. lent: a standby may hold a
+	// telling. telling: one is on its way, and may wait for its turn until another process
+	// of the standby is connected. answered is the record of the last one that was answered
+	// over the present connection.
+	unmet         pair.Term
+	lent, telling bool
+	answered      record.Record
 	// As the standby. told is the paired record that the primary has told in this run,
 	// waived the one from which it will not take over.
 	told, waived record.Record
@@ -55,8 +57,11 @@ const (
 // asks the other server for its word that it will not take over from a record.
 func NewCommand(own *Copy, me pair.Server, peer func() (record.Record, bool), ask func(context.Context, record.Record) error) *Command {
 	r := own.Get()
-	reigns := r.Primary == me && r.Mode == pair.Paired
-	return &Command{local: newLocal(own, me, peer), ask: ask, unmet: reigns, lent: reigns}
+	c := &Command{local: newLocal(own, me, peer), ask: ask}
+	if r.Primary == me && r.Mode == pair.Paired {
+		c.unmet, c.lent = r.Term, true
+	}
+	return c
 }
 
 // Kind is KindCommand.
@@ -97,12 +102,19 @@ func (c *Command) known() (record.Record, error) {
 		r = c.told
 	}
 	switch {
-	case r.Exists() && r.Primary == c.me && r.Mode == pair.Paired && c.unmet:
+	case r.Exists() && c.unmetIn(r):
 		return r, fmt.Errorf("this server was started as a paired primary and has not met the other one since, which may have taken over")
 	case r.Exists() && r.Primary != c.me && !heard && c.told != r:
 		return r, fmt.Errorf("the primary %s is not heard, and has not told this server since its start that they are paired", r.Primary)
 	}
 	return r, nil
+}
+
+// unmetIn tells whether the standby may have taken over from this server's record. A
+// reign that it was given in this run, by a standby that had taken over and handed
+// back, is of a later term.
+func (c *Command) unmetIn(r record.Record) bool {
+	return r.Primary == c.me && r.Mode == pair.Paired && r.Term == c.unmet
 }
 
 // Leave is what the table may decide upon.
@@ -111,7 +123,7 @@ func (c *Command) Leave() Leave {
 	defer c.state.Unlock()
 	r, _ := c.known()
 	switch {
-	case r.Primary == c.me && c.unmet && r.Mode == pair.Paired:
+	case c.unmetIn(r):
 		return LeaveDenied
 	case r.Primary == c.me && !c.lent:
 		return LeaveGiven
@@ -171,7 +183,7 @@ func (c *Command) end(ch record.Change, next record.Record, err error) {
 	if err != nil {
 		return
 	}
-	c.unmet, c.fenced = false, false
+	c.unmet, c.fenced = 0, false
 	if !c.told.NewerThan(next) {
 		c.told = record.Record{}
 	}
@@ -236,7 +248,7 @@ func (c *Command) Fenced(meetings int) bool {
 		if c.telling {
 			return false
 		}
-		c.lent = c.unmet && r.Mode == pair.Paired
+		c.lent = c.unmetIn(r)
 	} else {
 		c.fenced = c.told == r
 	}
@@ -289,7 +301,7 @@ func (c *Command) hearsAnswer(r record.Record, waived bool) (again bool) {
 	if c.own.Get() != r || c.toldOver != c.connections {
 		return false
 	}
-	c.unmet = false
+	c.unmet = 0
 	if !waived {
 		c.answered = r
 	}

@@ -126,6 +126,22 @@ func TestARestartedPrimaryDoesNothingBeforeItHasMetTheStandby(t *testing.T) {
 	granted(t, c, record.Detach, "server1")
 }
 
+// A primary that was replaced while it was down, and is handed the reign back in the
+// same run, has met the standby: what it pledges then can be recorded.
+func TestAReignThatWasHandedBackCanBePledged(t *testing.T) {
+	c := newCommandKeeper(t, "server1", pairedRecord, silent)
+	for _, r := range []record.Record{
+		{Pair: "p", Term: 4, Primary: "server2", Mode: pair.Alone, Revision: 8},
+		{Pair: "p", Term: 5, Primary: "server1", Mode: pair.Alone, Revision: 9},
+		{Pair: "p", Term: 5, Primary: "server1", Mode: pair.Paired, Revision: 9}, // the pledge (T2, step 6)
+	} {
+		if err := c.own.Save(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	granted(t, c, record.Attach, "server1")
+}
+
 func TestAWordIsVoidWhenTheStandbyWasToldMeanwhile(t *testing.T) {
 	var c *Command
 	tells := true

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unsafe"
@@ -19,9 +20,39 @@ const (
 	fsFreeze      = 0xc0045877 // FIFREEZE
 	fsThaw        = 0xc0045878 // FITHAW
 	diskSize      = 1200 << 20 // sparse
-	fillerName    = "filler"
+	smallDiskSize = 500 << 20
 	unmountWithin = 20 * time.Second
 )
+
+// disk is one of a host's disks: a file of the run with ext4 in it.
+type disk struct {
+	name         string // main, log or space
+	image, mount string
+	place        string // where it is inside the host
+	size         int64
+}
+
+// disks are all that the host has. pg_wal and tablespaces are on main unless a scenario
+// wants them on disks of their own.
+func (h *host) disks() []disk {
+	all := []disk{{"main", h.image(), h.disk(), h.place(), diskSize}}
+	if !h.w.apart || h.name == "w" {
+		return all
+	}
+	for _, name := range []string{"log", "space"} {
+		all = append(all, disk{name, h.image() + "." + name, h.disk() + "." + name, "/var/lib/" + name, smallDiskSize})
+	}
+	return all
+}
+
+func (h *host) diskNamed(name string) (disk, error) {
+	all := h.disks()
+	i := slices.IndexFunc(all, func(d disk) bool { return d.name == name })
+	if i < 0 {
+		return disk{}, fmt.Errorf("host %s has no disk %s: the scenario needs the line disks apart", h.name, name)
+	}
+	return all[i], nil
+}
 
 func ioctl(path string, request uintptr, arg *uint32) error {
 	f, err := os.Open(path)
@@ -46,120 +77,100 @@ func mounted(path string) bool {
 	return strings.Contains(string(mounts), " "+path+" ")
 }
 
-// plugIn mounts the host's disk. A fault of an earlier life has been healed by then.
+// plugIn mounts the host's disks. A fault of an earlier life has been healed by then.
 func (h *host) plugIn() error {
-	if mounted(h.disk()) {
-		return nil
-	}
-	if err := run("e2fsck", "-p", h.image()); err != nil && !strings.Contains(err.Error(), "exit status 1:") { // 1: mended
-		return err
-	}
-	if out, err := exec.Command("mount", "-o", "loop,errors=remount-ro", h.image(), h.disk()).CombinedOutput(); err != nil {
-		return fmt.Errorf("mount disk of %s: %w: %s", h.name, err, out)
-	}
-	return nil
-}
-
-// unplug takes the disk away from a host that is down.
-func (h *host) unplug() error {
-	var err error
-	for end := time.Now().Add(unmountWithin); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if !mounted(h.disk()) {
-			return nil
-		}
-		if err = unix.Unmount(h.disk(), 0); err == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("unmount disk of %s: %w", h.name, err)
-}
-
-// cutDisk is what a power cut does to a disk: nothing more reaches it, and what was
-// not synced is gone.
-func (h *host) cutDisk() error {
-	_ = thawDisk(h.disk()) // one that hangs would not hear of it
-	flag := uint32(noLogFlush)
-	if err := ioctl(h.disk(), ext4Shutdown, &flag); err != nil {
-		return fmt.Errorf("cut the power of the disk of %s: %w", h.name, err)
-	}
-	return nil
-}
-
-// loop is the name of the loop device below the disk.
-func (h *host) loop() (string, error) {
-	out, err := exec.Command("findmnt", "-n", "-o", "SOURCE", h.disk()).Output()
-	if err != nil {
-		return "", fmt.Errorf("find the device of the disk of %s: %w", h.name, err)
-	}
-	return filepath.Base(strings.TrimSpace(string(out))), nil
-}
-
-// diskFault does one of the things that happen to disks.
-func (h *host) diskFault(fault string) error {
-	var none uint32
-	switch fault {
-	case "full":
-		return h.fill()
-	case "free":
-		return os.Remove(filepath.Join(h.disk(), fillerName))
-	case "hang":
-		return ioctl(h.disk(), fsFreeze, &none)
-	case "thaw":
-		return thawDisk(h.disk())
-	case "read-only": // what ext4 does by itself when it finds an error
-		device, err := h.loop()
-		if err != nil {
+	for _, d := range h.disks() {
+		if err := d.plugIn(); err != nil {
 			return err
 		}
-		return os.WriteFile("/sys/fs/ext4/"+device+"/trigger_fs_error", []byte("1"), 0)
-	case "error": // every access fails with EIO from now on
-		flag := uint32(logFlush)
-		return ioctl(h.disk(), ext4Shutdown, &flag)
-	case "lost":
-		return h.loseDisk()
 	}
-	return fmt.Errorf("disk %q: want full, free, hang, thaw, read-only, error or lost", fault)
+	return nil
 }
 
-// fill leaves no block free.
-func (h *host) fill() error {
-	f, err := os.OpenFile(filepath.Join(h.disk(), fillerName), os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
+func (d disk) plugIn() error {
+	if mounted(d.mount) {
+		return nil
+	}
+	if err := os.MkdirAll(d.mount, 0o755); err != nil {
 		return err
 	}
-	defer f.Close()
-	block := make([]byte, 1<<20)
-	for len(block) > 0 {
-		if _, err := f.Write(block); err != nil {
-			block = block[:len(block)/2] // smaller ones may still fit
+	if err := run("e2fsck", "-p", d.image); err != nil && !strings.Contains(err.Error(), "exit status 1:") { // 1: mended
+		return err
+	}
+	return run("mount", "-o", "loop,errors=remount-ro", d.image, d.mount)
+}
+
+// unplug takes the disks away from a host that is down.
+func (h *host) unplug() error {
+	for _, d := range h.disks() {
+		if err := d.unplug(); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// loseDisk replaces the disk of a host that is down by an empty one.
-func (h *host) loseDisk() error {
-	if h.isUp() {
-		return fmt.Errorf("disk %s lost: power the host off first", h.name)
+func (d disk) unplug() error {
+	var err error
+	for end := time.Now().Add(unmountWithin); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if !mounted(d.mount) {
+			return nil
+		}
+		if err = unix.Unmount(d.mount, 0); err == nil {
+			return nil
+		}
 	}
-	if err := h.unplug(); err != nil {
-		return err
-	}
-	return h.newDisk()
+	return fmt.Errorf("unmount disk %s: %w", d.mount, err)
 }
 
-func (h *host) newDisk() error {
-	_ = os.Remove(h.image())
-	f, err := os.Create(h.image())
+// cutDisks is what a power cut does to disks: nothing more reaches them, and what was
+// not synced is gone.
+func (h *host) cutDisks() error {
+	flag := uint32(noLogFlush)
+	for _, d := range h.disks() {
+		_ = thawDisk(d.mount) // one that hangs would not hear of it
+		if err := ioctl(d.mount, ext4Shutdown, &flag); err != nil {
+			return fmt.Errorf("cut the power of the disk %s: %w", d.mount, err)
+		}
+	}
+	return nil
+}
+
+func (h *host) thawDisks() {
+	for _, d := range h.disks() {
+		_ = thawDisk(d.mount) // most are not frozen
+	}
+}
+
+// make makes an empty disk.
+func (d disk) make() error {
+	_ = os.Remove(d.image)
+	f, err := os.Create(d.image)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := f.Truncate(diskSize); err != nil {
+	if err := f.Truncate(d.size); err != nil {
 		return err
 	}
-	if out, err := exec.Command("mkfs.ext4", "-q", "-F", "-m", "0", h.image()).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mkfs.ext4", "-q", "-F", "-m", "0", d.image).CombinedOutput(); err != nil {
 		return fmt.Errorf("make disk: %w: %s", err, out)
 	}
 	return nil
+}
+
+// spread gives a server that is down disks of their own for pg_wal and a tablespace.
+func (h *host) spread() error {
+	for _, d := range h.disks()[1:] {
+		if err := d.make(); err != nil {
+			return err
+		}
+	}
+	if err := h.plugIn(); err != nil {
+		return err
+	}
+	main := filepath.Join(h.disk(), "main")
+	move := fmt.Sprintf("cp -a %[1]s/pg_wal %[2]s/ && rm -rf %[1]s/pg_wal && ln -s /var/lib/log/pg_wal %[1]s/pg_wal && mkdir %[3]s/space && chown --reference=%[1]s %[3]s/space && sync",
+		main, h.disk()+".log", h.disk()+".space")
+	return run("sh", "-ec", move)
 }

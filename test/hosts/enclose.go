@@ -161,7 +161,7 @@ func clearAway(name string) {
 			break
 		}
 		for _, pid := range left {
-			for _, place := range []string{"/var/lib/postgresql", "/var/lib/mcctl"} {
+			for _, place := range []string{"/var/lib/postgresql", "/var/lib/mcctl", "/var/lib/log", "/var/lib/space"} {
 				_ = thawDisk(fmt.Sprintf("/proc/%d/root%s", pid, place))
 			}
 		}

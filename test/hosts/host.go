@@ -26,7 +26,8 @@ type host struct {
 	mu     sync.Mutex
 	nspawn int           // pid; 0 when it is off
 	off    chan struct{} // closed when it is off for good
-	frozen bool
+	hands  sync.Mutex    // whoever switches its power, an operator or a fencing command
+	cut    bool          // its cable is pulled
 }
 
 func (h *host) dir() string    { return filepath.Join(h.w.dir, h.name) }
@@ -89,10 +90,12 @@ func (h *host) make() error {
 	}
 	text := fmt.Sprintf(supervisorUnit, "/usr/local/bin/mcctl start --foreground --async-connect-arbiter", h.mcdir(), "notify", "10s")
 	if h.name == "w" {
-		text = fmt.Sprintf(supervisorUnit, "/usr/local/bin/mcctl arbiter start --foreground", h.mcdir(), "exec", "0")
+		text = h.w.arbiterUnit()
 	}
 	etc := filepath.Join(h.dir(), "upper/etc")
 	return errors.Join(
+		h.layOutCommands(),
+		h.layOutClock(),
 		os.WriteFile(filepath.Join(etc, "hostname"), []byte(h.name+"\n"), 0o644),
 		os.WriteFile(filepath.Join(etc, "systemd/system", h.unit()), []byte(text), 0o644),
 		os.Symlink("/etc/systemd/system/"+h.unit(), filepath.Join(etc, "systemd/system/multi-user.target.wants", h.unit())),
@@ -101,6 +104,12 @@ func (h *host) make() error {
 
 // boot gives the host power. It returns when its PID 1 is there.
 func (h *host) boot() error {
+	h.hands.Lock()
+	defer h.hands.Unlock()
+	return h.powerOn()
+}
+
+func (h *host) powerOn() error {
 	if h.isUp() {
 		return fmt.Errorf("boot %s: it is up", h.name)
 	}
@@ -113,8 +122,10 @@ func (h *host) boot() error {
 			return fmt.Errorf("mount root of %s: %w", h.name, err)
 		}
 	}
-	if err := cable(h.name, "up"); err != nil {
-		return err
+	if !h.cut {
+		if err := cable(h.name, "up"); err != nil {
+			return err
+		}
 	}
 	off := make(chan struct{})
 	first, err := h.spawn()
@@ -122,7 +133,7 @@ func (h *host) boot() error {
 		return err
 	}
 	h.mu.Lock()
-	h.off, h.frozen = off, false
+	h.off = off
 	h.mu.Unlock()
 	go h.power(first, off)
 	return h.awaitLeader()
@@ -141,8 +152,18 @@ func (h *host) spawn() (*exec.Cmd, error) {
 	}
 	defer console.Close()
 	cmd := exec.Command("sh", "-c", script, "sh", "systemd-nspawn", "-q", "--register=no", "--keep-unit", "-D", h.merged(),
-		"-M", h.name, "--network-namespace-path=/run/netns/"+h.name, "--bind="+h.disk()+":"+h.place(),
-		"--bind-ro="+h.w.mcctl+":/usr/local/bin/mcctl", "--link-journal=no", "--console=read-only", "-b")
+		"-M", h.name, "--network-namespace-path=/run/netns/"+h.name, "--bind-ro="+h.w.program()+":/usr/local/bin/mcctl",
+		"--link-journal=no", "--console=read-only")
+	for _, d := range h.disks() {
+		cmd.Args = append(cmd.Args, "--bind="+d.mount+":"+d.place)
+	}
+	if h.w.clocks {
+		cmd.Args = append(cmd.Args, "--bind-ro="+fakeTime()+":"+fakeTimePlace)
+	}
+	if h.w.arbiter == "etcd" {
+		cmd.Args = append(cmd.Args, "--bind-ro=/usr/bin/etcd:/usr/local/bin/etcd")
+	}
+	cmd.Args = append(cmd.Args, "-b")
 	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1") // a Debian of today boots so
 	cmd.Stdout, cmd.Stderr = console, console
 	if err := cmd.Start(); err != nil {
@@ -163,7 +184,12 @@ func (h *host) power(cmd *exec.Cmd, off chan struct{}) {
 		h.nspawn = 0
 		h.mu.Unlock()
 		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() != rebootStatus {
+		switch code := cmd.ProcessState.ExitCode(); {
+		case errors.As(err, &exit) && code == rebootStatus:
+		case err == nil || code == -1: // shut down, or killed
+			return
+		default:
+			h.w.say("host %s ended with status %d", h.name, code)
 			return
 		}
 		if cmd, err = h.spawn(); err != nil {
@@ -247,13 +273,19 @@ func (h *host) run(ctx context.Context, user string, args ...string) (string, er
 // cutPower ends everything at once. The cable first, or the kernel would say goodbye
 // for the dying processes; then the disk, so that what was not synced is lost.
 func (h *host) cutPower() error {
+	h.hands.Lock()
+	defer h.hands.Unlock()
+	return h.powerOff()
+}
+
+func (h *host) powerOff() error {
 	if !h.isUp() {
 		return fmt.Errorf("power off %s: it is off", h.name)
 	}
 	if err := cable(h.name, "down"); err != nil {
 		return err
 	}
-	if err := h.cutDisk(); err != nil {
+	if err := h.cutDisks(); err != nil {
 		return err
 	}
 	if err := h.killAll(); err != nil {
@@ -307,8 +339,15 @@ func (h *host) freeze(how bool) error {
 	return h.awaitGroup(line)
 }
 
+// pullCable cuts the host off until plugCable, also over a power cut.
+func (h *host) pullCable() error {
+	h.cut = true
+	return cable(h.name, "down")
+}
+
 // plugCable ends a cut. One that is off gets its cable when it boots.
 func (h *host) plugCable() error {
+	h.cut = false
 	if !h.isUp() {
 		return nil
 	}
@@ -317,9 +356,13 @@ func (h *host) plugCable() error {
 
 // end takes the host away, whatever state it is in.
 func (h *host) end() error {
-	_ = thawDisk(h.disk())
+	h.hands.Lock()
+	defer h.hands.Unlock()
+	h.cut = false
+	h.thawDisks()
 	if h.isUp() {
 		_ = h.limitMemory(0)
+		_ = h.limitProcesses(false)
 		_ = h.setGroup("cgroup.freeze", "0")
 		if err := h.killAll(); err != nil {
 			return err

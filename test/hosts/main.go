@@ -14,6 +14,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -25,10 +27,17 @@ func main() {
 	o := options{out: os.Stdout}
 	flag.StringVar(&o.mcctl, "mcctl", beside("mcctl"), "the mcctl `program`")
 	flag.StringVar(&o.keep, "keep", "build/hosts", "where logs of what failed are put")
+	flag.StringVar(&o.measured, "measured", "build/hosts/measured.jsonl", "the `file` that what is measured is added to")
+	flag.IntVar(&o.runs, "runs", 1, "how often each scenario is played")
 	flag.BoolVar(&o.keepAll, "keep-all", false, "put the logs of what passed there too")
+	flag.StringVar(&o.arbiter, "arbiter", "witness", "kind of the arbiter: witness, none, etcd or command")
 	minutes := flag.Float64("storm", 0, "draw faults from the seed for so many `minutes`, instead of scenarios")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "draws the faults of a storm")
 	flag.Parse()
+	if !slices.Contains(arbiterKinds(), o.arbiter) {
+		fmt.Fprintf(os.Stderr, "hosts: -arbiter %q: want one of %v\n", o.arbiter, arbiterKinds())
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	files := flag.Args()
@@ -50,6 +59,10 @@ func main() {
 // options are what a run is given.
 type options struct {
 	mcctl, keep string
+	arbiter     string // kind
+	storming    bool
+	measured    string // file; empty: nothing is kept
+	runs        int
 	keepAll     bool // logs of what passed too
 	out         io.Writer
 }
@@ -65,6 +78,7 @@ func beside(name string) string {
 }
 
 func runStorm(ctx context.Context, o options, seed uint64, length time.Duration) error {
+	o.storming = true
 	w, err := newWorld(ctx, o)
 	if err != nil {
 		return err
@@ -82,12 +96,12 @@ func runAll(ctx context.Context, o options, files []string) error {
 	defer w.close()
 	var rows []row
 	var bad []string
-	for _, file := range files {
-		began := time.Now()
+	for i := range len(files) * o.runs {
+		file, began := files[i%len(files)], time.Now()
 		got, err := w.play(ctx, file)
 		rows = append(rows, got...)
 		if err != nil {
-			bad = append(bad, filepath.Base(file))
+			bad = append(bad, strings.TrimSuffix(filepath.Base(file), ".txt"))
 			o.say("--- FAILED %s: %v", file, err)
 		} else {
 			o.say("--- passed %s (%.0f s)", file, time.Since(began).Seconds())
@@ -98,7 +112,7 @@ func runAll(ctx context.Context, o options, files []string) error {
 	}
 	o.say("\n%s", tableOf(rows))
 	if len(bad) > 0 {
-		return fmt.Errorf("%d of %d scenarios failed: %v; their logs are in %s", len(bad), len(files), bad, o.keep)
+		return fmt.Errorf("%d of %d scenarios failed: %v; their logs are in %s", len(bad), len(files)*o.runs, bad, o.keep)
 	}
 	return nil
 }

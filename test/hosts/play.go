@@ -26,6 +26,7 @@ type play struct {
 	known     map[string]int // pids that were remembered
 	alone     bool           // the pair may end so
 	said      string         // by the command under way
+	rows      []row          // measured so far
 }
 
 // expectation is of the clients, who are asked at the end.
@@ -33,9 +34,6 @@ type expectation struct {
 	step         int
 	limit, bound time.Duration
 }
-
-// row is a line of the table of what was measured.
-type row struct{ scenario, step, bound, limit, gap string }
 
 // play plays one scenario on fresh hosts.
 func (w *world) play(ctx context.Context, file string) (rows []row, err error) {
@@ -51,15 +49,16 @@ func (w *world) play(ctx context.Context, file string) (rows []row, err error) {
 	if err == nil && !p.alone {
 		err = w.until(ctx, "paired at the end", patience, w.paired)
 	}
-	rows, endErr := p.end()
-	if err = errors.Join(err, endErr); err != nil || w.keepAll {
+	endErr := p.end()
+	err = errors.Join(err, endErr, w.keepMeasured(p.rows, err == nil && endErr == nil))
+	if err != nil || w.keepAll {
 		err = errors.Join(err, w.keepLogs(s.name))
 	}
-	return rows, errors.Join(err, w.down())
+	return p.rows, errors.Join(err, w.down())
 }
 
 func (p *play) begin(ctx context.Context) (err error) {
-	if err := p.w.fresh(); err != nil {
+	if err := p.w.fresh(p.file); err != nil {
 		return err
 	}
 	for _, name := range []string{"w", "a", "b"} {
@@ -161,55 +160,37 @@ func (p *play) expectNoGap(ctx context.Context, _ []string) error {
 func (p *play) expectNoRowLost(context.Context, []string) error { return nil }
 
 // end stops the clients and judges what they saw.
-func (p *play) end() (rows []row, err error) {
+func (p *play) end() (err error) {
 	judged := ""
 	if p.registers != nil {
 		judged, err = p.registers.end()
 	}
 	if p.clients == nil {
-		return nil, err
+		return err
 	}
 	r, readErr := p.clients.Stop()
 	err = errors.Join(err, readErr)
 	if r == nil {
-		return nil, err
+		return err
 	}
 	if !r.Safe() {
 		var text strings.Builder
 		_ = r.Text(&text)
 		err = errors.Join(err, fmt.Errorf("%s:\n%s", r.Verdict(), text.String()))
 	}
+	p.w.say("     %d rows acknowledged, %s, longest gap %s; %s", r.Acked, r.Verdict(), r.Longest.Length, judged)
+	return errors.Join(err, p.gaps(r))
+}
+
+// gaps holds what clients saw against what was expected.
+func (p *play) gaps(r *probe.Result) (err error) {
 	for _, e := range p.expects {
 		m, _ := r.Mark(p.mark(e.step))
 		gap := time.Duration(m.Gap.Length)
-		rows = append(rows, row{p.file.name, p.steps[e.step], seconds(e.bound), seconds(e.limit), seconds(gap)})
+		p.rows = append(p.rows, row{p.file.name, p.steps[e.step], "gap", e.bound, e.limit, gap})
 		if gap >= e.limit {
 			err = errors.Join(err, fmt.Errorf("%s: clients could not write for %s after %q, want less than %s", p.file.name, seconds(gap), p.steps[e.step], e.limit))
 		}
 	}
-	p.w.say("     %d rows acknowledged, %s, longest gap %s; %s", r.Acked, r.Verdict(), r.Longest.Length, judged)
-	return rows, err
-}
-
-func seconds(d time.Duration) string {
-	if d == 0 {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f s", d.Seconds())
-}
-
-// tableOf shows what clients saw of each fault.
-func tableOf(rows []row) string {
-	all := append([]row{{"SCENARIO", "FAULT", "NOTICED WITHIN", "LIMIT", "GAP"}}, rows...)
-	widths := make([]int, 4)
-	for _, r := range all {
-		for i, cell := range []string{r.scenario, r.step, r.bound, r.limit} {
-			widths[i] = max(widths[i], len(cell))
-		}
-	}
-	var text strings.Builder
-	for _, r := range all {
-		fmt.Fprintf(&text, "%-*s  %-*s  %-*s  %-*s  %s\n", widths[0], r.scenario, widths[1], r.step, widths[2], r.bound, widths[3], r.limit, r.gap)
-	}
-	return text.String()
+	return err
 }

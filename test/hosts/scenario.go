@@ -10,10 +10,12 @@ import (
 
 // scenario is a file of test/hosts/scenarios: one command a line, # begins a comment.
 type scenario struct {
-	name  string
-	title string // its first comment
-	quick bool   // part of make test
-	lines []line
+	name   string
+	title  string // its first comment
+	quick  bool   // part of make test
+	apart  bool   // pg_wal and a tablespace are on disks of their own
+	clocks bool   // each host has a wall clock of its own
+	lines  []line
 }
 
 // line is one command.
@@ -48,6 +50,12 @@ func parseScenario(name, text string) (*scenario, error) {
 		case command == "quick":
 			s.quick = true
 			continue
+		case command == "disks apart":
+			s.apart = true
+			continue
+		case command == "clocks apart":
+			s.clocks = true
+			continue
 		}
 		l := line{number: i + 1, text: command, words: words}
 		if _, _, err := meaning(l); err != nil {
@@ -77,10 +85,10 @@ func meaning(l line) (w word, rest []string, err error) {
 	return w, nil, fmt.Errorf("%q: no such command; docs/testing.md lists them", l.text)
 }
 
-// within takes "within 30s" off the end of a line.
-func within(words []string, otherwise time.Duration) ([]string, time.Duration, error) {
+// tail takes a time off the end of a line, such as "within 30s".
+func tail(words []string, name string, otherwise time.Duration) ([]string, time.Duration, error) {
 	n := len(words)
-	if n < 2 || words[n-2] != "within" {
+	if n < 2 || words[n-2] != name {
 		return words, otherwise, nil
 	}
 	d, err := time.ParseDuration(words[n-1])

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,7 +19,7 @@ func (w *world) setUp(ctx context.Context) error {
 		if err := h.make(); err != nil {
 			return err
 		}
-		if err := h.newDisk(); err != nil {
+		if err := h.disks()[0].make(); err != nil {
 			return err
 		}
 		if err := h.boot(); err != nil {
@@ -33,6 +34,9 @@ func (w *world) setUp(ctx context.Context) error {
 	}
 	for _, name := range []string{"w", "a", "b"} {
 		h := w.hosts[name]
+		if name == "w" && !w.hasArbiterHost() {
+			continue
+		}
 		if _, err := h.run(ctx, "root", "systemctl", "--no-block", "start", h.unit()); err != nil {
 			return err
 		}
@@ -77,18 +81,32 @@ func (w *world) initPair(ctx context.Context) error {
 		"mcctl", "init", "-M", a.mcdir(), "--pair", "orders",
 		"--name", "a", "--admin", "10.77.0.1:27540", "--replication", "10.77.0.1:5432",
 		"--other-name", "b", "--other-admin", "10.77.0.2:27540", "--other-replication", "10.77.0.2:5432",
-		"--arbiter-address", "10.77.0.3:27541",
 	}, data...)
+	if w.arbiter == "witness" {
+		first = append(first, "--arbiter-address", "10.77.0.3:27541")
+	} else {
+		first = append(first, "--no-arbiter")
+	}
 	if _, err := a.run(ctx, "postgres", first...); err != nil {
 		return err
 	}
 	if _, err := a.run(ctx, "postgres", "bash", "-ec", settings); err != nil {
 		return err
 	}
-	if err := w.join(ctx, arbiter, []string{"--arbiter"}, nil); err != nil {
+	if w.storming { // where a standby is lost in every other round, and is to be back at the end of each
+		if _, err := a.run(ctx, "postgres", "sed", "-i", `/^\[timings\]/a attach_settle_max = "15s"`, a.mcdir()+"/pair.toml"); err != nil {
+			return err
+		}
+	}
+	if w.arbiter == "witness" {
+		if err := w.join(ctx, arbiter, []string{"--arbiter"}, nil); err != nil {
+			return err
+		}
+	}
+	if err := w.join(ctx, b, nil, data); err != nil {
 		return err
 	}
-	return w.join(ctx, b, nil, data)
+	return errors.Join(w.chooseArbiter(ctx, a), w.chooseArbiter(ctx, b))
 }
 
 // join lets a host join with a token that the first server prints.

@@ -102,7 +102,7 @@ func playsPart(line, part string) bool {
 	case "supervisor":
 		return strings.Contains(line, "mcctl start --foreground")
 	case "arbiter":
-		return strings.Contains(line, "mcctl arbiter start --foreground")
+		return strings.Contains(line, "mcctl arbiter start --foreground") || strings.Contains(line, "bin/etcd ")
 	case "io-probe":
 		return strings.Contains(line, "mcctl io-probe")
 	case "postmaster":

@@ -39,7 +39,11 @@ func words() []word {
 		{"kill", "kill HOST PART", 2, 2, signalWith(syscall.SIGKILL)},
 		{"stop process", "stop process HOST PART", 2, 2, signalWith(syscall.SIGSTOP)},
 		{"continue process", "continue process HOST PART", 2, 2, signalWith(syscall.SIGCONT)},
-		{"disk", "disk HOST full|free|hang|thaw|read-only|error|lost", 2, 2, (*play).disk},
+		{"disk", "disk HOST [log|space] full|leave 5%|free|hang|thaw|read-only|error|lost", 2, 4, (*play).disk},
+		{"crash", "crash HOST", 1, 1, (*play).crash},
+		{"processes", "processes HOST exhausted|free", 2, 2, (*play).processes},
+		{"descriptors", "descriptors HOST exhausted|free", 2, 2, (*play).descriptors},
+		{"clock", "clock HOST +5h", 2, 2, (*play).clock},
 		{"memory", "memory HOST exhausted", 2, 2, (*play).memory},
 		{"start", "start HOST", 1, 1, (*play).start},
 		{"stop", "stop HOST", 1, 1, (*play).stop},
@@ -47,7 +51,7 @@ func words() []word {
 		{"switch", "switch", 0, 0, (*play).switchOver},
 		{"run", "run HOST COMMAND…", 2, -1, (*play).run},
 		{"remember", "remember HOST PART", 2, 2, (*play).remember},
-		{"wait until", "wait until paired | alone | primary HOST | closed HOST | writes | event HOST TEXT [within 30s]", 1, -1, (*play).wait},
+		{"wait until", "wait until paired | alone | primary HOST | closed HOST | writes | event HOST TEXT [within 30s] [bound 5s]", 1, -1, (*play).wait},
 		{"ends alone", "ends alone", 0, 0, (*play).endsAlone},
 		{"expect gap", "expect gap < 8s [bound 2s]", 2, 4, (*play).expectGap},
 		{"expect no gap", "expect no gap", 0, 0, (*play).expectNoGap},
@@ -105,7 +109,7 @@ func (p *play) reboot(ctx context.Context, rest []string) error {
 	}
 	return p.w.until(ctx, "rebooted", patience, func(context.Context) error {
 		if now := h.leader(); now == 0 || now == before {
-			return errors.New("the old system still runs")
+			return fmt.Errorf("its systemd-nspawn runs: %t; process 1 is %d, was %d", h.isUp(), now, before)
 		}
 		return h.awaitLeader()
 	})
@@ -113,7 +117,7 @@ func (p *play) reboot(ctx context.Context, rest []string) error {
 
 func (p *play) cut(_ context.Context, rest []string) error {
 	if isHost(rest[0]) && len(rest) == 1 {
-		return cable(rest[0], "down")
+		return p.w.hosts[rest[0]].pullCable()
 	}
 	return p.w.net.change(true, rest[0], strings.Join(rest[1:], " "))
 }
@@ -172,14 +176,6 @@ func signalWith(sig syscall.Signal) func(*play, context.Context, []string) error
 	}
 }
 
-func (p *play) disk(_ context.Context, rest []string) error {
-	h, err := p.host(rest[0])
-	if err != nil {
-		return err
-	}
-	return h.diskFault(rest[1])
-}
-
 // memory lets a session of PostgreSQL take more memory than the host has left.
 func (p *play) memory(ctx context.Context, rest []string) error {
 	h, err := p.host(rest[0])
@@ -208,7 +204,14 @@ func (p *play) unit(ctx context.Context, verb, name string) error {
 	return err
 }
 
-func (p *play) start(ctx context.Context, rest []string) error { return p.unit(ctx, "start", rest[0]) }
+// start also ends what crash has begun.
+func (p *play) start(ctx context.Context, rest []string) error {
+	h, err := p.host(rest[0])
+	if err != nil {
+		return err
+	}
+	return errors.Join(h.restarts(ctx, true), p.unit(ctx, "start", rest[0]))
+}
 
 func (p *play) stop(ctx context.Context, rest []string) error { return p.unit(ctx, "stop", rest[0]) }
 
@@ -306,31 +309,45 @@ func (p *play) expectStatus(ctx context.Context, rest []string) error {
 	return err
 }
 
+// wait waits; with a bound, the time since the step began is one of those measured.
 func (p *play) wait(ctx context.Context, rest []string) error {
-	rest, limit, err := within(rest, patience)
+	rest, bound, err := tail(rest, "bound", 0)
+	if err == nil && bound > 0 && len(p.steps) == 0 {
+		err = errors.New("a bound counts from a step")
+	}
+	if err != nil {
+		return err
+	}
+	rest, limit, err := tail(rest, "within", patience)
 	if err != nil {
 		return err
 	}
 	what := strings.Join(rest, " ")
 	began := time.Now()
+	err = p.waitFor(ctx, what, rest, limit)
+	p.note("after %.2f s", time.Since(began).Seconds())
+	if bound > 0 && err == nil {
+		p.rows = append(p.rows, row{p.file.name, p.steps[len(p.steps)-1], what, bound, limit, time.Since(p.since)})
+	}
+	return err
+}
+
+func (p *play) waitFor(ctx context.Context, what string, rest []string, limit time.Duration) error {
 	switch {
 	case what == "paired":
-		err = p.w.until(ctx, what, limit, p.w.paired)
+		return p.w.until(ctx, what, limit, p.w.paired)
 	case what == "alone":
-		err = p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.w.someone(ctx, is(what)) })
+		return p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.w.someone(ctx, is(what)) })
 	case what == "writes":
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
-		err = p.clients.WaitCalm(ctx, 300*time.Millisecond)
+		return p.clients.WaitCalm(ctx, 300*time.Millisecond)
 	case len(rest) == 2 && rest[0] == "primary":
-		err = p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.w.primary(ctx, rest[1]) })
+		return p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.w.primary(ctx, rest[1]) })
 	case len(rest) == 2 && rest[0] == "closed":
-		err = p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.expectStatus(ctx, []string{rest[1], "down"}) })
+		return p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.expectStatus(ctx, []string{rest[1], "down"}) })
 	case len(rest) > 2 && rest[0] == "event":
-		err = p.w.until(ctx, what, limit, func(context.Context) error { return p.w.event(rest[1], strings.Join(rest[2:], " "), p.since) })
-	default:
-		err = fmt.Errorf("wait until %s: want paired, alone, writes, primary HOST, closed HOST or event HOST TEXT", what)
+		return p.w.until(ctx, what, limit, func(context.Context) error { return p.w.event(rest[1], strings.Join(rest[2:], " "), p.since) })
 	}
-	p.note("after %.2f s", time.Since(began).Seconds())
-	return err
+	return fmt.Errorf("wait until %s: want paired, alone, writes, primary HOST, closed HOST or event HOST TEXT", what)
 }

@@ -26,6 +26,8 @@ type world struct {
 	golden string   // disks of a pair that was set up and put down in good order
 	net    network
 	hosts  map[string]*host
+	apart  bool // pg_wal and a tablespace are on disks of their own
+	clocks bool // each host has a wall clock of its own
 }
 
 // newWorld makes the hosts and sets the pair up once, by mcctl init.
@@ -51,6 +53,11 @@ func newWorld(ctx context.Context, o options) (*world, error) {
 	}
 	for _, name := range hostNames() {
 		w.hosts[name] = &host{w: w, name: name}
+	}
+	if o.arbiter == "command" {
+		if err := w.servePowerSwitch(); err != nil {
+			return nil, err
+		}
 	}
 	began := time.Now()
 	if err := w.setUp(ctx); err != nil {
@@ -81,11 +88,12 @@ func findUp(name string) (string, error) {
 }
 
 // fresh powers everything off and gives every host a new system and the disks of the
-// pair as it was set up.
-func (w *world) fresh() error {
+// pair as it was set up, changed as the scenario wants it.
+func (w *world) fresh(s *scenario) error {
 	if err := w.down(); err != nil {
 		return err
 	}
+	w.apart, w.clocks = false, s.clocks
 	for _, h := range w.hosts {
 		if err := os.RemoveAll(h.dir()); err != nil {
 			return err
@@ -97,7 +105,10 @@ func (w *world) fresh() error {
 			return err
 		}
 	}
-	return nil
+	if w.apart = s.apart; !s.apart {
+		return nil
+	}
+	return errors.Join(w.hosts["a"].spread(), w.hosts["b"].spread())
 }
 
 // down ends all hosts at once, whatever state they are in, and heals the network.
@@ -125,7 +136,7 @@ func (w *world) keepLogs(name string) error {
 		return err
 	}
 	for _, h := range w.hosts {
-		_ = thawDisk(h.disk())
+		h.thawDisks()
 		for from, to := range map[string]string{
 			h.disk() + "/orders/log/events.jsonl": "events.jsonl", h.disk() + "/orders/log/postgresql.log": "postgresql.log", h.dir() + "/console": "console",
 		} {
