@@ -55,10 +55,10 @@ type Keeper interface {
 }
 
 // Moved is no answer, from a keeper whose record was closed: another one has it now.
-type Moved struct{ Where string }
+type Moved struct{ Record record.Record }
 
 func (e *Moved) Error() string {
-	return fmt.Sprintf("its record was moved to %s, which this server does not use yet: repeat mcctl arbiter move", e.Where)
+	return fmt.Sprintf("its record was moved to %s, which this server does not use yet: repeat mcctl arbiter move", e.Record.Moved)
 }
 
 // moved is the error of a closed record, nil of any other.
@@ -66,7 +66,7 @@ func moved(r record.Record) error {
 	if r.Moved == "" {
 		return nil
 	}
-	return &Moved{r.Moved}
+	return &Moved{r}
 }
 
 // Refused is a keeper's clear no. Nothing was changed.

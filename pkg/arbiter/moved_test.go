@@ -37,7 +37,7 @@ func closes(t *testing.T, s1, s2 *member, r record.Record) {
 	for _, m := range []*member{s1, s2} {
 		m.wait("the closed record", func() bool { _, _, reached := m.Seen(); return !reached })
 		var moved *Moved
-		if _, err := m.Read(t.Context()); !errors.As(err, &moved) || moved.Where != "elsewhere" || !errors.Is(err, wire.ErrNoAnswer) {
+		if _, err := m.Read(t.Context()); !errors.As(err, &moved) || moved.Record != closed || !errors.Is(err, wire.ErrNoAnswer) {
 			t.Errorf("a closed record is read as %v", err)
 		}
 		if m.Problem() != moved.Error() {

@@ -90,6 +90,8 @@ type Report struct {
 	Disk      string `json:"disk,omitempty"`
 	// Discarded says which transactions that server had to discard.
 	Discarded string `json:"discarded,omitempty"`
+	// Arbiter is the one that the server goes by.
+	Arbiter string `json:"arbiter,omitempty"`
 }
 
 // HoldsRequest asks for a position to be flushed on a standby.
@@ -263,6 +265,8 @@ type ServerStatus struct {
 	// Discarded says which transactions the server had to discard, until an operator has
 	// marked the report as seen.
 	Discarded string `json:"discarded,omitempty"`
+	// Arbiter is the one that the server goes by; empty when that is not known.
+	Arbiter string `json:"arbiter,omitempty"`
 }
 
 // ArbiterStatus is the record's keeper as the answering supervisor sees it.
