@@ -78,6 +78,9 @@ type Agent struct {
 
 	checkpointing atomic.Bool
 
+	moving sync.Mutex    // held by the one move of the arbiter
+	moved  chan struct{} // move.json was written
+
 	inspecting sync.Mutex // held by the one inspection that runs
 
 	wishing sync.Mutex // held while a wish is saved, taken before mu
@@ -94,7 +97,8 @@ type Agent struct {
 	stopped    chan struct{} // closed when the operator's stop is complete
 }
 
-// Run supervises until ctx ends (then PostgreSQL goes on) or an operator stops it.
+// Run supervises until ctx ends (then PostgreSQL goes on) or an operator stops it. After
+// ErrAgain it is to be called again, in the same process.
 func Run(ctx context.Context, opt Options) error {
 	if os.Geteuid() == 0 {
 		return errors.New("start supervisor: PostgreSQL does not run as root; start mcctl as the owner of the data directory")
@@ -118,6 +122,9 @@ func Run(ctx context.Context, opt Options) error {
 		return err
 	}
 	defer a.journal.close()
+	defer a.warm.close()
+	defer a.asked.close()
+	defer a.systemd.giveBack()
 	return a.run(ctx)
 }
 
@@ -145,7 +152,7 @@ func assemble(opt Options) (*Agent, error) {
 // assembleIn makes a supervisor in any world.
 func assembleIn(w World, opt Options) (*Agent, error) {
 	c := opt.Config
-	a := &Agent{opt: opt, config: c, log: opt.Log, board: board.NewBoard(), copyDue: make(chan struct{}, 1), outcomes: newOutcomes(), stopped: make(chan struct{})}
+	a := &Agent{opt: opt, config: c, log: opt.Log, board: board.NewBoard(), copyDue: make(chan struct{}, 1), moved: make(chan struct{}, 1), outcomes: newOutcomes(), stopped: make(chan struct{})}
 	a.world, a.clock, a.server, a.limits = w, w.Clock, w.Postgres, limits{c}
 	a.systemd, a.telling.clock = &notifier{}, a.clock
 	a.warm = newWarm(a.clock.Mutex(), a.server.Connect)

@@ -46,6 +46,8 @@ func (a *Agent) passedOn(kind string) request {
 		return a.onPrimary(kind, a.detach)
 	case wire.KindAttach:
 		return a.onPrimary(kind, a.attach)
+	case wire.KindMove:
+		return a.onPrimary(kind, a.move)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func (a *Agent) report() wire.Report {
 		Insert: s.Look.Insert, Received: s.Look.Received, Replayed: s.Look.Replayed,
 		Stream: s.Look.Receiver.Status, Failover: !s.FailoverOff,
 		Rule: rule.ID, Why: rule.Why, Doing: doingText(s), Version: a.opt.Version, DiskError: s.DiskError, DiskPart: s.DiskPart,
-		Discarded: s.Discarded,
+		Discarded: s.Discarded, Arbiter: a.config.Pair.Arbiter.String(),
 	}
 	fullest, level := a.limits.now().Fullest(s.Places)
 	r.DiskLevel, r.Disk = level, fullest.Describe()

@@ -58,6 +58,7 @@ func (a *Agent) run(ctx context.Context) error {
 	g.run("signals", a.signals)
 	a.runCommands()
 	g.run("reload", a.watchOwnFiles)
+	g.run("move", a.finishMove)
 	for _, w := range rest {
 		g.run(w.Name, w.Do)
 	}
@@ -139,16 +140,31 @@ type notifier struct {
 	told   chan struct{} // closed once systemd knows of readiness
 	every  time.Duration
 	last   time.Duration
+	// environment is what was taken out of it.
+	environment map[string]string
 }
 
 func newNotifier() *notifier {
+	taken := map[string]string{}
+	for _, name := range []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} {
+		if value, there := os.LookupEnv(name); there {
+			taken[name] = value
+		}
+	}
 	every, err := daemon.SdWatchdogEnabled(true)
 	if err != nil {
 		every = 0
 	}
-	n := &notifier{socket: os.Getenv("NOTIFY_SOCKET"), every: every / 3, told: make(chan struct{})}
+	n := &notifier{socket: os.Getenv("NOTIFY_SOCKET"), every: every / 3, told: make(chan struct{}), environment: taken}
 	_ = os.Unsetenv("NOTIFY_SOCKET")
 	return n
+}
+
+// giveBack lets a supervisor that begins anew find what this one took.
+func (n *notifier) giveBack() {
+	for name, value := range n.environment {
+		_ = os.Setenv(name, value)
+	}
 }
 
 func (n *notifier) turn(ready bool) {

@@ -85,6 +85,7 @@ func (a *Agent) fromServer(kind string) request {
 		wire.KindPairFile:  a.pairFile,
 		wire.KindTelling:   a.hearTelling,
 		wire.KindWord:      a.giveWord,
+		wire.KindMoveHere:  a.moveHere,
 	}[kind]
 }
 

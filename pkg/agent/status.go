@@ -66,7 +66,7 @@ func (a *Agent) here(s board.Sight, f decide.Facts) wire.ServerStatus {
 	me := wire.ServerStatus{
 		Server: a.config.Me(), Role: a.role(s, a.config.Me()), Supervisor: decide.PeerHere.String(), Postgres: f.Postgres.String(),
 		Client: a.config.Endpoint(a.config.Me()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version, Stream: r.Stream, DiskError: r.DiskError, DiskPart: r.DiskPart, DiskLevel: r.DiskLevel, Disk: r.Disk,
-		Discarded: r.Discarded,
+		Discarded: r.Discarded, Arbiter: r.Arbiter,
 	}
 	position(&me, r)
 	if me.Role == pair.Standby && s.ReportAt > 0 {
@@ -81,11 +81,11 @@ func (a *Agent) there(s board.Sight, f decide.Facts) wire.ServerStatus {
 	other := wire.ServerStatus{
 		Server: a.config.Other(), Role: a.role(s, a.config.Other()), Supervisor: f.Peer.String(), Postgres: f.PeerPG.String(),
 		Client: a.config.Endpoint(a.config.Other()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version, Stream: r.Stream, DiskError: r.DiskError, DiskPart: r.DiskPart, DiskLevel: r.DiskLevel, Disk: r.Disk,
-		Discarded: r.Discarded,
+		Discarded: r.Discarded, Arbiter: r.Arbiter,
 	}
 	position(&other, r)
 	if f.Peer != decide.PeerHere { // what it said last is no longer what it does
-		other.Rule, other.Why, other.Doing, other.Stream = 0, "", "", ""
+		other.Rule, other.Why, other.Doing, other.Stream, other.Arbiter = 0, "", "", "", ""
 		other.DiskError, other.DiskPart, other.DiskLevel, other.Disk = "", "", "", ""
 	}
 	if p := s.Look.Peer; p != nil {

@@ -43,3 +43,12 @@ func (w *warm[S]) with(ctx context.Context, do func(context.Context, S) error) e
 	w.session, w.there = session, true
 	return do(ctx, session)
 }
+
+func (w *warm[S]) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.there {
+		w.session.Close()
+		w.there = false
+	}
+}

@@ -1,6 +1,7 @@
 package arbiter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,6 +82,9 @@ func (e *etcd) Kick() {
 func (e *etcd) Problem() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if err := moved(e.view.record); e.problem == "" && err != nil {
+		return err.Error()
+	}
 	return e.problem
 }
 
@@ -92,7 +96,7 @@ func (e *etcd) reached() bool {
 func (e *etcd) Seen() (record.Record, time.Duration, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.view.record, wire.Now() - e.asOf, e.reached()
+	return e.view.record, wire.Now() - e.asOf, e.reached() && e.view.record.Moved == ""
 }
 
 func (e *etcd) OtherHeard() bool {
@@ -125,7 +129,7 @@ func (e *etcd) Read(ctx context.Context) (record.Record, error) {
 	asked := wire.Now()
 	v, err := e.look(ctx)
 	if err == nil {
-		err = e.learn(v, session, asked)
+		err = cmp.Or(e.learn(v, session, asked), moved(v.record))
 	}
 	if err != nil {
 		return record.Record{}, unknown("read record", err)
@@ -217,7 +221,7 @@ func (e *etcd) learn(v etcdView, session int, asked time.Duration) error {
 	if v.revision >= e.view.revision {
 		e.view, e.asOf, e.problem = v, max(asked, e.asOf), ""
 	}
-	if v.record.NewerThan(e.known) {
+	if v.record.Moved == "" && v.record.NewerThan(e.known) {
 		e.known = v.record
 	}
 	e.mu.Unlock()

@@ -117,12 +117,25 @@ func (e *etcd) look(ctx context.Context) (etcdView, error) {
 		}
 		v.servers[pair.Server(name)] = s
 	}
-	for _, s := range v.servers {
-		if s.report.Known.NewerThan(v.record) && v.record.Exists() {
-			v.old, v.record = v.record, record.Record{}
-		}
+	if v.outlived() {
+		v.old, v.record = v.record, record.Record{}
 	}
 	return v, nil
+}
+
+// outlived: a record that is older than what a server knows has lost changes; one that
+// was closed only when both have come back to it.
+func (v etcdView) outlived() bool {
+	known := map[pair.Server]record.Record{}
+	newer := false
+	for name, s := range v.servers {
+		known[name] = s.report.Known
+		newer = newer || s.report.Known.NewerThan(v.record)
+	}
+	if v.record.Moved != "" {
+		return v.record.Outlived(known)
+	}
+	return v.record.Exists() && newer
 }
 
 func sameMod(key []byte, mod int64) etcdCompare {
@@ -141,7 +154,9 @@ func (e *etcd) mine(lease int64) etcdCompare {
 func (e *etcd) swap(ctx context.Context, next record.Record, lease int64, compare ...etcdCompare) (etcdTxnAnswer, error) {
 	var answer etcdTxnAnswer
 	report := e.newest()
-	report.Known = next
+	if next.Moved == "" {
+		report.Known = next
+	}
 	said, err := json.Marshal(report)
 	if err != nil {
 		return answer, fmt.Errorf("encode report: %w", err)

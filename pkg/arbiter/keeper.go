@@ -43,7 +43,8 @@ type Keeper interface {
 	// Problem is why the keeper does not answer; empty when it does.
 	Problem() string
 	// Read asks for the record; zero when there is none. Every error is
-	// wire.ErrNoAnswer.
+	// wire.ErrNoAnswer. A closed record is *Moved besides, and a keeper that holds
+	// one counts as unreachable: whoever has to ask it may do nothing.
 	Read(ctx context.Context) (record.Record, error)
 	// Change proposes a transition and returns the record after it. An error is one of
 	// three: errors.Is record.ErrConflict, the record has moved on; *Refused, a clear
@@ -51,6 +52,21 @@ type Keeper interface {
 	Change(ctx context.Context, c record.Change) (record.Record, error)
 	// Kick says that what this server reports has changed: tell the keeper now.
 	Kick()
+}
+
+// Moved is no answer, from a keeper whose record was closed: another one has it now.
+type Moved struct{ Record record.Record }
+
+func (e *Moved) Error() string {
+	return fmt.Sprintf("its record was moved to %s, which this server does not use yet: repeat mcctl arbiter move", e.Record.Moved)
+}
+
+// moved is the error of a closed record, nil of any other.
+func moved(r record.Record) error {
+	if r.Moved == "" {
+		return nil
+	}
+	return &Moved{r}
 }
 
 // Refused is a keeper's clear no. Nothing was changed.

@@ -1,6 +1,7 @@
 package arbiter
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,12 +63,22 @@ func NewWitnessOver(dial func(wire.LinkConfig) Link, by clock.Clock, link wire.L
 func (w *remote) Kind() string                  { return KindWitness }
 func (w *remote) Run(ctx context.Context) error { return w.link.Run(ctx) }
 func (w *remote) Kick()                         { w.link.Kick() }
-func (w *remote) Problem() string               { return w.link.State().Error }
+
+func (w *remote) Problem() string {
+	w.mu.Lock()
+	closed := w.told != nil && w.view.Record.Moved != ""
+	err := moved(w.view.Record)
+	w.mu.Unlock()
+	if closed {
+		return err.Error()
+	}
+	return w.link.State().Error
+}
 
 func (w *remote) Seen() (record.Record, time.Duration, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.view.Record, w.clock.Now() - w.asOf, w.told != nil
+	return w.view.Record, w.clock.Now() - w.asOf, w.told != nil && w.view.Record.Moved == ""
 }
 
 func (w *remote) OtherHeard() bool {
@@ -88,7 +99,7 @@ func (w *remote) Read(ctx context.Context) (record.Record, error) {
 	if err := w.link.Call(ctx, wire.KindRead, nil, &r); err != nil {
 		return record.Record{}, unknown("read record", err)
 	}
-	if err := w.learn(r, before); err != nil {
+	if err := cmp.Or(w.learn(r, before), moved(r)); err != nil {
 		return record.Record{}, unknown("read record", err)
 	}
 	return r, nil
@@ -137,9 +148,10 @@ func (w *remote) learn(r record.Record, connection int) error {
 	return nil
 }
 
-// know keeps the newest record. Called with mu held.
+// know keeps the newest record. A closed one is nothing to act upon, here or
+// elsewhere. Called with mu held.
 func (w *remote) know(r record.Record) {
-	if r.NewerThan(w.known) {
+	if r.Moved == "" && r.NewerThan(w.known) {
 		w.known = r
 	}
 }

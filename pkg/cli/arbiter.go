@@ -10,8 +10,9 @@ import (
 )
 
 func newArbiter(env *Env) *cobra.Command {
-	return group("arbiter", "The arbiter on a third host, which keeps the records of many pairs",
-		newArbiterStart(env, runArbiterStart), newArbiterStop(env, runArbiterStop), newArbiterStatus(env, runArbiterStatus))
+	return group("arbiter", "The arbiter on a third host, which keeps the records of many pairs; and another one for a pair",
+		newArbiterStart(env, runArbiterStart), newArbiterStop(env, runArbiterStop), newArbiterStatus(env, runArbiterStatus),
+		newArbiterMove(env, runArbiterMove))
 }
 
 func loadArbiter(mcdir string) (*config.Arbiter, error) {

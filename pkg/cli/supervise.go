@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -73,5 +74,21 @@ func runSupervise(ctx context.Context, env *Env, o *superviseOptions) error {
 		on := o.Failover == failoverOn
 		opt.Failover = &on
 	}
-	return agent.Run(context.WithoutCancel(ctx), opt)
+	return superviseOn(ctx, o.Mcdir, opt)
+}
+
+// superviseOn begins anew, in this process and with the configuration as it is then, as
+// often as the agent wants to. PostgreSQL stays this process's child, and is reaped.
+func superviseOn(ctx context.Context, mcdir string, opt agent.Options) error {
+	for {
+		err := agent.Run(context.WithoutCancel(ctx), opt)
+		if !errors.Is(err, agent.ErrAgain) || ctx.Err() != nil {
+			return err
+		}
+		c, err := loadConfig(mcdir)
+		if err != nil {
+			return err
+		}
+		opt.Config, opt.Failover, opt.WaitForArbiter = c, nil, false
+	}
 }

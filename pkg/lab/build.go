@@ -85,10 +85,10 @@ func (l *Lab) makeDirectories() error {
 			dirs = append(dirs, filepath.Join(string(s), sub))
 		}
 	}
-	if l.state.Arbiter == "witness" {
+	if l.has("witness") {
 		dirs = append(dirs, "arbiter", "arbiter/mcdir", "arbiter/mcdir/tls", "arbiter/mcdir/records", "arbiter/mcdir/run", "arbiter/mcdir/log")
 	}
-	if l.state.Arbiter == "etcd" {
+	if l.has("etcd") {
 		dirs = append(dirs, "etcd")
 	}
 	for _, d := range dirs {

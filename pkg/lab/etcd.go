@@ -82,7 +82,7 @@ func (l *Lab) etcdMember(p process) int {
 }
 
 func (l *Lab) etcdPids(all []process) []int {
-	if l.state.Arbiter != "etcd" {
+	if !l.has("etcd") {
 		return nil
 	}
 	pids := make([]int, etcdMembers)

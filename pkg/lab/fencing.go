@@ -52,7 +52,7 @@ func (l *Lab) Order(s pair.Server, command string) string {
 }
 
 func (l *Lab) writeScripts(s pair.Server) error {
-	if l.state.Arbiter != "command" {
+	if !l.has("command") {
 		return nil
 	}
 	for command, text := range map[string]string{"arbitration": arbitrationScript, "fencing": fencingScript} {
@@ -68,7 +68,7 @@ func (l *Lab) writeScripts(s pair.Server) error {
 }
 
 func (l *Lab) commandsTOML(s pair.Server) string {
-	if l.state.Arbiter != "command" {
+	if !l.has("command") {
 		return ""
 	}
 	return fmt.Sprintf("\n[commands]\narbitration = %q\nfencing = %q\n", l.path(string(s), "arbitration"), l.path(string(s), "fencing"))
@@ -83,7 +83,7 @@ func (l *Lab) Lift(s pair.Server) error {
 }
 
 func (l *Lab) liftAll() error {
-	if l.state.Arbiter != "command" {
+	if !l.has("command") {
 		return nil
 	}
 	return errors.Join(l.Lift(Server1), l.Lift(Server2))

@@ -41,6 +41,7 @@ type Options struct {
 	// Settings are added to both postgresql.conf; they win over the lab's own.
 	Settings map[string]string
 	Profile  string    // timings profile of pair.toml; "" is "default"
+	Spare    bool      // arbiters of all kinds are there, to move to
 	Settling bool      // a standby that is lost again and again is attached less often, as in a real pair
 	Mcctl    string    // path of the mcctl program; "" looks in PATH
 	Out      io.Writer // a line for each step; nil for none
@@ -65,6 +66,7 @@ type state struct {
 	Settings map[string]string `json:"settings,omitempty"`
 	Profile  string            `json:"profile"`
 	Settling bool              `json:"settling,omitempty"`
+	Spare    bool              `json:"spare,omitempty"`
 	Mcctl    string            `json:"mcctl"`
 	// Built is set once all directories are complete. Until then they are thrown
 	// away and made again: nothing in them was ever used.
@@ -132,6 +134,20 @@ func (l *Lab) ClientPort(s pair.Server) int { return l.state.Port + number(s) }
 
 func (l *Lab) adminPort(s pair.Server) int { return l.state.Port + 10 + number(s) }
 
+// has tells whether the lab has an arbiter of that kind, in use or to spare.
+func (l *Lab) has(kind string) bool { return l.state.Arbiter == kind || l.state.Spare }
+
+// WitnessAddress is where the witness listens.
+func (l *Lab) WitnessAddress() string { return local(l.witnessPort()) }
+
+// EtcdEndpoints are the members of the lab's etcd.
+func (l *Lab) EtcdEndpoints() (all []string) {
+	for i := range etcdMembers {
+		all = append(all, l.etcdClient(i))
+	}
+	return all
+}
+
 func (l *Lab) witnessPort() int { return l.state.Port + witnessOffset }
 
 func number(s pair.Server) int {
@@ -153,7 +169,7 @@ func (l *Lab) Env() map[string]string {
 		"PGURI": fmt.Sprintf("postgresql://app@%s,%s/app?target_session_attrs=read-write&connect_timeout=2&sslmode=disable&passfile=%s",
 			local(l.ClientPort(Server1)), local(l.ClientPort(Server2)), l.path("pgpass")),
 	}
-	if l.state.Arbiter == "witness" {
+	if l.has("witness") {
 		env["MCARB"] = l.ArbiterDir()
 	}
 	return env

@@ -30,7 +30,7 @@ func (l *Lab) makeCertificates() error {
 // members are the names of the lab's processes and their management directories.
 func (l *Lab) members() map[string]string {
 	m := map[string]string{string(Server1): l.Mcdir(Server1), string(Server2): l.Mcdir(Server2)}
-	if l.state.Arbiter == "witness" {
+	if l.has("witness") {
 		m[arbiterName] = l.ArbiterDir()
 	}
 	return m
@@ -49,7 +49,7 @@ func (l *Lab) writeMcdirs() error {
 			return err
 		}
 	}
-	if l.state.Arbiter != "witness" {
+	if !l.has("witness") {
 		return nil
 	}
 	return l.write(filepath.Join(l.ArbiterDir(), "arbiter.toml"), l.arbiterTOML())
@@ -63,11 +63,11 @@ func (l *Lab) pairTOML() string {
 			s, local(l.adminPort(s)), local(l.ClientPort(s)), local(l.ClientPort(s)))
 	}
 	fmt.Fprintf(&b, "\n[arbiter]\nkind = %q\n", l.state.Arbiter)
-	if l.state.Arbiter == "witness" {
-		fmt.Fprintf(&b, "address = %q\n", local(l.witnessPort()))
-	}
-	if l.state.Arbiter == "etcd" {
-		fmt.Fprintf(&b, "\n[arbiter.etcd]\nendpoints = [%q, %q, %q]\n", l.etcdClient(0), l.etcdClient(1), l.etcdClient(2))
+	switch l.state.Arbiter {
+	case "witness":
+		fmt.Fprintf(&b, "address = %q\n", l.WitnessAddress())
+	case "etcd":
+		fmt.Fprintf(&b, "\n[arbiter.etcd]\nendpoints = [\"%s\"]\n", strings.Join(l.EtcdEndpoints(), `", "`))
 	}
 	fmt.Fprintf(&b, "\n[timings]\nprofile = %q\n", l.state.Profile)
 	if !l.state.Settling {

@@ -23,7 +23,7 @@ func (l *Lab) start(ctx context.Context) error {
 		return err
 	}
 	running := l.Pids()
-	if l.state.Arbiter == "witness" && running.Witness == 0 && running.WitnessWatch == 0 {
+	if l.has("witness") && running.Witness == 0 && running.WitnessWatch == 0 {
 		l.say("starting the witness on %s", local(l.witnessPort()))
 		if err := l.mcctl(ctx, "arbiter", "start", "-M", l.ArbiterDir()); err != nil {
 			return err

@@ -95,7 +95,7 @@ func (l *Lab) settle(ctx context.Context, opt Options) error {
 func (l *Lab) choose(ctx context.Context, opt Options) (err error) {
 	l.state = state{
 		Arbiter: opt.Arbiter, Port: opt.Port, BinDir: opt.BinDir, User: l.run.Username,
-		Settings: opt.Settings, Profile: opt.Profile, Settling: opt.Settling, Mcctl: opt.Mcctl,
+		Settings: opt.Settings, Profile: opt.Profile, Settling: opt.Settling, Spare: opt.Spare, Mcctl: opt.Mcctl,
 	}
 	switch l.state.Arbiter {
 	case "":

@@ -46,10 +46,26 @@ func FromKnown(known map[pair.Server]Record) (Record, error) {
 		newest.Revision++ // a new pair: no keeper has been lost
 		return newest, nil
 	}
-	newest.Mode = pair.Alone
+	newest.Mode, newest.Moved = pair.Alone, ""
 	newest.Revision += reborn
 	return newest, nil
 }
+
+// Outlived reports whether a closed record gives way to what both servers know: both
+// have been at another keeper since, and have come back. One of them alone may have
+// heard of it while the other one is still to leave.
+func (r Record) Outlived(known map[pair.Server]Record) bool {
+	newer := 0
+	for _, k := range known {
+		if k.NewerThan(r) {
+			newer++
+		}
+	}
+	return r.Moved != "" && newer == members
+}
+
+// members is how many servers a pair has.
+const members = 2
 
 // reborn is how far the revision jumps when a record is found again: changes that
 // the lost keeper made, and that nobody knows of, must not have the same one.

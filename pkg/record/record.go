@@ -1,6 +1,6 @@
 // Package record is the safety core: the small record that says who is primary
 // and whether the other server holds everything, and the only changes that may
-// be made to it (docs/protocol.md, T1–T8). It is pure: no clock, no I/O. The
+// be made to it (docs/protocol.md, T1–T9). It is pure: no clock, no I/O. The
 // keeper of the record and both supervisors call the same functions, so what a
 // server proposes and what the keeper accepts cannot drift apart.
 package record
@@ -26,6 +26,9 @@ type Record struct {
 	Revision Revision    `json:"revision"`
 	// Forced marks a term that an operator took by force: commits may be missing.
 	Forced bool `json:"forced,omitempty"`
+	// Moved closes the record of a keeper that was replaced: it names the other one, and
+	// nothing may be changed here any more.
+	Moved string `json:"moved,omitempty"`
 }
 
 // Transition names a legal change by its number in docs/protocol.md.
@@ -37,6 +40,7 @@ const (
 	Failover Transition = "T3 failover"
 	HandOver Transition = "T4 hand-over"
 	Force    Transition = "T8 force"
+	Close    Transition = "T9 close"
 )
 
 // Change is one proposed transition. By is the server that asks; To is the
@@ -46,6 +50,8 @@ type Change struct {
 	By         pair.Server `json:"by"`
 	To         pair.Server `json:"to"`
 	From       Revision    `json:"from"`
+	// Where names the keeper that goes on (Close).
+	Where string `json:"where,omitempty"`
 }
 
 // ErrConflict tells that the record has moved on since the proposer read it.
@@ -57,6 +63,9 @@ var ErrConflict = errors.New("the record has changed meanwhile; read it again")
 func (r Record) Apply(c Change) (Record, error) {
 	if c.From != r.Revision {
 		return r, fmt.Errorf("%s by %s from revision %d, but the record is at %d: %w", c.Transition, c.By, c.From, r.Revision, ErrConflict)
+	}
+	if r.Moved != "" {
+		return r, fmt.Errorf("%s by %s: the record was moved to %s, and this one is closed", c.Transition, c.By, r.Moved)
 	}
 	next := r
 	next.Revision++
@@ -75,6 +84,8 @@ func (r Record) Apply(c Change) (Record, error) {
 	case Force:
 		next.Term, next.Primary, next.Mode, next.Forced = r.Term+1, c.To, pair.Alone, true
 		return next, nil
+	case Close:
+		return r.close(next, c)
 	}
 	return r, fmt.Errorf("%q is not a transition of the record", c.Transition)
 }
@@ -95,6 +106,21 @@ func (r Record) succeed(next Record, c Change) (Record, error) {
 		return r, fmt.Errorf("%s to %s by %s: only the primary %s hands over", c.Transition, c.To, c.By, r.Primary)
 	}
 	next.Term, next.Primary, next.Mode, next.Forced = r.Term+1, c.To, pair.Alone, false
+	return next, nil
+}
+
+// close leaves a tombstone. Only an alone record may be closed: nobody can be made
+// primary by what it says, so it does no harm that somebody may still read it.
+func (r Record) close(next Record, c Change) (Record, error) {
+	switch {
+	case c.By != r.Primary || c.To != r.Primary:
+		return r, fmt.Errorf("%s by %s: only the primary %s may do that", c.Transition, c.By, r.Primary)
+	case r.Mode != pair.Alone:
+		return r, fmt.Errorf("%s by %s: the record is %s; detach the standby first", c.Transition, c.By, r.Mode)
+	case c.Where == "":
+		return r, fmt.Errorf("%s by %s: it does not say where the record goes", c.Transition, c.By)
+	}
+	next.Moved = c.Where
 	return next, nil
 }
 
@@ -122,5 +148,9 @@ func (r Record) String() string {
 	if r.Forced {
 		forced = ", forced"
 	}
-	return fmt.Sprintf("term %d, primary %s, %s%s (revision %d)", r.Term, r.Primary, r.Mode, forced, r.Revision)
+	moved := ""
+	if r.Moved != "" {
+		moved = ", moved to " + r.Moved
+	}
+	return fmt.Sprintf("term %d, primary %s, %s%s%s (revision %d)", r.Term, r.Primary, r.Mode, forced, moved, r.Revision)
 }

@@ -9,7 +9,7 @@ import (
 
 var (
 	servers     = []pair.Server{"server1", "server2"}
-	transitions = []Transition{Detach, Attach, Failover, HandOver, Force, "T9 nonsense"}
+	transitions = []Transition{Detach, Attach, Failover, HandOver, Force, Close, "T0 nonsense"}
 )
 
 // everyChange calls f with all records of two terms and all changes from them.
@@ -22,7 +22,7 @@ func everyChange(f func(Record, Change)) {
 					for _, by := range servers {
 						for _, to := range servers {
 							for from := Revision(4); from <= 6; from++ {
-								f(r, Change{t, by, to, from})
+								f(r, Change{t, by, to, from, "elsewhere"})
 							}
 						}
 					}
@@ -62,9 +62,59 @@ func TestEveryChange(t *testing.T) {
 	})
 }
 
+// Whatever is asked of a closed record, by whomever: it stays as it is, force too.
+func TestAClosedRecordIsNeverChanged(t *testing.T) {
+	closed := 0
+	everyChange(func(r Record, c Change) {
+		next, err := r.Apply(c)
+		if err != nil || c.Transition != Close {
+			return
+		}
+		if closed++; r.Mode != pair.Alone || c.By != r.Primary || next.Moved != "elsewhere" {
+			t.Errorf("%v on %s: %s", c, r, next)
+		}
+		everyChange(func(_ Record, c Change) {
+			c.From = next.Revision
+			if after, err := next.Apply(c); err == nil || after != next {
+				t.Errorf("%v on %s: %s", c, next, after)
+			}
+		})
+	})
+	if closed == 0 {
+		t.Error("no record can be closed")
+	}
+}
+
+// A closed record gives way only when both servers have been elsewhere since.
+func TestOutlived(t *testing.T) {
+	closed := Record{Pair: "p", Term: 2, Primary: "server1", Mode: pair.Alone, Revision: 9, Moved: "elsewhere"}
+	older, newer := closed, closed
+	older.Revision, newer.Revision = 9, 10
+	open := closed
+	open.Moved = ""
+	for _, c := range []struct {
+		of    Record
+		known map[pair.Server]Record
+		want  bool
+	}{
+		{closed, map[pair.Server]Record{"server1": newer, "server2": newer}, true},
+		{closed, map[pair.Server]Record{"server1": newer, "server2": older}, false},
+		{closed, map[pair.Server]Record{"server1": newer}, false},
+		{open, map[pair.Server]Record{"server1": newer, "server2": newer}, false},
+	} {
+		if got := c.of.Outlived(c.known); got != c.want {
+			t.Errorf("%s with %v: %v", c.of, c.known, got)
+		}
+	}
+	found, err := FromKnown(map[pair.Server]Record{"server1": newer, "server2": newer})
+	if err != nil || found.Moved != "" || !found.NewerThan(newer) {
+		t.Errorf("found %s, %v", found, err)
+	}
+}
+
 func TestJudgePrefersAPrimaryThatIsHeard(t *testing.T) {
 	r := Record{Pair: "p", Term: 3, Primary: "server1", Mode: pair.Paired, Revision: 5}
-	takeOver := Change{Failover, "server2", "server2", 5}
+	takeOver := Change{Transition: Failover, By: "server2", To: "server2", From: 5}
 	for _, c := range []struct {
 		seen    Sight
 		allowed bool
@@ -78,15 +128,15 @@ func TestJudgePrefersAPrimaryThatIsHeard(t *testing.T) {
 			t.Errorf("failover with %+v: %v, want allowed %v", c.seen, err, c.allowed)
 		}
 	}
-	if _, err := r.Judge(Change{HandOver, "server1", "server2", 5}, Sight{PrimaryHeard: true}); err != nil {
+	if _, err := r.Judge(Change{Transition: HandOver, By: "server1", To: "server2", From: 5}, Sight{PrimaryHeard: true}); err != nil {
 		t.Errorf("the primary may always hand over: %v", err)
 	}
 }
 
 func TestALateChangeCannotUndoADetach(t *testing.T) {
 	r := First("p", "server1")
-	attach := Change{Attach, "server1", "server1", r.Revision} // its answer is lost, and it may still arrive
-	r, err := r.Apply(Change{Detach, "server1", "server1", r.Revision})
+	attach := Change{Transition: Attach, By: "server1", To: "server1", From: r.Revision} // its answer is lost, and it may still arrive
+	r, err := r.Apply(Change{Transition: Detach, By: "server1", To: "server1", From: r.Revision})
 	if err != nil {
 		t.Fatal(err)
 	}

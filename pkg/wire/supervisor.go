@@ -91,6 +91,8 @@ type Report struct {
 	Disk      string `json:"disk,omitempty"`
 	// Discarded says which transactions that server had to discard.
 	Discarded string `json:"discarded,omitempty"`
+	// Arbiter is the one that the server goes by.
+	Arbiter string `json:"arbiter,omitempty"`
 }
 
 // DiskPart is what PostgreSQL has on a disk. What shares a file system with the data
@@ -278,6 +280,8 @@ type ServerStatus struct {
 	// Discarded says which transactions the server had to discard, until an operator has
 	// marked the report as seen.
 	Discarded string `json:"discarded,omitempty"`
+	// Arbiter is the one that the server goes by; empty when that is not known.
+	Arbiter string `json:"arbiter,omitempty"`
 }
 
 // ArbiterStatus is the record's keeper as the answering supervisor sees it.

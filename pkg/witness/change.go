@@ -71,7 +71,7 @@ func (w *Witness) seed(k *keep) {
 	}
 	defer k.writing.Unlock()
 	known := w.known(k)
-	if now, err := k.now(); err != nil || now.Exists() || len(known) < maxSeats || k.settle(now) != nil {
+	if now, err := k.now(); err != nil || now.Exists() && !now.Outlived(known) || len(known) < maxSeats || k.settle(now) != nil {
 		return
 	}
 	found, err := record.FromKnown(known)

@@ -115,7 +115,7 @@ func (w *Witness) news(k *keep, s *seat) bool {
 	if !s.reported {
 		return true
 	}
-	if !k.record.Exists() && k.other(s.name).online(s.heard, w.cfg.HeartbeatTimeout) {
+	if (!k.record.Exists() || k.record.Moved != "") && k.other(s.name).online(s.heard, w.cfg.HeartbeatTimeout) {
 		return true // the report that comes of it tries again to find the record
 	}
 	return s.told != w.view(k, s.name, s.heard)
@@ -142,7 +142,7 @@ func (w *Witness) report(k *keep, from wire.Identity, r wire.WitnessReport) (any
 	}
 	if rec, err := k.now(); err != nil {
 		return nil, err
-	} else if !rec.Exists() {
+	} else if !rec.Exists() || rec.Moved != "" {
 		w.seed(k)
 	}
 	k.mu.Lock()

@@ -1,0 +1,294 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"mcctl/pkg/arbiter"
+	"mcctl/pkg/board"
+	"mcctl/pkg/clock"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// move replaces the arbiter, on the primary (docs/protocol.md, "Moving the record to
+// another keeper"). What it has begun goes on when whoever asked has gone.
+func (a *Agent) move(_ context.Context, body json.RawMessage) (any, error) {
+	var q wire.MoveRequest
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, fmt.Errorf("read request: %w", err)
+	}
+	if !a.moving.TryLock() {
+		return nil, fmt.Errorf("%w: the arbiter is being moved already", wire.ErrRefused)
+	}
+	defer a.moving.Unlock()
+	ctx := a.group.ctx
+	q.Record = a.board.Read().Record
+	answer, err := a.checkMove(ctx, q)
+	if err != nil || answer.Done || q.Step != wire.MoveCarry {
+		return answer, err
+	}
+	m := mover{agent: a, request: q, began: a.clock.Now()}
+	m.did("checked")
+	err = m.carry(ctx)
+	answer.Steps, answer.Left = m.steps, m.left
+	return answer, err
+}
+
+// checkMove looks at both servers and at both arbiters.
+func (a *Agent) checkMove(ctx context.Context, q wire.MoveRequest) (wire.MoveAnswer, error) {
+	if err := a.mayMove(ctx, q); err != nil {
+		return wire.MoveAnswer{}, err
+	}
+	q.Step = wire.MoveCheck
+	here, err := a.moveStep(ctx, q)
+	if err != nil {
+		return wire.MoveAnswer{}, err
+	}
+	there, err := a.askMove(ctx, q)
+	answer := wire.MoveAnswer{From: here.From, To: here.To, Done: here.Done && there.Done, Held: a.board.Read().Held}
+	if err == nil && !here.Done && !q.Gone {
+		err = a.mayLeave(ctx)
+	}
+	return answer, err
+}
+
+// mayMove: nothing else is under way, and both servers are here.
+func (a *Agent) mayMove(_ context.Context, q wire.MoveRequest) error {
+	s := a.board.Read()
+	f := a.limits.Classify(s, a.clock.Now())
+	reason := ""
+	switch {
+	case !s.Names(a.config.Me()):
+		reason = fmt.Sprintf("%s is not the primary now", a.config.Me())
+	case !s.Link.Connected || f.Peer != decide.PeerHere:
+		reason = fmt.Sprintf("%s is not reached, and both servers must change at once: %s", a.config.Other(), linkTrouble(s))
+	case s.Task != decide.NoTask:
+		reason = fmt.Sprintf("a %s is under way", s.Task)
+	case !q.Gone && f.Postgres != decide.PostgresOpen:
+		reason = fmt.Sprintf("PostgreSQL of %s is %s, not open", a.config.Me(), f.Postgres)
+	default:
+		return nil
+	}
+	return fmt.Errorf("move the arbiter: %w: %s", wire.ErrRefused, reason)
+}
+
+// mayLeave: the present arbiter answers, or its record is closed already.
+func (a *Agent) mayLeave(ctx context.Context) error {
+	if shut := a.closed(ctx); shut.Exists() {
+		return nil
+	}
+	if _, _, reached := a.keeper.Seen(); reached {
+		return nil
+	}
+	return fmt.Errorf("move the arbiter: %w: the present one, %s, is not reached, and as long as it may answer again it must be told: %s", wire.ErrRefused, &a.config.Pair.Arbiter, a.keeper.Problem())
+}
+
+// closed is the record that the present arbiter holds, if it was closed.
+func (a *Agent) closed(ctx context.Context) record.Record {
+	if !a.config.Pair.Arbiter.Apart() {
+		return record.Record{}
+	}
+	ctx, cancel := a.boundedMove(ctx)
+	defer cancel()
+	_, err := a.keeper.Read(ctx)
+	var moved *arbiter.Moved
+	if errors.As(err, &moved) {
+		return moved.Record
+	}
+	return record.Record{}
+}
+
+func (a *Agent) boundedMove(ctx context.Context) (context.Context, context.CancelFunc) {
+	return a.clock.Timeout(ctx, a.config.Timings().HeartbeatTimeout.Duration, nil)
+}
+
+// askMove has the other server do its part of a step.
+func (a *Agent) askMove(ctx context.Context, q wire.MoveRequest) (there wire.MoveHere, err error) {
+	if err := a.link.Call(ctx, wire.KindMoveHere, q, &there); err != nil {
+		return there, fmt.Errorf("%s: %w", a.config.Other(), err)
+	}
+	return there, nil
+}
+
+// mover is a move that is being carried out.
+type mover struct {
+	agent   *Agent
+	request wire.MoveRequest
+	began   time.Duration
+	steps   []wire.MoveTook
+	left    string
+}
+
+func (m *mover) did(step string) {
+	m.agent.tell("move of the arbiter: " + step)
+	m.steps = append(m.steps, wire.MoveTook{Step: step, AtMS: float64((m.agent.clock.Now()-m.began)/time.Microsecond) / 1e3})
+}
+
+// carry goes through the steps in order. Until the record is closed, or the primary
+// itself has turned, nothing has happened that is not undone by doing nothing.
+func (m *mover) carry(ctx context.Context) error {
+	a, q := m.agent, m.request
+	if p, err := a.planMove(q); err != nil || p.done { // only the other one is left
+		_, there := m.turnOther(ctx)
+		return errors.Join(err, there)
+	}
+	if err := m.prepare(ctx); err != nil {
+		return errors.Join(err, m.forget(ctx))
+	}
+	if !q.Gone {
+		if err := m.leave(ctx); err != nil {
+			return err
+		}
+	} else if _, err := m.turnOther(ctx); err != nil {
+		// The old arbiter cannot be told, so the one who could take over by it leaves it first.
+		return fmt.Errorf("%w; nothing was changed on %s: repeat the command", err, a.config.Me())
+	}
+	q.Step = wire.MoveTurn
+	if _, err := a.moveStep(ctx, q); err != nil {
+		return m.notTurned(ctx, err)
+	}
+	m.did(fmt.Sprintf("%s turns to the new arbiter", a.config.Me()))
+	if _, err := m.turnOther(ctx); err != nil {
+		m.left = fmt.Sprintf("%v; it is told again and again", err)
+	}
+	return nil
+}
+
+func (m *mover) prepare(ctx context.Context) error {
+	q := m.request
+	q.Step = wire.MovePrepare
+	if _, err := m.agent.askMove(ctx, q); err != nil {
+		return err
+	}
+	if _, err := m.agent.moveStep(ctx, q); err != nil {
+		return err
+	}
+	m.did("prepared on both servers")
+	return nil
+}
+
+func (m *mover) forget(ctx context.Context) error {
+	q := m.request
+	q.Step = wire.MoveForget
+	_, there := m.agent.askMove(ctx, q)
+	_, here := m.agent.moveStep(ctx, q)
+	return errors.Join(here, there)
+}
+
+func (m *mover) turnOther(ctx context.Context) (wire.MoveHere, error) {
+	q := m.request
+	q.Step = wire.MoveTurn
+	there, err := m.agent.askMove(ctx, q)
+	if err == nil {
+		m.did(fmt.Sprintf("%s turns to the new arbiter", m.agent.config.Other()))
+	}
+	return there, err
+}
+
+// leave makes the record alone and closes it with the arbiter that keeps it. Where the
+// primary keeps it itself, its own turn closes it.
+func (m *mover) leave(ctx context.Context) error {
+	a := m.agent
+	if a.closed(ctx).Exists() {
+		return nil
+	}
+	a.board.Note(func(s *board.Sight) { s.Held = true }) // not a wish: a crash forgets it
+	err := m.goAlone(ctx)
+	if err == nil {
+		err = m.close(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	m.release()
+	if !errors.Is(err, wire.ErrNoAnswer) { // else it may have happened, and then it goes on
+		err = errors.Join(err, m.forget(ctx))
+	}
+	return err
+}
+
+// release lets the standby be attached again, unless an operator holds it.
+func (m *mover) release() {
+	a := m.agent
+	a.mu.Lock()
+	held := a.wishes.Held
+	a.mu.Unlock()
+	a.board.Note(func(s *board.Sight) { s.Held = held })
+}
+
+// notTurned tells of a primary that could not write its pair.toml. Where it keeps the
+// record itself, nothing has been left then.
+func (m *mover) notTurned(ctx context.Context, err error) error {
+	a := m.agent
+	if !a.config.Pair.Arbiter.Apart() {
+		m.release()
+		return errors.Join(fmt.Errorf("the arbiter stays as it is: %w", err), m.forget(ctx))
+	}
+	return fmt.Errorf("the old arbiter is left, but %s does not use the new one yet: %w; it tries again by itself, or repeat the command", a.config.Me(), err)
+}
+
+func (m *mover) goAlone(ctx context.Context) error {
+	a := m.agent
+	alone := func(s board.Sight) bool { return board.Mode(s) == decide.Alone && s.Doing == "" }
+	if alone(a.board.Read()) {
+		return nil
+	}
+	a.board.Note(func(s *board.Sight) { s.Task = decide.TaskDetach })
+	defer a.board.Note(func(s *board.Sight) {
+		if s.Task == decide.TaskDetach {
+			s.Task = decide.NoTask
+		}
+	})
+	if err := a.await(ctx, alone); err != nil {
+		return fmt.Errorf("detach %s: %w; see mcctl explain", a.config.Other(), err)
+	}
+	if err := a.released(ctx); err != nil {
+		return err
+	}
+	m.did(fmt.Sprintf("%s is alone, and nobody may take over", a.config.Me()))
+	return nil
+}
+
+// closeAttempts is how often the record is closed again after it has moved on.
+const closeAttempts = 3
+
+// close is T9, the point of no return. An answer that was lost is read for.
+func (m *mover) close(ctx context.Context) (err error) {
+	a := m.agent
+	if !a.config.Pair.Arbiter.Apart() {
+		return nil
+	}
+	to, err := a.planMove(m.request)
+	if err != nil {
+		return err
+	}
+	for range closeAttempts {
+		if err = m.closeOnce(ctx, to.next.Pair.Arbiter.String()); !errors.Is(err, record.ErrConflict) {
+			break
+		}
+		_ = clock.Pause(a.clock, ctx, a.config.Timings().HeartbeatInterval.Duration) // the loop learns the newer one
+	}
+	if err != nil {
+		return fmt.Errorf("close the record: %w", err)
+	}
+	m.did("the record of the old arbiter is closed")
+	return nil
+}
+
+func (m *mover) closeOnce(ctx context.Context, where string) error {
+	a := m.agent
+	bounded, cancel := a.boundedMove(ctx)
+	defer cancel()
+	_, err := a.keeper.Change(bounded, record.Change{
+		Transition: record.Close, By: a.config.Me(), To: a.config.Me(), From: a.board.Read().Record.Revision, Where: where,
+	})
+	if errors.Is(err, wire.ErrNoAnswer) && a.closed(ctx).Exists() {
+		return nil
+	}
+	return err
+}

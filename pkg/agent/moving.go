@@ -1,0 +1,91 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+
+	"mcctl/pkg/durable"
+	"mcctl/pkg/wire"
+)
+
+// ErrAgain is how Run ends when the supervisor has to begin anew, with the configuration
+// as it is then. PostgreSQL goes on.
+var ErrAgain = errors.New("begin anew")
+
+// moveRetry is how often a server that has not turned yet is asked again.
+const moveRetry = time.Second
+
+func (a *Agent) moveFile() string { return a.config.Path("move.json") }
+
+// rememberMove saves where this server is to go once the record is closed.
+func (a *Agent) rememberMove(q wire.MoveRequest) error {
+	if err := durable.WriteJSON(a.moveFile(), q, 0o600); err != nil {
+		return err
+	}
+	select {
+	case a.moved <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (a *Agent) forgetMove() error { return durable.Remove(a.moveFile()) }
+
+// finishMove goes on with a move that was cut off after the record was closed: no
+// operator has to come back for it.
+func (a *Agent) finishMove(ctx context.Context) error {
+	for stale := true; ctx.Err() == nil; {
+		var q wire.MoveRequest
+		err := durable.ReadJSON(a.moveFile(), &q)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			a.clock.Wait(ctx, -1, a.moved)
+			stale = false
+			continue
+		case err != nil: // it was half written, so nothing had been closed
+			a.log.Warn("a move of the arbiter is forgotten", "error", err)
+			err = a.forgetMove()
+		case a.finished(ctx, q, stale):
+			err = a.forgetMove()
+		}
+		if err != nil {
+			a.log.Warn("a move of the arbiter cannot be ended", "error", err)
+		}
+		if a.clock.Wait(ctx, moveRetry, a.moved) {
+			stale = false
+		}
+	}
+	return ctx.Err()
+}
+
+// finished reports whether nothing is left to be done. stale: what is remembered is of an
+// earlier run of this supervisor, so nobody is in the middle of carrying it out.
+func (a *Agent) finished(ctx context.Context, q wire.MoveRequest, stale bool) bool {
+	p, err := a.planMove(q)
+	if err != nil {
+		a.log.Warn("a move of the arbiter waits", "error", err)
+		return false
+	}
+	if s := a.board.Read(); p.done {
+		if !s.Names(a.config.Me()) {
+			return true
+		}
+		q.Step = wire.MoveTurn
+		there, err := a.askMove(ctx, q)
+		return err == nil && there.Done
+	}
+	if _, _, reached := a.keeper.Seen(); reached {
+		return stale
+	}
+	shut := a.closed(ctx)
+	if shut.Moved != p.next.Pair.Arbiter.String() || !a.moving.TryLock() {
+		return false
+	}
+	defer a.moving.Unlock()
+	if err := a.turn(p, shut); err != nil {
+		a.log.Warn("this server does not use the new arbiter yet", "error", err)
+	}
+	return false
+}

@@ -1,0 +1,108 @@
+package pair
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"mcctl/pkg/lab"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/wire"
+)
+
+func newMoveStage(t *testing.T, arbiter string) *stage {
+	return newStage(t, lab.Options{Arbiter: arbiter, Spare: true})
+}
+
+// move has the arbiter replaced, on that server, as an operator would.
+func (s *stage) move(on pair.Server, kind string, more ...string) string {
+	s.Helper()
+	return s.mcctl(append(s.moving(on, kind), more...)...)
+}
+
+func (s *stage) moving(on pair.Server, kind string) []string {
+	args := []string{"arbiter", "move", "-M", s.lab.Mcdir(on), kind}
+	switch kind {
+	case "witness":
+		return append(args, "--address", s.lab.WitnessAddress())
+	case "etcd":
+		return append(args, "--endpoints", strings.Join(s.lab.EtcdEndpoints(), ","))
+	}
+	return args
+}
+
+// uses waits until the pair is whole by that kind of arbiter, seen from both servers.
+func (s *stage) uses(kind string, primary pair.Server) {
+	s.Helper()
+	for _, of := range []pair.Server{one, two} {
+		s.until(kind+" in use", of, func(st wire.Status) bool {
+			return st.Healthy && st.Arbiter.Kind == kind && st.Record.Primary == primary &&
+				strings.HasPrefix(st.Servers[0].Arbiter, kind) && st.Servers[0].Arbiter == st.Servers[1].Arbiter
+		})
+	}
+}
+
+func (s *stage) pairFile(of pair.Server) string {
+	s.Helper()
+	b, err := os.ReadFile(s.lab.Mcdir(of) + "/pair.toml")
+	if err != nil {
+		s.Fatal(err)
+	}
+	return string(b)
+}
+
+// From none to a witness to etcd and back, by commands, under writers: nobody waits, and
+// a primary that dies is replaced under each that can.
+func TestTheArbiterIsMovedThroughAllKinds(t *testing.T) {
+	s := newMoveStage(t, "none")
+	files := [2]string{s.pairFile(one), s.pairFile(two)}
+	primary, other := one, two
+	for i, kind := range []string{"witness", "etcd", "witness", "command", "none"} {
+		s.flowing()
+		s.probe.Mark("move to " + kind)
+		out := s.move([]pair.Server{primary, other}[i%2], kind)
+		t.Log(out)
+		s.uses(kind, primary)
+		s.flowing()
+		s.probe.Mark("kill under " + kind)
+		if kind == "none" {
+			s.kill(s.lab.Pids().Servers[primary].Postmaster)
+		} else {
+			p := s.lab.Pids().Servers[primary]
+			s.kill(p.Watch, p.Supervisor, p.Postmaster)
+		}
+		s.until(string(other)+" took over", other, func(st wire.Status) bool { return st.Record.Primary == other })
+		s.flowing()
+		if kind != "none" {
+			if err := s.lab.Start(t.Context(), primary); err != nil {
+				t.Fatal(err)
+			}
+		}
+		primary, other = other, primary
+		s.paired(primary)
+	}
+	for i, of := range []pair.Server{one, two} {
+		if now := s.pairFile(of); now != files[i] {
+			t.Errorf("pair.toml of %s has come back as\n%s\nand was\n%s", of, now, files[i])
+		}
+	}
+	s.noGap("move to")
+}
+
+// noGap ends the writing and judges what clients saw after the marks of that name. A
+// standby that goes without a word would hold up commits for commit_stall_max, 2 s.
+func (s *stage) noGap(name string) {
+	s.Helper()
+	r, err := s.probe.Stop()
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, m := range r.Marks {
+		s.Logf("%s: longest gap %s", m.Name, m.Gap.Length)
+		if strings.HasPrefix(m.Name, name) && time.Duration(m.Gap.Length) > 1500*time.Millisecond {
+			s.Errorf("%s: clients waited for %s", m.Name, m.Gap.Length)
+		}
+	}
+	s.Logf("%d rows acknowledged, %s", r.Acked, r.Verdict())
+}
