@@ -64,7 +64,6 @@ var Rules = []Rule{
 	{228, When{Record: is(RecordMine), Postgres: is(PostgresDown)}, StartGated, "T6", "paired: commits that were waiting become visible at the start, so clients come in only after the standby has them"},
 
 	{230, When{Record: is(RecordMine), Mode: is(Alone), Postgres: is(PostgresGated)}, OpenGate, "T5", "alone: nothing to wait for"},
-	{232, When{Record: is(RecordMine), Postgres: is(PostgresGated), Stream: is(StreamClose)}, OpenGate, "T6", "the standby streams again: open when it has everything"},
 	{240, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen), Keeper: is(KeeperIsolated)}, Close, "", "cut off from standby and arbiter: the standby may have taken over, and reads would grow stale"},
 
 	{246, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused), PeerPG: is(PeerPGDown), Leave: is(LeaveNeeded)}, Fence, "T1", "on the standby's server both processes refuse connections: fence it, then go alone"},
@@ -78,6 +77,7 @@ var Rules = []Rule{
 	{254, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerLost), PeerPG: is(PeerPGSilent, PeerPGDown), Leave: is(LeaveGiven)}, Detach, "T1", "the standby's server is silent"},
 	{255, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), Stall: is(Stalled), Leave: is(LeaveNeeded, LeaveDenied)}, Detach, "T1", "clients have waited longer than commit_stall_max, and the standby's supervisor is here to give its word"},
 	{256, When{Record: is(RecordMine), Mode: is(Pledged, Paired), Postgres: is(PostgresOpen, PostgresGated), Failover: is(FailoverOn), Keeper: is(KeeperReached), Stall: is(Stalled), Leave: is(LeaveGiven)}, Detach, "T1", "clients have waited for the standby longer than commit_stall_max"},
+	{258, When{Record: is(RecordMine), Postgres: is(PostgresGated), Stream: is(StreamClose)}, OpenGate, "T6", "the standby streams again: open when it has everything"},
 
 	{260, When{Record: is(RecordMine), Postgres: is(PostgresOpen, PostgresGated), Settings: is(SettingsWrong)}, PutRight, "", "the managed settings do not fit a primary in this mode"},
 	{262, When{Record: is(RecordMine), Mode: is(Alone, Pledged), Postgres: is(PostgresOpen), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby), Stream: is(StreamClose), Attach: is(AttachAllowed)}, Attach, "T2", "the standby streams and is close"},

@@ -244,13 +244,17 @@ func (l *Local) noteTrouble(pid int, err error) {
 	}
 }
 
-// waitingSince is the commit stall's own clock: it runs while commits wait and
-// the standby's flushed position stands still, or while the gate is closed and no
-// standby streams.
+// waitingSince is the commit stall's own clock. It runs while clients wait, for the
+// standby to flush their commits or before a closed gate, and nothing moves on.
 func waitingSince(s board.Sight, seen postgres.Look, now time.Duration) time.Duration {
-	stuck := seen.SyncWaiters > 0 && (seen.Peer == nil || s.Look.Peer == nil || seen.Peer.Flush <= s.Look.Peer.Flush)
-	if s.Gated && !seen.InRecovery && (seen.Peer == nil || seen.Peer.State != "streaming") {
-		stuck = true
+	before := s.Look.Peer
+	advances := seen.Peer != nil && before != nil && seen.Peer.Flush > before.Flush
+	stuck := seen.SyncWaiters > 0 && !advances
+	if s.Gated && !seen.InRecovery {
+		// One that streams and has everything may still not open the gate: the proof of the
+		// names needs its supervisor, and its PostgreSQL to answer.
+		streams := streaming(seen.Peer)
+		stuck = stuck || !streams || streaming(before) && !advances
 	}
 	switch {
 	case !stuck:
@@ -260,6 +264,8 @@ func waitingSince(s board.Sight, seen postgres.Look, now time.Duration) time.Dur
 	}
 	return now
 }
+
+func streaming(s *postgres.Sender) bool { return s != nil && s.State == "streaming" }
 
 // CheckSettings compares the managed settings after every look. It is a watcher of
 // its own because it reads files, which may lie on a disk that hangs.

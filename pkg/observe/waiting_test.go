@@ -16,6 +16,9 @@ func TestWaitingSince(t *testing.T) {
 	sight := func(before *postgres.Sender, waiting time.Duration) board.Sight {
 		return board.Sight{Look: postgres.Look{Peer: before}, Waiting: waiting}
 	}
+	streamed := func(waiting time.Duration) board.Sight {
+		return board.Sight{Gated: true, Look: postgres.Look{Peer: at(10)}, Waiting: waiting}
+	}
 	gated := func(waiting time.Duration) board.Sight { return board.Sight{Gated: true, Waiting: waiting} }
 	for _, c := range []struct {
 		name   string
@@ -35,7 +38,10 @@ func TestWaitingSince(t *testing.T) {
 		{"gated, and no standby is there", gated(0), postgres.Look{}, now},
 		{"gated, and none has come since", gated(earlier), postgres.Look{}, earlier},
 		{"gated, and it catches up", gated(earlier), postgres.Look{Peer: catchup}, earlier},
-		{"gated, and it streams", gated(earlier), postgres.Look{Peer: at(10)}, 0},
+		{"gated, and it streams now", gated(earlier), postgres.Look{Peer: at(10)}, 0},
+		{"gated, though it streamed before", streamed(0), postgres.Look{Peer: at(10)}, now},
+		{"gated for long, though it streams", streamed(earlier), postgres.Look{Peer: at(10)}, earlier},
+		{"gated, and it advances", streamed(earlier), postgres.Look{Peer: at(11)}, 0},
 		{"gated, and still in recovery", gated(0), postgres.Look{InRecovery: true}, 0},
 	} {
 		if got := waitingSince(c.before, c.seen, now); got != c.want {

@@ -16,7 +16,7 @@ type ledger struct {
 	isTold  map[int]bool
 	records record.Record // the newest seen
 	acks    int
-	lastAck time.Duration
+	lastAck time.Duration // active time
 }
 
 // acknowledges is called at the moment at which a server acknowledges a commit.
@@ -29,7 +29,7 @@ func (l *ledger) acknowledges(c *cluster, id int) {
 		l.w.breaks("S3", "%s acknowledges on timeline %d, and %s is on %d", c.me, c.log.tl, o.me, o.log.tl)
 	}
 	l.acks++
-	l.lastAck = l.w.calendar()
+	l.lastAck = l.w.now
 	l.tell(id)
 	l.holds(id)
 }

@@ -27,6 +27,7 @@ type cluster struct {
 	old        bool // data put aside
 	hung       bool // the disk does not answer
 	failing    bool // it answers with errors
+	slow       time.Duration
 	slots      map[string]bool
 
 	leftover time.Duration // until then memory of the last postmaster is in use
@@ -120,7 +121,7 @@ func (pm *postmaster) later(d time.Duration, do func()) *event {
 
 // onDisk has do happen when the disk has done its work, which may take for ever.
 func (pm *postmaster) onDisk(do func()) {
-	d := pm.c.w.mostly(2*time.Millisecond, 60*time.Millisecond)
+	d := pm.c.slow + pm.c.w.mostly(2*time.Millisecond, 60*time.Millisecond)
 	if pm.c.hung {
 		d = 100 * time.Millisecond
 	}

@@ -1,11 +1,13 @@
 package sim
 
 import (
+	"time"
+
 	"mcctl/pkg/pair"
 )
 
-// commit writes a commit as a backend does: into the log, on the disk, and then it
-// waits for the standby if the flag in shared memory says so.
+// commit writes a commit as a backend does: into the log, on the disk, and then, when
+// it comes to run again, it waits for the standby if the flag in shared memory says so.
 func (pm *postmaster) commit(id int, apply bool, done func(acknowledged bool)) {
 	c := pm.c
 	n := c.log.add(id)
@@ -18,13 +20,20 @@ func (pm *postmaster) commit(id int, apply bool, done func(acknowledged bool)) {
 			c.log.flushed = n
 			pm.send()
 		}
-		pm.await(&waiter{lsn: c.log.at(n), apply: apply, done: done})
+		lsn := c.log.at(n)
+		pm.later(c.w.mostly(100*time.Microsecond, 20*time.Millisecond), func() {
+			pm.await(&waiter{lsn: lsn, apply: apply, done: done})
+		})
 	})
 }
 
 // await is SyncRepWaitForLSN.
 func (pm *postmaster) await(v *waiter) {
-	if !pm.flag || pm.reached(v) {
+	switch {
+	case pm.stopping:
+		v.done(false)
+		return
+	case !pm.flag || pm.reached(v):
 		v.done(true)
 		return
 	}

@@ -39,9 +39,9 @@ func processFaults() []fault {
 	return []fault{
 		{"kill supervisor", func(w *World, n *node) { w.killSupervisor(n) }},
 		{"kill supervisor in a step", func(w *World, n *node) {
-			if n.server != nil {
-				n.server.killIn = 1 + w.rnd.IntN(400)
-				w.lasting(w.between(time.Second, 10*time.Second), func() { w.reviveSoon(n) })
+			if s := n.server; s != nil {
+				s.killIn = 1 + w.rnd.IntN(400)
+				s.killed = func() { w.lasting(w.between(time.Second, 10*time.Second), func() { w.reviveSoon(n) }) }
 			}
 		}},
 		{"kill postmaster", func(w *World, n *node) {
@@ -138,6 +138,12 @@ func hostFaults() []fault {
 			w.say("fault", "disk of %s fails", n.me)
 			n.data.failing = true
 			w.lasting(w.between(500*time.Millisecond, 30*time.Second), func() { n.data.failing = false })
+		}},
+		{"disk is slow", func(w *World, n *node) {
+			d := w.between(10*time.Millisecond, 700*time.Millisecond)
+			w.say("fault", "each sync of %s takes %s", n.me, d)
+			n.data.slow = d
+			w.lasting(w.between(500*time.Millisecond, 30*time.Second), func() { n.data.slow = 0 })
 		}},
 		{"management disk fails", func(w *World, n *node) { w.failDisk(n.host.disk, string(n.me)) }},
 		{"witness disk fails", func(w *World, _ *node) { w.failDisk(w.wit.host.disk, arbName) }},

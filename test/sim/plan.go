@@ -19,6 +19,8 @@ type plan struct {
 	senderTimeout time.Duration
 	promoteFails  float64
 	pace          time.Duration // between a client's writes
+	burst         int           // most clients that write at the same time
+	chunk         int           // most records that a walsender sends at a time
 	gap           time.Duration // between faults, on average
 	kinds         []fault
 	ownCheckpoint time.Duration // after a promotion, spread by PostgreSQL itself
@@ -40,6 +42,8 @@ func draw(rnd *rand.Rand) plan {
 		ownCheckpoint: span(time.Second, 270*time.Second),
 		follows:       0.3 * rnd.Float64(),
 		gap:           span(20*time.Second, 3*time.Minute),
+		burst:         1 + rnd.IntN(4),
+		chunk:         1 + rnd.IntN(16),
 	}
 	if rnd.IntN(3) == 0 {
 		p.promoteFails = 0.1

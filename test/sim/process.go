@@ -45,6 +45,7 @@ type process struct {
 	stopped bool // SIGSTOP
 	coros   []*coro
 	killIn  int // steps until a kill that was planned; 0: none
+	killed  func()
 	onDeath func()
 	// conns are its connections, as the one who called or was called.
 	conns []*conn
@@ -61,6 +62,9 @@ func (p *process) enter() {
 		if p.killIn--; p.killIn == 0 {
 			p.w.say(p.name, "killed in the middle of %s", p.doing())
 			p.die()
+			if p.killed != nil {
+				p.killed()
+			}
 			panic(killed{})
 		}
 	}

@@ -48,6 +48,7 @@ func (w *World) boot() {
 		w.after(w.between(0, 3*time.Second), n.start)
 	}
 	w.after(time.Second, w.clientTurn)
+	w.after(time.Second, w.watchService)
 }
 
 // Outcome is what a run showed.

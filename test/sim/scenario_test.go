@@ -45,6 +45,19 @@ func TestARewindNeedNotWaitForACheckpoint(t *testing.T) {
 	w.reaches(t, "server1 is back as standby", 90*time.Second, func() bool { return w.whole(w.ledger.acks-1) == "" })
 }
 
+// TestAGateOpensWithoutTheStandbysSupervisor: the standby streams from a primary that
+// was restarted, but its supervisor, which the proof of the names needs, stays away.
+func TestAGateOpensWithoutTheStandbysSupervisor(t *testing.T) {
+	w := steady(t, 1)
+	defer w.end()
+	primary, standby := w.nodes[0], w.nodes[1]
+	standby.server.die()
+	w.power(primary, 3*time.Second)
+	w.reaches(t, "the standby streams again", time.Minute, func() bool { return primary.data.pm != nil && primary.data.pm.down != nil })
+	before := w.ledger.acks
+	w.reaches(t, "clients are answered", 15*time.Second, func() bool { return w.ledger.acks > before })
+}
+
 // TestAPairIsWholeAfterEachFault: one of each, by itself.
 func TestAPairIsWholeAfterEachFault(t *testing.T) {
 	for _, f := range allFaults() {

@@ -106,8 +106,9 @@ func (s *stream) pump() {
 	if !s.through(from.host.name, s.standby.host.name, s.resume) {
 		return
 	}
-	parts := append([]rec(nil), from.log.recs[s.sent:from.log.flushed]...)
-	s.sent = from.log.flushed
+	upTo := min(from.log.flushed, s.sent+w.plan.chunk) // MAX_SEND_SIZE
+	parts := append([]rec(nil), from.log.recs[s.sent:upTo]...)
+	s.sent = upTo
 	s.to.later(w.delay(), func() {
 		s.busy = false
 		if !s.ended {

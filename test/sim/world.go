@@ -41,6 +41,7 @@ type World struct {
 	broken   error // the first promise that did not hold
 	bugs     bugs
 	faults   *faults
+	service  service
 
 	lastWork    time.Duration
 	newest      record.Record // as record() found it last
