@@ -102,6 +102,17 @@ func (j *Jobs) LeaveToRecord() {
 	j.cutOff = true
 }
 
+// Drop ends a job that nobody has begun to carry out. Whoever asks for that may be late:
+// one that was begun meanwhile, or has even come to its point of no return, goes on.
+func (j *Jobs) Drop(why error) {
+	j.mu.Lock()
+	begun := j.job.Phase != phaseChecking
+	j.mu.Unlock()
+	if !begun {
+		j.Fail(why)
+	}
+}
+
 // Fail ends the job without a switch, unless that is left to the record.
 func (j *Jobs) Fail(why error) {
 	j.mu.Lock()
