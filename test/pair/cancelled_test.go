@@ -59,6 +59,8 @@ func cancelledWaits(n int) func(wire.Status) bool {
 
 // PostgreSQL lets a commit return that was cancelled, or whose session was terminated,
 // while it waited. It is visible on the primary, and on the standby it is not.
+//
+// Needs pg_waldump.
 func TestCommitsThatReturnWhileTheyWaitAreCounted(t *testing.T) {
 	s := newQuietStage(t, lab.Options{})
 	s.amend("commit_stall_max = \"1m\"\n")

@@ -140,6 +140,7 @@ func wroteTo(t *testing.T, r lost.Report, want string) {
 	}
 }
 
+// Needs pg_waldump.
 func TestAFailoverNamesTheCommitsThatNobodyWasToldOf(t *testing.T) {
 	s := newQuietStage(t, lab.Options{})
 	s.amend("commit_stall_max = \"1m\"\n")
@@ -193,6 +194,7 @@ func (s *stage) discardIsTold(r lost.Report) {
 	s.until("nor does the other one's", two, func(st wire.Status) bool { return st.Servers[0].Discarded == "" })
 }
 
+// Needs pg_waldump.
 func TestAForcedSwitchNamesWhatMayHaveBeenAcknowledged(t *testing.T) {
 	s := newQuietStage(t, lab.Options{})
 	s.sql(one, "create table t (i int)")
