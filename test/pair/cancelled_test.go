@@ -169,8 +169,9 @@ func TestCommitsOnALaggingStandbyAreNotCounted(t *testing.T) {
 	s := newQuietStage(t, lab.Options{})
 	s.amend("commit_stall_max = \"1m\"\n")
 	s.sql(one, "create table t (i int, x text)")
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+	began := time.Now()
 	var clients sync.WaitGroup
 	var done atomic.Int64
 	clients.Go(func() { // log without waiting
@@ -188,7 +189,7 @@ func TestCommitsOnALaggingStandbyAreNotCounted(t *testing.T) {
 		})
 	}
 	lagging := 0
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && (time.Since(began) < 15*time.Second || lagging < 3 || done.Load() < 10) {
 		receiver := s.lab.Pids().Servers[two].Walreceiver
 		if receiver == 0 {
 			continue
@@ -201,6 +202,7 @@ func TestCommitsOnALaggingStandbyAreNotCounted(t *testing.T) {
 			lagging++
 		}
 	}
+	cancel()
 	clients.Wait()
 	s.paired(one)
 	time.Sleep(2 * time.Second)
