@@ -245,6 +245,7 @@ func TestNothingDiscardedIsNoReport(t *testing.T) {
 	}
 }
 
+// Needs pg_waldump.
 func TestWithoutWaldumpTheLogIsSavedUnread(t *testing.T) {
 	s := newQuietStage(t, lab.Options{BinDir: binWithout(t, "pg_waldump")})
 	s.amend("commit_stall_max = \"1m\"\n")
@@ -260,6 +261,7 @@ func TestWithoutWaldumpTheLogIsSavedUnread(t *testing.T) {
 	s.savedLogHas(r, stuck)
 }
 
+// Needs pg_waldump.
 func TestLogThatMayNotBeSavedIsReportedOrWaitedFor(t *testing.T) {
 	s := newQuietStage(t, lab.Options{})
 	s.amend("commit_stall_max = \"1m\"\n\n[policy]\nlost_wal = \"require\"\nlost_wal_max = \"1kB\"\n")
@@ -286,6 +288,8 @@ func TestLogThatMayNotBeSavedIsReportedOrWaitedFor(t *testing.T) {
 }
 
 // Killed wherever it is, the supervisor makes one whole report in the end.
+//
+// Needs pg_waldump.
 func TestKilledWhileItReportsTheSupervisorMakesOneReport(t *testing.T) {
 	s := newQuietStage(t, lab.Options{})
 	s.amend("commit_stall_max = \"1m\"\n")
