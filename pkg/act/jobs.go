@@ -89,12 +89,16 @@ func (j *Jobs) free() (wire.Job, error) {
 	return j.job, nil
 }
 
-// Enter goes on to the next phase, unless the operator has given the job up.
+// Enter goes on to the next phase, unless the operator has given the job up, or it was
+// dropped.
 func (j *Jobs) Enter(phase string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.cancel && !j.job.Committed {
 		return errGivenUp
+	}
+	if j.job.Final {
+		return fmt.Errorf("the %s has ended: %s", j.job.Kind, j.job.Error)
 	}
 	j.enter(phase)
 	return nil
@@ -121,6 +125,17 @@ func (j *Jobs) LeaveToRecord() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.cutOff = true
+}
+
+// Drop ends a job that nobody has begun to carry out. Whoever asks for that may be late:
+// one that was begun meanwhile, or has even come to its point of no return, goes on. One
+// that is dropped at the moment it begins ends at its first step.
+func (j *Jobs) Drop(why error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.job.Phase == phaseChecking && !j.cutOff {
+		j.end(phaseFailed, why)
+	}
 }
 
 // Fail ends the job without a switch, unless that is left to the record.

@@ -41,6 +41,7 @@ func crashedWithATail(t *testing.T) (h *Hands, at standing, told *[]lost.Report)
 	return h, at, told
 }
 
+// Needs pg_waldump.
 func TestWhatIsDiscardedIsReportedOnce(t *testing.T) {
 	h, at, told := crashedWithATail(t)
 	data := h.Config.Server.DataDirectory
@@ -77,6 +78,7 @@ func TestAForcedReignMayHaveCostAcknowledgedCommits(t *testing.T) {
 	}
 }
 
+// Needs pg_waldump.
 func TestAReportThatCannotBeWrittenHoldsUpOnlyWhoRequiresIt(t *testing.T) {
 	h, at, told := crashedWithATail(t)
 	ok(t, os.WriteFile(h.Config.Path("lost"), nil, 0o600)) // where the directory shall be

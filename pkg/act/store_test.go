@@ -92,6 +92,31 @@ func TestAJobCanBeGivenUpUntilItsPointOfNoReturn(t *testing.T) {
 	}
 }
 
+// What is dropped as not begun may have begun, and handed over, while somebody looked.
+func TestOnlyAJobThatHasNotBegunIsDropped(t *testing.T) {
+	j, err := LoadJobs(newStore(t))
+	ok(t, err)
+	why := errors.New("it was not begun")
+	job, err := j.Begin("switch", "server1", "server2", copyOf(3, 8, pair.Paired))
+	ok(t, err)
+	ok(t, j.Enter(phaseCheckpoint))
+	j.Drop(why)
+	j.Commit()
+	j.Drop(why)
+	if got, _ := j.Get(job.ID); got.Final || got.Phase != phasePromoting {
+		t.Errorf("the job is %+v", got)
+	}
+	j, err = LoadJobs(newStore(t))
+	ok(t, err)
+	job, err = j.Begin("switch", "server1", "server2", copyOf(3, 8, pair.Paired))
+	ok(t, err)
+	j.Drop(why)
+	if got, _ := j.Get(job.ID); got.Phase != phaseFailed || got.Error != why.Error() {
+		t.Errorf("a job that was not begun is %+v", got)
+	}
+	fails(t, j.Enter(phaseCheckpoint), why.Error())
+}
+
 // A job that cannot be saved, as on a full disk, has not begun, and stands in nobody's way.
 func TestAJobThatCannotBeSavedHasNotBegun(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "later")

@@ -46,13 +46,14 @@ func (a *Agent) loop(ctx context.Context) error {
 }
 
 // dropVainSwitch ends a switch whose conditions vanished before it began: it must
-// not begin at some later time.
+// not begin at some later time. One that came to its end since the sight was taken looks
+// the same from here, and the job tells them apart.
 func (a *Agent) dropVainSwitch(s board.Sight, rule decide.Rule) {
 	if s.Task != decide.TaskSwitch || rule.Do == decide.Switch || a.runner.doing() == decide.Switch {
 		return
 	}
 	why := fmt.Errorf("it was not begun: rule %d decided: %s", rule.ID, rule.Why)
-	a.jobs.Fail(why)
+	a.jobs.Drop(why)
 	a.background("save the end of the switch", func(context.Context) error { return a.jobs.SaveEnd() })
 	a.board.Set(func(s *board.Sight) {
 		if s.Task == decide.TaskSwitch {

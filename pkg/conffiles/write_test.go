@@ -53,6 +53,35 @@ func TestWriteToAndFro(t *testing.T) {
 	roots, main, included := site(t)
 	ok(t, os.Rename(included, included+".real"))
 	ok(t, os.Symlink("repl.conf.real", included))
+	toAndFro(t, roots, main, included)
+}
+
+// The same where the link leads to another file system.
+func TestWriteOnAnotherFileSystem(t *testing.T) {
+	roots, main, included := site(t)
+	far, err := os.MkdirTemp("/dev/shm", "mcconf")
+	ok(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(far) })
+	var here, there syscall.Stat_t
+	ok(t, syscall.Stat(included, &here))
+	ok(t, syscall.Stat(far, &there))
+	if here.Dev == there.Dev {
+		t.Fatalf("%s and %s are on one file system: let TMPDIR name a directory on a disk", included, far)
+	}
+	real := filepath.Join(far, "repl.conf")
+	ok(t, os.WriteFile(real, []byte(content(t, included)), 0o600))
+	ok(t, os.Chmod(real, 0o604))
+	ok(t, os.Remove(included))
+	ok(t, os.Symlink(real, included))
+	toAndFro(t, roots, main, included)
+	if left, err := os.ReadDir(far); err != nil || len(left) != 1 {
+		t.Errorf("left there: %v, %v", left, err)
+	}
+}
+
+// toAndFro comments the line of an included file out and in; that file is a link.
+func toAndFro(t *testing.T, roots pgconf.Roots, main, included string) {
+	t.Helper()
 	was := content(t, included)
 	for range 5 {
 		_, err := edited(t, roots, out)

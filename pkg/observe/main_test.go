@@ -72,7 +72,7 @@ func root() string {
 }
 
 // limit bounds every wait of a test.
-const limit = 20 * time.Second
+const limit = time.Minute
 
 func ok(t *testing.T, err error) {
 	t.Helper()

@@ -254,7 +254,23 @@ func TestBaseBackupInPlace(t *testing.T) {
 	start(t, in)
 }
 
-// The walsender of a copy that was killed holds the slot a moment longer.
+// What is left of a copy that was killed does not keep the next one waiting.
+func TestACopyEndsWhatIsLeftOfTheOneBefore(t *testing.T) {
+	primary := newServer(t)
+	start(t, primary)
+	ok(t, connect(t, primary).EnsureSlot(within(t), "mine"))
+	receiver := exec.Command(filepath.Join(bin(), "pg_receivewal"), "--no-loop", "-D", newDir(t), "-S", "mine", "-d", sourceOf(primary, "copy").Conninfo())
+	ok(t, receiver.Start())
+	eventually(t, "it receives from the slot", func() bool {
+		return query(t, primary, "select active from pg_replication_slots") == "true"
+	})
+	ok(t, newInstance(t).BaseBackup(within(t), sourceOf(primary, "copy"), BackupOptions{Slot: "mine"}))
+	if err := receiver.Wait(); err == nil {
+		t.Error("it was not ended")
+	}
+}
+
+// Somebody else who receives from the slot is waited for.
 func TestACopyWaitsForItsSlot(t *testing.T) {
 	primary := newServer(t)
 	start(t, primary)

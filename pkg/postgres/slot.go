@@ -57,7 +57,9 @@ const slotPatience = time.Minute
 
 var errSlotInUse = errors.New("another copy or a standby receives from it; end that first")
 
-// awaitSlot waits until nobody receives from the slot; an empty name is none.
+// awaitSlot waits until nobody receives from the slot; an empty name is none. What is
+// left of a copy by the same name is ended: when pg_basebackup is killed its child, which
+// receives the log, lives on, for ever where no log is written.
 func (s Source) awaitSlot(ctx context.Context, name string) error {
 	if name == "" {
 		return nil
@@ -80,12 +82,28 @@ func (s Source) awaitSlot(ctx context.Context, name string) error {
 		case err == nil && (have == nil || !have.active):
 			return nil
 		}
+		if err := session.endCopy(ctx, name, s.ApplicationName); err != nil && ctx.Err() == nil {
+			return err
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return fmt.Errorf("wait for slot %s of the source: %w", name, context.Cause(ctx))
 		}
 	}
+}
+
+// endCopy ends the walsender of a slot that sends to a copy of that name. Its role may
+// do so, being the same.
+func (s *Session) endCopy(ctx context.Context, slot, copier string) error {
+	_, err := s.conn.Exec(ctx, `
+select pg_terminate_backend(sender.pid)
+from pg_replication_slots held join pg_stat_replication sender on sender.pid = held.active_pid
+where held.slot_name = $1 and sender.application_name = $2`, slot, copier)
+	if err != nil {
+		return fmt.Errorf("end what is left of a copy: %w", err)
+	}
+	return nil
 }
 
 func (s *Session) slot(ctx context.Context, name string) (*slot, error) {

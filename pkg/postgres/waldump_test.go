@@ -37,6 +37,8 @@ func xid(t *testing.T, in *Instance, end string, statements ...string) uint32 {
 
 // What pg_waldump says of a tail is read on every version alike: which transactions
 // were committed, by whatever kind of commit, and what they wrote to.
+//
+// Needs pg_waldump.
 func TestReadWAL(t *testing.T) {
 	in := newServer(t)
 	configure(t, in, "max_prepared_transactions = 5")
@@ -98,6 +100,7 @@ func TestReadWAL(t *testing.T) {
 	}
 }
 
+// Needs pg_waldump.
 func TestReadWALSaysWhatIsWrong(t *testing.T) {
 	in := newServer(t)
 	start(t, in)

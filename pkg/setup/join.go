@@ -153,7 +153,7 @@ func (s *Setup) copyData(ctx context.Context) error {
 			return fmt.Errorf("copy data: %w", err)
 		}
 		host, port := split(p.OtherReplication)
-		source := postgres.Source{Host: host, Port: port, User: p.Replicator, Database: p.Database, Passfile: s.path("pgpass"), ApplicationName: p.Name}
+		source := postgres.Source{Host: host, Port: port, User: p.Replicator, Database: p.Database, Passfile: s.path("pgpass"), ApplicationName: "mcctl_copy_" + p.Name}
 		if err := in.BaseBackup(ctx, source, postgres.BackupOptions{Slot: settings.Slot(pair.Server(p.Name)), Progress: s.Progress}); err != nil {
 			return err
 		}

@@ -140,6 +140,7 @@ func wroteTo(t *testing.T, r lost.Report, want string) {
 	}
 }
 
+// Needs pg_waldump.
 func TestAFailoverNamesTheCommitsThatNobodyWasToldOf(t *testing.T) {
 	s := newQuietStage(t, lab.Options{})
 	s.amend("commit_stall_max = \"1m\"\n")
@@ -193,6 +194,7 @@ func (s *stage) discardIsTold(r lost.Report) {
 	s.until("nor does the other one's", two, func(st wire.Status) bool { return st.Servers[0].Discarded == "" })
 }
 
+// Needs pg_waldump.
 func TestAForcedSwitchNamesWhatMayHaveBeenAcknowledged(t *testing.T) {
 	s := newQuietStage(t, lab.Options{})
 	s.sql(one, "create table t (i int)")
@@ -243,6 +245,7 @@ func TestNothingDiscardedIsNoReport(t *testing.T) {
 	}
 }
 
+// Needs pg_waldump.
 func TestWithoutWaldumpTheLogIsSavedUnread(t *testing.T) {
 	s := newQuietStage(t, lab.Options{BinDir: binWithout(t, "pg_waldump")})
 	s.amend("commit_stall_max = \"1m\"\n")
@@ -258,6 +261,7 @@ func TestWithoutWaldumpTheLogIsSavedUnread(t *testing.T) {
 	s.savedLogHas(r, stuck)
 }
 
+// Needs pg_waldump.
 func TestLogThatMayNotBeSavedIsReportedOrWaitedFor(t *testing.T) {
 	s := newQuietStage(t, lab.Options{})
 	s.amend("commit_stall_max = \"1m\"\n\n[policy]\nlost_wal = \"require\"\nlost_wal_max = \"1kB\"\n")
@@ -284,6 +288,8 @@ func TestLogThatMayNotBeSavedIsReportedOrWaitedFor(t *testing.T) {
 }
 
 // Killed wherever it is, the supervisor makes one whole report in the end.
+//
+// Needs pg_waldump.
 func TestKilledWhileItReportsTheSupervisorMakesOneReport(t *testing.T) {
 	s := newQuietStage(t, lab.Options{})
 	s.amend("commit_stall_max = \"1m\"\n")

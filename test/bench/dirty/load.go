@@ -60,7 +60,10 @@ func (p pgbench) begin(ctx context.Context, uri string) (dirty int64, stop func(
 		stop()
 		return 0, nil, ctx.Err()
 	}
-	dirty, err = p.dirty(ctx, uri)
+	err = p.spread(ctx, uri)
+	if err == nil {
+		dirty, err = p.dirtied(ctx, uri)
+	}
 	if err != nil {
 		stop()
 		return 0, nil, err
@@ -68,8 +71,16 @@ func (p pgbench) begin(ctx context.Context, uri string) (dirty int64, stop func(
 	return dirty, stop, nil
 }
 
-// dirty is how many bytes of the pool have to be written by the next checkpoint.
-func (p pgbench) dirty(ctx context.Context, uri string) (int64, error) {
+// spread makes pages with a single row each: many dirty buffers, little log. What a slow
+// machine's pgbench dirties would be no large pool.
+func (p pgbench) spread(ctx context.Context, uri string) error {
+	_, err := p.run(ctx, "psql", "-XAtq", "-d", uri, "-c", "drop table if exists spread", "-c", "create table spread (g int, t text) with (fillfactor = 10)",
+		"-c", fmt.Sprintf("insert into spread select g, repeat('x', 700) from generate_series(1, %d) g", p.options.dirty<<20/8192))
+	return err
+}
+
+// dirtied is how many bytes of the pool have to be written by the next checkpoint.
+func (p pgbench) dirtied(ctx context.Context, uri string) (int64, error) {
 	out, err := p.run(ctx, "psql", "-XAtq", "-d", uri, "-c", "select count(*) * 8192 from pg_buffercache where isdirty")
 	if err != nil {
 		return 0, err

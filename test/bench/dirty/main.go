@@ -23,6 +23,7 @@ import (
 // options come from flags.
 type options struct {
 	rounds, scale, clients int
+	dirty                  int // MB
 	pool                   string
 	warmup                 time.Duration
 }
@@ -46,6 +47,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each is measured")
 	flag.IntVar(&o.scale, "scale", 120, "pgbench's scale: 15 MB each")
 	flag.IntVar(&o.clients, "clients", 4, "pgbench's clients")
+	flag.IntVar(&o.dirty, "dirty", 1200, "how many MB of new pages are made just before each switch, beside what pgbench writes")
 	flag.StringVar(&o.pool, "pool", "2GB", "shared_buffers")
 	flag.DurationVar(&o.warmup, "warmup", 40*time.Second, "how long pgbench writes before each switch")
 	flag.Parse()
