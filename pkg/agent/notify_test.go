@@ -85,6 +85,27 @@ func TestTheWatchdogIsFedThreeTimesAnInterval(t *testing.T) {
 	}
 }
 
+// A supervisor that can open nothing more lives all the same, and says so; a systemd
+// that was started anew is told at its new socket.
+func TestASignOfLifeTakesNoNewDescriptor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	l := systemd(t, path, 3*time.Hour)
+	n := newNotifier()
+	n.every = time.Nanosecond
+	n.turn(false)
+	ok(t, os.Remove(path)) // nobody can connect any more
+	n.turn(false)
+	if got := told(t, l); !same(got, "WATCHDOG=1", "WATCHDOG=1") {
+		t.Errorf("without another connection: %q", got)
+	}
+	ok(t, l.Close())
+	l = systemd(t, path, 3*time.Hour)
+	n.turn(false)
+	if got := told(t, l); !same(got, "WATCHDOG=1") {
+		t.Errorf("at the new socket: %q", got)
+	}
+}
+
 func TestWithoutSystemdNothingIsSaid(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
 	n := newNotifier()

@@ -136,6 +136,7 @@ func (a *Agent) signals(ctx context.Context) error {
 // the environment, so that no child can speak in our name.
 type notifier struct {
 	socket string
+	conn   *net.UnixConn // kept: without a free descriptor there would be no sign of life
 	ready  bool
 	told   chan struct{} // closed once systemd knows of readiness
 	every  time.Duration
@@ -185,12 +186,20 @@ func (n *notifier) turn(ready bool) {
 }
 
 func (n *notifier) say(state string) {
-	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
-	if err != nil {
-		return
+	for range 2 { // systemd may listen anew, at a socket of the same name
+		if n.conn == nil {
+			conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
+			if err != nil {
+				return
+			}
+			n.conn = conn
+		}
+		if _, err := n.conn.Write([]byte(state)); err == nil {
+			return
+		}
+		_ = n.conn.Close()
+		n.conn = nil
 	}
-	defer func() { _ = c.Close() }()
-	_, _ = c.Write([]byte(state))
 }
 
 // lock makes sure that one supervisor runs on a management directory. The kernel

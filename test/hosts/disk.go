@@ -20,7 +20,7 @@ const (
 	fsFreeze      = 0xc0045877 // FIFREEZE
 	fsThaw        = 0xc0045878 // FITHAW
 	diskSize      = 1200 << 20 // sparse
-	smallDiskSize = 500 << 20
+	smallDiskSize = 1000 << 20
 	unmountWithin = 20 * time.Second
 )
 

@@ -33,7 +33,7 @@ func TestQuickScenarios(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := newWorld(t.Context(), options{mcctl: os.Getenv("MCCTL"), keep: keep, out: t.Output()})
+	w, err := newWorld(t.Context(), options{mcctl: os.Getenv("MCCTL"), arbiter: "witness", keep: keep, out: t.Output()})
 	if err != nil {
 		t.Fatal(err)
 	}

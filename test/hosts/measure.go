@@ -41,7 +41,7 @@ func (w *world) keepMeasured(rows []row, passed bool) error {
 	}
 	defer f.Close()
 	for _, r := range rows {
-		line, err := json.Marshal(measured{r.scenario, r.step, r.what, r.bound.Seconds(), r.took.Round(time.Millisecond).Seconds(), loadOfMachine(), !passed})
+		line, err := json.Marshal(measured{r.scenario, r.step, r.what, r.bound.Seconds(), float64(r.took.Milliseconds()) / 1000, loadOfMachine(), !passed})
 		if err != nil {
 			return err
 		}

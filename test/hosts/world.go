@@ -45,6 +45,9 @@ func newWorld(ctx context.Context, o options) (*world, error) {
 	if w.groups, err = cgroups(); err != nil {
 		return nil, err
 	}
+	if err := w.weigh(); err != nil {
+		return nil, err
+	}
 	if err := layNetwork(hostNames()); err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package tidy
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -11,26 +10,25 @@ import (
 // TestEveryFaultHasATest: in the tables of faults of docs/guarantees.md each row names
 // tests or scenarios, in its last cell, and those are there.
 func TestEveryFaultHasATest(t *testing.T) {
-	page, err := os.ReadFile("../../docs/guarantees.md")
+	page, err := os.ReadFile(guarantees)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, section, _ := strings.Cut(string(page), "\n## Faults and bounds\n")
 	code, rows := testCode(t), 0
 	for line := range strings.Lines(section) {
-		cells := strings.Split(strings.TrimSpace(line), " | ")
-		if len(cells) != 6 || strings.HasPrefix(line, "| fault") || strings.HasPrefix(line, "| ---") {
+		cells, isRow := faultRow(line)
+		if !isRow {
 			continue
 		}
 		rows++
-		names := regexp.MustCompile("`([A-Za-z-]+)`").FindAllStringSubmatch(cells[5], -1)
+		names := shownBy(cells)
 		if len(names) == 0 {
-			t.Errorf("docs/guarantees.md: nothing shows what becomes of: %s", strings.Trim(cells[0], "| "))
+			t.Errorf("docs/guarantees.md: nothing shows what becomes of: %s", cells[0])
 		}
 		for _, name := range names {
-			_, err := os.Stat("../hosts/scenarios/" + name[1] + ".txt")
-			if err != nil && !strings.Contains(code, "\nfunc "+name[1]+"(t *testing.T)") {
-				t.Errorf("docs/guarantees.md names %s, which is neither a test nor a scenario", name[1])
+			if !isScenario(name) && !strings.Contains(code, "\nfunc "+name+"(t *testing.T)") {
+				t.Errorf("docs/guarantees.md names %s, which is neither a test nor a scenario", name)
 			}
 		}
 	}

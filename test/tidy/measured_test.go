@@ -1,0 +1,168 @@
+package tidy
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite what docs/guarantees.md says of docs/measured.jsonl")
+
+const guarantees = "../../docs/guarantees.md"
+
+// faultRow finds the rows of the tables of faults; the cells are those between the bars.
+func faultRow(line string) ([]string, bool) {
+	cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+	for i := range cells {
+		cells[i] = strings.TrimSpace(cells[i])
+	}
+	return cells, len(cells) == 7 && cells[0] != "fault" && !strings.HasPrefix(cells[0], "---")
+}
+
+// shownBy are the tests and scenarios in the last cell of a row.
+func shownBy(cells []string) (names []string) {
+	for _, m := range regexp.MustCompile("`([A-Za-z-]+)`").FindAllStringSubmatch(cells[6], -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+// measurement is a line of docs/measured.jsonl, as test/hosts writes it.
+type measurement struct {
+	Scenario, Step       string
+	Bound, Seconds, Load float64
+}
+
+// starved is the load above which nothing that was measured counts: on two cores the
+// clients themselves get no time then.
+const starved = 80
+
+// measurements are by scenario. Where something has a bound, that is what was measured;
+// otherwise it is what came of the first step.
+func measurements(t *testing.T) (by map[string][]float64, loads []float64) {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/measured.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	by = map[string][]float64{}
+	bounded := map[string]bool{}
+	var all []measurement
+	for line := range bytes.Lines(text) {
+		var m measurement
+		if err := json.Unmarshal(line, &m); err != nil {
+			t.Fatalf("docs/measured.jsonl: %v", err)
+		}
+		if m.Load > starved {
+			continue
+		}
+		all, loads = append(all, m), append(loads, m.Load)
+		bounded[m.Scenario] = bounded[m.Scenario] || m.Bound > 0
+	}
+	for _, m := range all {
+		if m.Bound > 0 || !bounded[m.Scenario] && m.Step == firstStep(t, m.Scenario) {
+			by[m.Scenario] = append(by[m.Scenario], m.Seconds)
+		}
+	}
+	return by, loads
+}
+
+func firstStep(t *testing.T, scenario string) string {
+	t.Helper()
+	text, err := os.ReadFile("../hosts/scenarios/" + scenario + ".txt")
+	if err != nil {
+		t.Fatalf("docs/measured.jsonl has a scenario that is no more: %v", err)
+	}
+	_, rest, _ := strings.Cut(string(text), "\nstep ")
+	step, _, _ := strings.Cut(rest, "\n")
+	return strings.Join(strings.Fields(step), " ")
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
+}
+
+// TestWhatWasMeasured: the column of real hosts, and the line above the tables, say what
+// docs/measured.jsonl holds of the scenarios that the row names. make docs writes them.
+func TestWhatWasMeasured(t *testing.T) {
+	page, err := os.ReadFile(guarantees)
+	if err != nil {
+		t.Fatal(err)
+	}
+	by, loads := measurements(t)
+	var want strings.Builder
+	for line := range strings.Lines(string(page)) {
+		cells, isRow := faultRow(line)
+		switch {
+		case isRow:
+			cells[5] = measuredCell(t, by, shownBy(cells))
+			line = "| " + strings.Join(cells, " | ") + " |\n"
+		case strings.HasPrefix(line, "The load of the machine was "):
+			line = fmt.Sprintf("The load of the machine was %.0f (median) and at most %.0f, over %d measurements.\n", median(loads), slices.Max(loads), len(loads))
+		}
+		want.WriteString(line)
+	}
+	if string(page) == want.String() {
+		return
+	}
+	if !*update {
+		t.Fatal("docs/guarantees.md does not say what docs/measured.jsonl holds; run: make docs")
+	}
+	if err := os.WriteFile(guarantees, []byte(want.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func measuredCell(t *testing.T, by map[string][]float64, names []string) string {
+	t.Helper()
+	var values []float64
+	for _, name := range names {
+		if !isScenario(name) {
+			continue
+		}
+		if len(by[name]) == 0 {
+			t.Errorf("docs/measured.jsonl has nothing of %s: play it with make hosts, and add build/hosts/measured.jsonl", name)
+		}
+		values = append(values, by[name]...)
+	}
+	if len(values) == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f s (%.2f s, %d)", median(values), slices.Max(values), len(values))
+}
+
+func isScenario(name string) bool {
+	_, err := os.Stat("../hosts/scenarios/" + name + ".txt")
+	return err == nil
+}
+
+// TestEveryScenarioHasARow: what is played is promised.
+func TestEveryScenarioHasARow(t *testing.T) {
+	page, err := os.ReadFile(guarantees)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("../hosts/scenarios/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios: %v", err)
+	}
+	var shown []string
+	for line := range strings.Lines(string(page)) {
+		if cells, isRow := faultRow(line); isRow {
+			shown = append(shown, shownBy(cells)...)
+		}
+	}
+	for _, f := range files {
+		if name := strings.TrimSuffix(filepath.Base(f), ".txt"); !slices.Contains(shown, name) {
+			t.Errorf("no row of docs/guarantees.md is shown by the scenario %s", name)
+		}
+	}
+}
