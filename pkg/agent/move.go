@@ -153,6 +153,9 @@ func (m *mover) carry(ctx context.Context) error {
 		return m.notTurned(ctx, err)
 	}
 	m.did(fmt.Sprintf("%s turns to the new arbiter", a.config.Me()))
+	if q.Gone {
+		return nil
+	}
 	if _, err := m.turnOther(ctx); err != nil {
 		m.left = fmt.Sprintf("%v; it is told again and again", err)
 	}

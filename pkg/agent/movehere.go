@@ -103,7 +103,7 @@ func (a *Agent) mayTurn(ctx context.Context, p movePlan, q wire.MoveRequest) err
 	defer cancel()
 	holds, err := a.tryArbiter(ctx, p.next)
 	if err != nil {
-		return fmt.Errorf("move the arbiter: %w: %s does not reach the new one: %w", wire.ErrRefused, a.config.Me(), err)
+		return fmt.Errorf("move the arbiter: %w: %s does not reach the new one: %v", wire.ErrRefused, a.config.Me(), err)
 	}
 	if q.Record.NewerThan(s.Record) {
 		s.Record = q.Record
@@ -142,6 +142,7 @@ func (a *Agent) turn(p movePlan, shut record.Record) error {
 		}
 	}
 	a.tell(fmt.Sprintf("%s names another arbiter, %s: the supervisor begins anew with it", config.PairFile, &p.next.Pair.Arbiter))
+	a.turned.Store(true)
 	a.clock.After(lingering, func() { a.group.stop(ErrAgain) })
 	return nil
 }

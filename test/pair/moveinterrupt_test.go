@@ -1,0 +1,175 @@
+package pair
+
+import (
+	"errors"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mcctl/pkg/pair"
+	"mcctl/pkg/wire"
+)
+
+// moveUntil repeats the command, as an operator would, until it has done what was asked.
+func (s *stage) moveUntil(on pair.Server, kind string) {
+	s.Helper()
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		out, err := s.try(s.moving(on, kind)...)
+		if err == nil {
+			return
+		}
+		if time.Since(began) > patience {
+			s.Fatalf("the arbiter is not %s: %v\n%s", kind, err, out)
+		}
+	}
+}
+
+// victim is what is killed in the middle of a move, by its name.
+type victim struct {
+	name string
+	kill func(s *stage, command *exec.Cmd)
+}
+
+func theSupervisor(of pair.Server) victim {
+	return victim{"the supervisor of " + string(of), func(s *stage, _ *exec.Cmd) {
+		if pid := s.lab.Pids().Servers[of].Supervisor; pid != 0 {
+			s.kill(pid) // its watch starts another one
+		}
+	}}
+}
+
+var theCommand = victim{"the command", func(_ *stage, command *exec.Cmd) { _ = command.Process.Kill() }}
+
+var theWitness = victim{"the witness", func(s *stage, _ *exec.Cmd) {
+	if pid := s.lab.Pids().Witness; pid != 0 {
+		s.kill(pid) // its watch starts another one
+	}
+}}
+
+var anEtcdMember = victim{"a member of etcd", func(s *stage, _ *exec.Cmd) { s.kill(s.lab.Pids().Etcd[0]) }}
+
+// Whatever is killed, and at whichever of its steps a move is: clients write on, the same
+// command goes on, and nothing is lost. The primary never changes, since nobody may take
+// over while two arbiters could.
+func TestAMoveOfTheArbiterThatIsKilledGoesOn(t *testing.T) {
+	s := newMoveStage(t, "none")
+	kinds := []string{"witness", "etcd", "none"}
+	now, tries := 0, 0
+	for _, v := range []victim{theCommand, theSupervisor(one), theSupervisor(two), theWitness, anEtcdMember} {
+		for _, after := range []time.Duration{15, 60, 120, 180, 260, 400} {
+			kind := kinds[now%len(kinds)]
+			s.flowing()
+			command := exec.Command(s.lab.Mcctl(), append(s.moving([]pair.Server{one, two}[now%2], kind), "--timeout", "30s")...)
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(after * time.Millisecond)
+			v.kill(s, command)
+			err := command.Wait()
+			t.Logf("to %s, %s killed after %d ms: %v", kind, v.name, after, err)
+			s.moveUntil(one, kind)
+			s.uses(kind, one)
+			if v.name == anEtcdMember.name {
+				s.startEtcd(0)
+			}
+			now++
+			tries++
+		}
+	}
+	if st := s.paired(one); st.Record.Term != 1 {
+		t.Errorf("the reign changed: %s", st.Record)
+	}
+	t.Logf("%d moves were cut off", tries)
+}
+
+// A move whose command is killed once the record is closed needs nobody: the supervisors
+// finish it. Here the standby's is frozen, so that the move is caught half way.
+func TestAMoveThatIsHalfDoneIsFinishedByTheSupervisors(t *testing.T) {
+	s := newMoveStage(t, "witness")
+	frozen := s.lab.Pids().Servers[two].Supervisor
+	command := exec.Command(s.lab.Mcctl(), s.moving(one, "etcd")...)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.until("server1 uses etcd or is about to", one, func(st wire.Status) bool { return st.Record.Mode == pair.Alone })
+	if err := syscall.Kill(frozen, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(300 * time.Millisecond)
+	s.kill(s.lab.Pids().Servers[one].Supervisor, command.Process.Pid)
+	_ = command.Wait()
+	s.flowing()
+	if err := syscall.Kill(frozen, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	st := s.until("both servers go by the same arbiter", one, func(st wire.Status) bool {
+		return st.Healthy && st.Servers[0].Arbiter == st.Servers[1].Arbiter
+	})
+	t.Logf("ended with %s", st.Arbiter.Kind)
+	s.moveUntil(two, "etcd")
+	s.uses("etcd", one)
+}
+
+// The old witness is dead for good. Without a word of the operator nothing is done; with
+// it the pair goes on with the new arbiter, and fails over by it.
+func TestAMoveAwayFromAWitnessThatIsGone(t *testing.T) {
+	s := newMoveStage(t, "witness")
+	s.endWitness()
+	before := s.pairFile(one) + s.pairFile(two)
+	for _, more := range [][]string{nil, {"--old-is-gone"}} {
+		out, err := s.try(append(s.moving(two, "etcd"), more...)...)
+		if status := exitStatus(err); status != 4 {
+			t.Errorf("with %q: status %d\n%s", more, status, out)
+		}
+	}
+	if s.pairFile(one)+s.pairFile(two) != before {
+		t.Error("what was refused has changed pair.toml")
+	}
+	s.flowing()
+	t.Log(s.move(two, "etcd", "--old-is-gone", "--yes"))
+	s.uses("etcd", one)
+	s.flowing()
+	s.kill(s.lab.Pids().Servers[one].Postmaster)
+	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
+	s.flowing()
+	s.paired(two)
+}
+
+// An arbiter that answers is not gone, whatever the operator says; one that does not
+// answer is not moved to; and one that holds a record of the pair may be in use.
+func TestMovesThatAreRefused(t *testing.T) {
+	s := newMoveStage(t, "none")
+	s.move(one, "witness")
+	s.uses("witness", one)
+	before := s.pairFile(one) + s.pairFile(two)
+	for name, args := range map[string][]string{
+		"it is not gone":      append(s.moving(one, "etcd"), "--old-is-gone", "--yes"),
+		"nobody listens":      {"arbiter", "move", "-M", s.lab.Mcdir(two), "witness", "--address", "127.0.0.1:1"},
+		"another name for it": {"arbiter", "move", "-M", s.lab.Mcdir(one), "witness", "--address", "localhost" + s.lab.WitnessAddress()[len("127.0.0.1"):]},
+	} {
+		out, err := s.try(args...)
+		t.Logf("%s: %s", name, out)
+		if status := exitStatus(err); status != 4 {
+			t.Errorf("%s: status %d\n%s", name, status, out)
+		}
+	}
+	if s.pairFile(one)+s.pairFile(two) != before {
+		t.Error("what was refused has changed pair.toml")
+	}
+	if out := s.move(two, "witness"); !strings.Contains(out, "already") {
+		t.Errorf("the same once more:\n%s", out)
+	}
+	if st := s.paired(one); st.Record.Term != 1 {
+		t.Errorf("the reign changed: %s", st.Record)
+	}
+}
+
+func exitStatus(err error) int {
+	var ended *exec.ExitError
+	if errors.As(err, &ended) {
+		return ended.ExitCode()
+	}
+	return 0
+}
