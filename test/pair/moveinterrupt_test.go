@@ -1,6 +1,7 @@
 package pair
 
 import (
+	"bytes"
 	"errors"
 	"os/exec"
 	"strings"
@@ -8,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"mcctl/pkg/lab"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
+	"mcctl/test/fault"
 )
 
 // moveUntil repeats the command, as an operator would, until it has done what was asked.
@@ -56,9 +59,9 @@ var anEtcdMember = victim{"a member of etcd", func(s *stage, _ *exec.Cmd) { s.ki
 func TestAMoveOfTheArbiterThatIsKilledGoesOn(t *testing.T) {
 	s := newMoveStage(t, "none")
 	kinds := []string{"witness", "etcd", "none"}
-	now, tries := 0, 0
+	now, c := 0, &fault.Counts{}
 	for _, v := range []victim{theCommand, theSupervisor(one), theSupervisor(two), theWitness, anEtcdMember} {
-		for _, after := range []time.Duration{15, 60, 120, 180, 260, 400} {
+		for _, after := range []time.Duration{30, 120, 220, 400} {
 			kind := kinds[now%len(kinds)]
 			s.flowing()
 			command := exec.Command(s.lab.Mcctl(), append(s.moving([]pair.Server{one, two}[now%2], kind), "--timeout", "30s")...)
@@ -75,13 +78,70 @@ func TestAMoveOfTheArbiterThatIsKilledGoesOn(t *testing.T) {
 				s.startEtcd(0)
 			}
 			now++
-			tries++
+			c.Add("move")
 		}
 	}
 	if st := s.paired(one); st.Record.Term != 1 {
 		t.Errorf("the reign changed: %s", st.Record)
 	}
-	t.Logf("%d moves were cut off", tries)
+	c.Promised(t, "mcctl arbiter move", "kill -9")
+}
+
+// A move meets a full disk on the primary's server, or a network that is gone, at any of
+// its steps. It says so; when that is over the same command goes on, and every byte of
+// pair.toml is one of the two that it may be.
+func TestAMoveOfTheArbiterWithoutDiskOrNetwork(t *testing.T) {
+	beside(t)
+	if !fault.Inside(t) {
+		return
+	}
+	s, full, cut := afflictedLab(t, lab.Options{Spare: true})
+	kinds := []string{"etcd", "none", "witness"}
+	files := map[string]bool{}
+	for _, kind := range kinds {
+		s.move(one, kind)
+		s.uses(kind, one)
+		files[s.pairFile(one)] = true
+	}
+	now := 0
+	for _, f := range []affliction{full, cut} {
+		c := &fault.Counts{}
+		for _, after := range []time.Duration{0, 50, 120, 250} {
+			kind := kinds[now%len(kinds)]
+			command := exec.Command(s.lab.Mcctl(), append(s.moving(one, kind), "--timeout", "20s")...)
+			var said bytes.Buffer
+			command.Stdout, command.Stderr = &said, &said
+			if after == 0 {
+				f.begin()
+			}
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(after * time.Millisecond)
+			if after > 0 {
+				f.begin()
+			}
+			time.Sleep(3 * time.Second)
+			if text := s.pairFile(one); !files[text] {
+				t.Errorf("in the middle pair.toml is\n%s", text)
+			}
+			f.end()
+			err := command.Wait()
+			t.Logf("%s after %d ms, to %s: %v\n%s", f.name, after, kind, err, said.String())
+			if err != nil && !strings.Contains(said.String(), "mcctl: ") {
+				t.Errorf("%s after %d ms: nothing is said: %v", f.name, after, err)
+			}
+			s.whole()
+			s.moveUntil(one, kind)
+			s.reigns()
+			s.uses(kind, one)
+			s.flowing()
+			c.Add("move")
+			now++
+		}
+		t.Logf("%s:%s", f.name, c)
+		c.Promised(t, "mcctl arbiter move", f.name)
+	}
 }
 
 // A move whose command is killed once the record is closed needs nobody: the supervisors
