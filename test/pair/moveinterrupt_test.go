@@ -3,6 +3,7 @@ package pair
 import (
 	"bytes"
 	"errors"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -232,4 +233,41 @@ func exitStatus(err error) int {
 		return ended.ExitCode()
 	}
 	return 0
+}
+
+// The new arbiter dies when it was found sound and before it has found the record. The
+// pair serves, and goes back to the old one, whose record was closed.
+func TestAMoveToAnArbiterThatDiesIsTakenBack(t *testing.T) {
+	s := newMoveStage(t, "witness")
+	etcd := s.lab.Pids().Etcd
+	command := exec.Command(s.lab.Mcctl(), append(s.moving(one, "etcd"), "--timeout", "10s")...)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(s.lab.Mcdir(one) + "/move.json"); err == nil {
+			break
+		}
+		if time.Since(began) > patience {
+			t.Fatal("the move never began")
+		}
+	}
+	s.kill(etcd...)
+	var ended *exec.ExitError
+	if err := command.Wait(); !errors.As(err, &ended) || ended.ExitCode() != 3 {
+		t.Fatalf("the move to a dead arbiter ended with %v", err)
+	}
+	for _, of := range []pair.Server{one, two} {
+		s.until("etcd in use and missed", of, func(st wire.Status) bool {
+			return st.Arbiter.Kind == "etcd" && !st.Arbiter.Reached && st.Record.Mode == pair.Alone
+		})
+	}
+	s.flowing()
+	t.Log(s.move(two, "witness", "--old-is-gone", "--yes"))
+	s.uses("witness", one)
+	s.flowing()
+	s.kill(s.lab.Pids().Servers[one].Postmaster)
+	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
+	s.flowing()
+	s.paired(two)
 }
