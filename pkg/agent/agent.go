@@ -80,6 +80,7 @@ type Agent struct {
 
 	moving sync.Mutex    // held by the one move of the arbiter
 	moved  chan struct{} // move.json was written
+	turned atomic.Bool   // this supervisor is about to begin anew
 
 	inspecting sync.Mutex // held by the one inspection that runs
 

@@ -148,14 +148,35 @@ func (m *mover) carry(ctx context.Context) error {
 		// The old arbiter cannot be told, so the one who could take over by it leaves it first.
 		return fmt.Errorf("%w; nothing was changed on %s: repeat the command", err, a.config.Me())
 	}
-	q.Step = wire.MoveTurn
-	if _, err := a.moveStep(ctx, q); err != nil {
+	if err := m.turnHere(ctx); err != nil {
 		return m.notTurned(ctx, err)
 	}
-	m.did(fmt.Sprintf("%s turns to the new arbiter", a.config.Me()))
-	if _, err := m.turnOther(ctx); err != nil {
+	defer a.beginAnew()
+	if q.Gone {
+		return nil
+	}
+	bounded, cancel := a.boundedMove(ctx)
+	defer cancel()
+	if _, err := m.turnOther(bounded); err != nil {
 		m.left = fmt.Sprintf("%v; it is told again and again", err)
 	}
+	return nil
+}
+
+func (m *mover) turnHere(ctx context.Context) error {
+	a := m.agent
+	p, err := a.planMove(m.request)
+	if err != nil {
+		return err
+	}
+	var shut record.Record
+	if !m.request.Gone {
+		shut = a.closed(ctx)
+	}
+	if err := a.rewrite(p, shut); err != nil {
+		return err
+	}
+	m.did(fmt.Sprintf("%s turns to the new arbiter", a.config.Me()))
 	return nil
 }
 

@@ -81,11 +81,7 @@ func (a *Agent) moveStep(ctx context.Context, q wire.MoveRequest) (here wire.Mov
 	case wire.MovePrepare:
 		return here, a.rememberMove(q)
 	case wire.MoveTurn:
-		var shut record.Record
-		if s := a.board.Read(); s.Names(a.config.Me()) && !q.Gone {
-			shut = a.closed(ctx)
-		}
-		return here, a.turn(p, shut)
+		return here, a.turn(p, record.Record{})
 	}
 	return here, fmt.Errorf("%w: %q is no step of a move", wire.ErrRefused, q.Step)
 }
@@ -103,7 +99,7 @@ func (a *Agent) mayTurn(ctx context.Context, p movePlan, q wire.MoveRequest) err
 	defer cancel()
 	holds, err := a.tryArbiter(ctx, p.next)
 	if err != nil {
-		return fmt.Errorf("move the arbiter: %w: %s does not reach the new one: %w", wire.ErrRefused, a.config.Me(), err)
+		return fmt.Errorf("move the arbiter: %w: %s does not reach the new one: %v", wire.ErrRefused, a.config.Me(), err)
 	}
 	if q.Record.NewerThan(s.Record) {
 		s.Record = q.Record
@@ -125,10 +121,23 @@ func (a *Agent) tryArbiter(ctx context.Context, c *config.Config) (record.Record
 	return record.Record{}, nil
 }
 
-// turn writes pair.toml and has the supervisor begin anew with it, as after a crash:
-// that ends all that it has asked the old arbiter. shut is that one's closed record,
-// where the primary has read it; coming back to it one day takes something newer.
+// turn writes pair.toml and has the supervisor begin anew with it.
 func (a *Agent) turn(p movePlan, shut record.Record) error {
+	if err := a.rewrite(p, shut); err != nil {
+		return err
+	}
+	a.beginAnew()
+	return nil
+}
+
+// beginAnew is like a crash: it ends all that was asked of the old arbiter. What waits
+// for an answer from here gets it first.
+func (a *Agent) beginAnew() { a.clock.After(lingering, func() { a.group.stop(ErrAgain) }) }
+
+// rewrite writes pair.toml: from now on whoever starts here uses the new arbiter. shut is
+// the closed record of the old one, where the primary has read it; coming back to it one
+// day takes something newer.
+func (a *Agent) rewrite(p movePlan, shut record.Record) error {
 	if !p.written {
 		if _, err := durable.Replace(a.config.Path(config.PairFile), p.was, []byte(p.text), true); err != nil {
 			return err
@@ -142,6 +151,6 @@ func (a *Agent) turn(p movePlan, shut record.Record) error {
 		}
 	}
 	a.tell(fmt.Sprintf("%s names another arbiter, %s: the supervisor begins anew with it", config.PairFile, &p.next.Pair.Arbiter))
-	a.clock.After(lingering, func() { a.group.stop(ErrAgain) })
+	a.turned.Store(true)
 	return nil
 }

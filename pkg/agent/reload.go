@@ -116,6 +116,9 @@ func (a *Agent) watchOwnDirectories(w *fileWatch) {
 
 // reload brings a sound configuration into force and refuses any other as a whole.
 func (r *reloader) reload() {
+	if r.agent.turned.Load() {
+		return // it begins anew with what is there now
+	}
 	next, err := config.Load(r.agent.config.Dir)
 	if err != nil {
 		r.tell(fmt.Sprintf("the configuration is refused, the one in force stays:\n%v", err))

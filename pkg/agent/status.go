@@ -36,6 +36,7 @@ func (a *Agent) status() wire.Status {
 		well(local) && well(other) && a.fencing.settled() && (f.Stream == decide.StreamClose)
 	st.Summary, st.NextStep, st.Warnings = summary(st, f), a.nextStep(s, f), strings.FieldsFunc(s.ConfigTrouble, func(c rune) bool { return c == '\n' })
 	st.Warnings = append(st.Warnings, a.roomWarnings(s, st)...)
+	st.Warnings = append(st.Warnings, differentArbiters(local, other)...)
 	st.Switched = f.Mode == decide.Alone && a.commands.switched(s.Record)
 	return st
 }
@@ -100,6 +101,14 @@ func position(to *wire.ServerStatus, r wire.Report) {
 	if r.Postgres == wire.ReportStandby {
 		to.LSN, to.Replayed = r.Received, r.Replayed
 	}
+}
+
+// differentArbiters: a move was cut off, or pair.toml was edited on one server only.
+func differentArbiters(local, other wire.ServerStatus) []string {
+	if other.Arbiter == "" || other.Arbiter == local.Arbiter {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s goes by the arbiter %s, but %s by %s: repeat mcctl arbiter move", local.Server, local.Arbiter, other.Server, other.Arbiter)}
 }
 
 // summary is Mirroring Controller's word for the pair.

@@ -144,7 +144,9 @@ func runArbiterMove(ctx context.Context, env *Env, o *moveOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	q := wire.MoveRequest{Step: wire.MoveCheck, Arbiter: o.keys(), Gone: o.Gone}
-	if err := m.c.call(ctx, wire.KindMove, q, &m.answer); err != nil {
+	if err := m.c.call(ctx, wire.KindMove, q, &m.answer); errors.Is(err, wire.ErrNoAnswer) {
+		return failed(exitFailed, err, "it was only asked about: nothing was changed; see mcctl status -M %s", o.Mcdir)
+	} else if err != nil {
 		return err
 	}
 	switch {

@@ -64,18 +64,8 @@ func (m *moveFollower) wouldMove() error {
 func (m *moveFollower) move(ctx context.Context, q wire.MoveRequest) error {
 	if !m.answer.Done {
 		_, _ = fmt.Fprintf(m.out(), "moving the arbiter from %s to %s\n", m.answer.From, m.answer.To)
-		q.Step = wire.MoveCarry
-		before, to := m.took(), m.answer.To
-		err := m.c.call(ctx, wire.KindMove, q, &m.answer)
-		if err != nil && answered(err) {
+		if err := m.carry(ctx, q); err != nil {
 			return m.notMoved(err)
-		}
-		m.answer.To = to
-		for _, s := range m.answer.Steps {
-			m.sayAt(s.Step, before+s.AtMS)
-		}
-		if m.answer.Left != "" {
-			m.say(m.answer.Left)
 		}
 	}
 	if err := m.follow(ctx); err != nil {
@@ -91,6 +81,41 @@ func (m *moveFollower) move(ctx context.Context, q wire.MoveRequest) error {
 	_, err := fmt.Fprintf(m.env.Stdout, "the arbiter is %s, after %.0f ms\n", m.answer.To, m.took())
 	return err
 }
+
+// askAgain is for how long a supervisor that was lost in the middle is asked again.
+const askAgain = 20 * time.Second
+
+// carry asks until there is an answer: what is done already is not done again.
+func (m *moveFollower) carry(ctx context.Context, q wire.MoveRequest) error {
+	var lost time.Time
+	for {
+		q.Step = wire.MoveCarry
+		answer, before := wire.MoveAnswer{}, m.took()
+		err := m.c.call(ctx, wire.KindMove, q, &answer)
+		switch {
+		case err == nil:
+			for _, s := range answer.Steps {
+				m.sayAt(s.Step, before+s.AtMS)
+			}
+			if answer.Left != "" {
+				m.say(answer.Left)
+			}
+			m.answer.Steps, m.answer.Left, m.answer.Held = answer.Steps, answer.Left, answer.Held
+			return nil
+		case lost.IsZero() && answered(err):
+			return err
+		case lost.IsZero():
+			lost = time.Now()
+			m.say("a supervisor was lost in the middle; asking again")
+		}
+		if time.Since(lost) > askAgain || sleep(ctx, moveAgain) != nil {
+			return err
+		}
+	}
+}
+
+// moveAgain is the pause before a move is asked for again.
+const moveAgain = 300 * time.Millisecond
 
 // notMoved keeps the status of a refusal, whose hint is not right for everything that
 // may have been begun.

@@ -22,8 +22,14 @@ import (
 // and ends.
 func afflicted(t *testing.T) (s *stage, full, cut affliction) {
 	t.Helper()
+	return afflictedLab(t, lab.Options{})
+}
+
+func afflictedLab(t *testing.T, opt lab.Options) (s *stage, full, cut affliction) {
+	t.Helper()
 	disk := fault.NewDisk(t, 1500<<20) // a rebuild wants room for a gigabyte of log
-	s = newStage(t, lab.Options{Settings: map[string]string{"fsync": "off"}})
+	opt.Settings = map[string]string{"fsync": "off"}
+	s = newStage(t, opt)
 	s.mcctl("stop", "-a", "-M", s.lab.Mcdir(one))
 	disk.Replace(s.lab.Dir + "/server1")
 	for _, of := range []pair.Server{one, two} { // the command meets the full disk, not a switch because of it

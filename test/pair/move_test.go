@@ -1,7 +1,9 @@
 package pair
 
 import (
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -105,4 +107,49 @@ func (s *stage) noGap(name string) {
 		}
 	}
 	s.Logf("%d rows acknowledged, %s", r.Acked, r.Verdict())
+}
+
+// A supervisor begins anew within its process, again and again, and leaves nothing open
+// of its earlier lives: neither descriptors nor sessions.
+func TestASupervisorThatBeginsAnewLeavesNothingOpen(t *testing.T) {
+	s := newMoveStage(t, "none")
+	open := func() (files, sessions int) {
+		t.Helper()
+		pid := s.lab.Pids().Servers[one].Supervisor
+		found, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sessions, err = strconv.Atoi(s.psql(one, "select count(*) from pg_stat_activity where usename = 'postgres'"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(found), sessions
+	}
+	before := s.lab.Pids().Servers[one].Supervisor
+	round := func() {
+		for _, kind := range []string{"witness", "none"} {
+			s.move(one, kind)
+			s.uses(kind, one)
+		}
+	}
+	round()
+	files, sessions := open()
+	for range 3 {
+		round()
+	}
+	// A session or a connection may come and go; six lives would leave six of each.
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		nowFiles, nowSessions := open()
+		if nowFiles <= files+4 && nowSessions <= sessions+2 {
+			t.Logf("%d files and %d sessions after one round, %d and %d after four", files, sessions, nowFiles, nowSessions)
+			break
+		}
+		if time.Since(began) > patience/2 {
+			t.Fatalf("%d files and %d sessions after one round, %d and %d after four", files, sessions, nowFiles, nowSessions)
+		}
+	}
+	if now := s.lab.Pids().Servers[one].Supervisor; now != before {
+		t.Errorf("the supervisor was %d and is %d: it began anew in another process", before, now)
+	}
 }

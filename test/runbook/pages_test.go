@@ -22,7 +22,7 @@ func TestEveryPageIsExecuted(t *testing.T) {
 		found = append(found, e.Name())
 	}
 	executed := []string{
-		"after-failover.md", "guided-update.md", "moving-postgresql-conf.md", "rebuild.md", "rolling-update-new-disk.md", "rolling-update.md", "without-arbiter.md",
+		"after-failover.md", "guided-update.md", "moving-postgresql-conf.md", "moving-the-arbiter.md", "rebuild.md", "rolling-update-new-disk.md", "rolling-update.md", "without-arbiter.md",
 	}
 	if !slices.Equal(found, executed) {
 		t.Errorf("docs/runbooks has %q; write a test that executes the page and add it here: %q", found, executed)
@@ -63,6 +63,26 @@ func TestWithoutAnArbiter(t *testing.T) {
 		t.Errorf("writers: %v, %s", err, r.Verdict())
 	}
 	s.sameConfs(before)
+}
+
+// Clients go on while the arbiter is replaced three times, and pair.toml comes back as it was.
+func TestMovingTheArbiter(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, lab.Options{Arbiter: "none", Spare: true})
+	var before []string
+	for _, server := range []pair.Server{one, two} {
+		s.variables[server]["WITNESS"] = s.lab.WitnessAddress()
+		s.variables[server]["ETCD"] = strings.Join(s.lab.EtcdEndpoints(), ",")
+		before = append(before, s.read(filepath.Join(s.lab.Mcdir(server), "pair.toml")))
+	}
+	s.begin()
+	s.execute(s.load("moving-the-arbiter.md"))
+	s.judge(0)
+	for i, server := range []pair.Server{one, two} {
+		if now := s.read(filepath.Join(s.lab.Mcdir(server), "pair.toml")); now != before[i] {
+			t.Errorf("pair.toml of %s is\n%s\nand was\n%s", server, now, before[i])
+		}
+	}
 }
 
 // The files are the same at the new place, but for the lines that say where they are.

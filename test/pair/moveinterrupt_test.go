@@ -1,0 +1,273 @@
+package pair
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mcctl/pkg/lab"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/wire"
+	"mcctl/test/fault"
+)
+
+// moveUntil repeats the command, as an operator would, until it has done what was asked.
+func (s *stage) moveUntil(on pair.Server, kind string) {
+	s.Helper()
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		out, err := s.try(s.moving(on, kind)...)
+		if err == nil {
+			return
+		}
+		if time.Since(began) > patience {
+			s.Fatalf("the arbiter is not %s: %v\n%s", kind, err, out)
+		}
+	}
+}
+
+// victim is what is killed in the middle of a move, by its name.
+type victim struct {
+	name string
+	kill func(s *stage, command *exec.Cmd)
+}
+
+func theSupervisor(of pair.Server) victim {
+	return victim{"the supervisor of " + string(of), func(s *stage, _ *exec.Cmd) {
+		if pid := s.lab.Pids().Servers[of].Supervisor; pid != 0 {
+			s.kill(pid) // its watch starts another one
+		}
+	}}
+}
+
+var theCommand = victim{"the command", func(_ *stage, command *exec.Cmd) { _ = command.Process.Kill() }}
+
+var theWitness = victim{"the witness", func(s *stage, _ *exec.Cmd) {
+	if pid := s.lab.Pids().Witness; pid != 0 {
+		s.kill(pid) // its watch starts another one
+	}
+}}
+
+var anEtcdMember = victim{"a member of etcd", func(s *stage, _ *exec.Cmd) { s.kill(s.lab.Pids().Etcd[0]) }}
+
+// Whatever is killed, and at whichever of its steps a move is: clients write on, the same
+// command goes on, and nothing is lost. The primary never changes, since nobody may take
+// over while two arbiters could.
+func TestAMoveOfTheArbiterThatIsKilledGoesOn(t *testing.T) {
+	s := newMoveStage(t, "none")
+	kinds := []string{"witness", "etcd", "none"}
+	now, c := 0, &fault.Counts{}
+	for _, v := range []victim{theCommand, theSupervisor(one), theSupervisor(two), theWitness, anEtcdMember} {
+		for _, after := range []time.Duration{30, 120, 220, 400} {
+			kind := kinds[now%len(kinds)]
+			s.flowing()
+			command := exec.Command(s.lab.Mcctl(), append(s.moving([]pair.Server{one, two}[now%2], kind), "--timeout", "30s")...)
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(after * time.Millisecond)
+			v.kill(s, command)
+			err := command.Wait()
+			t.Logf("to %s, %s killed after %d ms: %v", kind, v.name, after, err)
+			s.moveUntil(one, kind)
+			s.uses(kind, one)
+			if v.name == anEtcdMember.name {
+				s.startEtcd(0)
+			}
+			now++
+			c.Add("move")
+		}
+	}
+	if st := s.paired(one); st.Record.Term != 1 {
+		t.Errorf("the reign changed: %s", st.Record)
+	}
+	c.Promised(t, "mcctl arbiter move", "kill -9")
+}
+
+// A move meets a full disk on the primary's server, or a network that is gone, at any of
+// its steps. It says so; when that is over the same command goes on, and every byte of
+// pair.toml is one of the two that it may be.
+func TestAMoveOfTheArbiterWithoutDiskOrNetwork(t *testing.T) {
+	beside(t)
+	if !fault.Inside(t) {
+		return
+	}
+	s, full, cut := afflictedLab(t, lab.Options{Spare: true})
+	kinds := []string{"etcd", "none", "witness"}
+	files := map[string]bool{}
+	for _, kind := range kinds {
+		s.move(one, kind)
+		s.uses(kind, one)
+		files[s.pairFile(one)] = true
+	}
+	now := 0
+	for _, f := range []affliction{full, cut} {
+		c := &fault.Counts{}
+		for _, after := range []time.Duration{0, 50, 120, 250} {
+			kind := kinds[now%len(kinds)]
+			command := exec.Command(s.lab.Mcctl(), append(s.moving(one, kind), "--timeout", "20s")...)
+			var said bytes.Buffer
+			command.Stdout, command.Stderr = &said, &said
+			if after == 0 {
+				f.begin()
+			}
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(after * time.Millisecond)
+			if after > 0 {
+				f.begin()
+			}
+			time.Sleep(3 * time.Second)
+			if text := s.pairFile(one); !files[text] {
+				t.Errorf("in the middle pair.toml is\n%s", text)
+			}
+			f.end()
+			err := command.Wait()
+			t.Logf("%s after %d ms, to %s: %v\n%s", f.name, after, kind, err, said.String())
+			if err != nil && !strings.Contains(said.String(), "mcctl: ") {
+				t.Errorf("%s after %d ms: nothing is said: %v", f.name, after, err)
+			}
+			s.whole()
+			s.moveUntil(one, kind)
+			s.reigns()
+			s.uses(kind, one)
+			s.flowing()
+			c.Add("move")
+			now++
+		}
+		t.Logf("%s:%s", f.name, c)
+		c.Promised(t, "mcctl arbiter move", f.name)
+	}
+}
+
+// A move whose command is killed once the record is closed needs nobody: the supervisors
+// finish it. Here the standby's is frozen, so that the move is caught half way.
+func TestAMoveThatIsHalfDoneIsFinishedByTheSupervisors(t *testing.T) {
+	s := newMoveStage(t, "witness")
+	frozen := s.lab.Pids().Servers[two].Supervisor
+	command := exec.Command(s.lab.Mcctl(), s.moving(one, "etcd")...)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.until("server1 uses etcd or is about to", one, func(st wire.Status) bool { return st.Record.Mode == pair.Alone })
+	if err := syscall.Kill(frozen, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(300 * time.Millisecond)
+	s.kill(s.lab.Pids().Servers[one].Supervisor, command.Process.Pid)
+	_ = command.Wait()
+	s.flowing()
+	if err := syscall.Kill(frozen, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	st := s.until("both servers go by the same arbiter", one, func(st wire.Status) bool {
+		return st.Healthy && st.Servers[0].Arbiter == st.Servers[1].Arbiter
+	})
+	t.Logf("ended with %s", st.Arbiter.Kind)
+	s.moveUntil(two, "etcd")
+	s.uses("etcd", one)
+}
+
+// The old witness is dead for good. Without a word of the operator nothing is done; with
+// it the pair goes on with the new arbiter, and fails over by it.
+func TestAMoveAwayFromAWitnessThatIsGone(t *testing.T) {
+	s := newMoveStage(t, "witness")
+	s.endWitness()
+	before := s.pairFile(one) + s.pairFile(two)
+	for _, more := range [][]string{nil, {"--old-is-gone"}} {
+		out, err := s.try(append(s.moving(two, "etcd"), more...)...)
+		if status := exitStatus(err); status != 4 {
+			t.Errorf("with %q: status %d\n%s", more, status, out)
+		}
+	}
+	if s.pairFile(one)+s.pairFile(two) != before {
+		t.Error("what was refused has changed pair.toml")
+	}
+	s.flowing()
+	t.Log(s.move(two, "etcd", "--old-is-gone", "--yes"))
+	s.uses("etcd", one)
+	s.flowing()
+	s.kill(s.lab.Pids().Servers[one].Postmaster)
+	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
+	s.flowing()
+	s.paired(two)
+}
+
+// An arbiter that answers is not gone, whatever the operator says; one that does not
+// answer is not moved to; and one that holds a record of the pair may be in use.
+func TestMovesThatAreRefused(t *testing.T) {
+	s := newMoveStage(t, "none")
+	s.move(one, "witness")
+	s.uses("witness", one)
+	before := s.pairFile(one) + s.pairFile(two)
+	for name, args := range map[string][]string{
+		"it is not gone":      append(s.moving(one, "etcd"), "--old-is-gone", "--yes"),
+		"nobody listens":      {"arbiter", "move", "-M", s.lab.Mcdir(two), "witness", "--address", "127.0.0.1:1"},
+		"another name for it": {"arbiter", "move", "-M", s.lab.Mcdir(one), "witness", "--address", "localhost" + s.lab.WitnessAddress()[len("127.0.0.1"):]},
+	} {
+		out, err := s.try(args...)
+		t.Logf("%s: %s", name, out)
+		if status := exitStatus(err); status != 4 {
+			t.Errorf("%s: status %d\n%s", name, status, out)
+		}
+	}
+	if s.pairFile(one)+s.pairFile(two) != before {
+		t.Error("what was refused has changed pair.toml")
+	}
+	if out := s.move(two, "witness"); !strings.Contains(out, "already") {
+		t.Errorf("the same once more:\n%s", out)
+	}
+	if st := s.paired(one); st.Record.Term != 1 {
+		t.Errorf("the reign changed: %s", st.Record)
+	}
+}
+
+func exitStatus(err error) int {
+	var ended *exec.ExitError
+	if errors.As(err, &ended) {
+		return ended.ExitCode()
+	}
+	return 0
+}
+
+// The new arbiter dies when it was found sound and before it has found the record. The
+// pair serves, and goes back to the old one, whose record was closed.
+func TestAMoveToAnArbiterThatDiesIsTakenBack(t *testing.T) {
+	s := newMoveStage(t, "witness")
+	etcd := s.lab.Pids().Etcd
+	command := exec.Command(s.lab.Mcctl(), append(s.moving(one, "etcd"), "--timeout", "10s")...)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(s.lab.Mcdir(one) + "/move.json"); err == nil {
+			break
+		}
+		if time.Since(began) > patience {
+			t.Fatal("the move never began")
+		}
+	}
+	s.kill(etcd...)
+	var ended *exec.ExitError
+	if err := command.Wait(); !errors.As(err, &ended) || ended.ExitCode() != 3 {
+		t.Fatalf("the move to a dead arbiter ended with %v", err)
+	}
+	for _, of := range []pair.Server{one, two} {
+		s.until("etcd in use and missed", of, func(st wire.Status) bool {
+			return st.Arbiter.Kind == "etcd" && !st.Arbiter.Reached && st.Record.Mode == pair.Alone
+		})
+	}
+	s.flowing()
+	t.Log(s.move(two, "witness", "--old-is-gone", "--yes"))
+	s.uses("witness", one)
+	s.flowing()
+	s.kill(s.lab.Pids().Servers[one].Postmaster)
+	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
+	s.flowing()
+	s.paired(two)
+}
