@@ -156,9 +156,7 @@ func (c *Command) mayGoAlone(ctx context.Context) error {
 		return nil
 	}
 	meetings := c.meetings
-	c.state.Unlock()
-	err = c.ask(ctx, r)
-	c.state.Lock()
+	err = c.askApart(ctx, r)
 	c.answered = record.Record{} // it may have given its word: if that is not used, it must be told again
 	if err == nil && (c.telling || c.meetings != meetings) {
 		err = fmt.Errorf("it was told again meanwhile")
@@ -168,6 +166,13 @@ func (c *Command) mayGoAlone(ctx context.Context) error {
 	}
 	c.lent = false
 	return nil
+}
+
+// askApart gives up the lock for as long as the standby is asked.
+func (c *Command) askApart(ctx context.Context, r record.Record) error {
+	c.state.Unlock()
+	defer c.state.Lock()
+	return c.ask(ctx, r)
 }
 
 func (c *Command) takeOver(ch record.Change) (record.Record, error) {
