@@ -21,11 +21,12 @@ type Command struct {
 	ask func(context.Context, record.Record) error
 
 	state sync.Mutex // held across a change
-	// As the primary. unmet: it was started with a copy that says paired, and has not
-	// met the standby since. lent: a standby may hold a telling. telling: one is on its
+	// As the primary. unmet: it was started with a copy that says paired in the term
+	// started, and has not met the standby since. lent: a standby may hold a telling. telling: one is on its
 	// way, and may wait for its turn until another process of the standby is connected.
 	// answered is the record of the last one that was answered over the present connection.
 	unmet, lent, telling bool
+	started              pair.Term
 	answered             record.Record
 	// As the standby. told is the paired record that the primary has told in this run,
 	// waived the one from which it will not take over.
@@ -52,7 +53,7 @@ const (
 func NewCommand(own *Copy, me pair.Server, peer func() (record.Record, bool), ask func(context.Context, record.Record) error) *Command {
 	r := own.Get()
 	reigns := r.Primary == me && r.Mode == pair.Paired
-	return &Command{local: &local{own: own, me: me, peer: peer}, ask: ask, unmet: reigns, lent: reigns}
+	return &Command{local: &local{own: own, me: me, peer: peer}, ask: ask, unmet: reigns, lent: reigns, started: r.Term}
 }
 
 // Kind is KindCommand.
@@ -89,16 +90,22 @@ func (c *Command) Read(context.Context) (record.Record, error) {
 
 func (c *Command) known() (record.Record, error) {
 	r, heard := c.newest()
-	if c.told.NewerThan(r) {
+	if !r.NewerThan(c.told) && c.told.Exists() { // of the same revision it is the primary's pledge (T2, step 6)
 		r = c.told
 	}
 	switch {
-	case r.Exists() && r.Primary == c.me && r.Mode == pair.Paired && c.unmet:
+	case r.Exists() && r.Primary == c.me && c.waitsToMeet(r):
 		return r, fmt.Errorf("this server was started as a paired primary and has not met the other one since, which may have taken over")
 	case r.Exists() && r.Primary != c.me && !heard && c.told != r:
 		return r, fmt.Errorf("the primary %s is not heard, and has not told this server since its start that they are paired", r.Primary)
 	}
 	return r, nil
+}
+
+// waitsToMeet: a reign that came later began in this run, so nobody can have ended it
+// unnoticed.
+func (c *Command) waitsToMeet(r record.Record) bool {
+	return c.unmet && r.Mode == pair.Paired && r.Term == c.started
 }
 
 // Leave is what the table may decide upon.
@@ -107,7 +114,7 @@ func (c *Command) Leave() Leave {
 	defer c.state.Unlock()
 	r, _ := c.known()
 	switch {
-	case r.Primary == c.me && c.unmet && r.Mode == pair.Paired:
+	case r.Primary == c.me && c.waitsToMeet(r):
 		return LeaveDenied
 	case r.Primary == c.me && !c.lent:
 		return LeaveGiven
@@ -210,7 +217,7 @@ func (c *Command) Fenced(meetings int) bool {
 		if c.telling {
 			return false
 		}
-		c.lent = c.unmet && r.Mode == pair.Paired
+		c.lent = c.waitsToMeet(r)
 	} else {
 		c.fenced = c.told == r
 	}

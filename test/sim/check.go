@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
 )
@@ -145,22 +146,25 @@ func (l *ledger) recordChanged() {
 	l.w.follow(r)
 	if was.Primary != r.Primary {
 		l.all()
-		l.switched(was, r)
+		if l.w.plan.alone { // else the question to the keeper is seen
+			l.handsOver(was.Primary)
+		}
 	}
 }
 
-// switched: a switch in good order leaves nothing behind that its standby lacks, so
-// that the old primary comes back without a rewind.
-func (l *ledger) switched(was, r record.Record) {
+// handsOver is called when a primary passes its reign on. A switch in good order leaves
+// nothing behind that its standby lacks, so that the old primary comes back without a
+// rewind.
+func (l *ledger) handsOver(by pair.Server) {
 	for i, n := range l.w.nodes {
-		if n.me != was.Primary || r.Term != was.Term+1 || n.agent == nil || n.data.control.State != postgres.ShutDown {
+		if n.me != by || n.agent == nil || n.data.control.State != postgres.ShutDown {
 			continue
 		}
 		if s, _ := n.agent.Sight(); s.Doing != decide.Switch {
 			continue
 		}
 		if o := l.w.clusters[1-i]; !o.log.holds(n.data.log) || o.log.flushed < len(n.data.log.recs) {
-			l.w.breaks("S1", "%s was switched from at %s, and %s is at %s", n.me, n.data.log.flushAt(), o.me, o.log.flushAt())
+			l.w.breaks("S1", "%s is switched from at %s, and %s is at %s", n.me, n.data.log.flushAt(), o.me, o.log.flushAt())
 		}
 	}
 }

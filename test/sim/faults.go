@@ -203,6 +203,9 @@ func (w *World) power(n *node, d time.Duration) {
 	}
 	n.host.disk.powerLoss()
 	w.lasting(d, func() {
+		if !n.host.off {
+			return // healed before
+		}
 		n.host.off = false
 		n.data.leftover = 0
 		n.host.offset = time.Hour - time.Duration(float64(w.now)*n.host.rate)
