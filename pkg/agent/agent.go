@@ -155,7 +155,7 @@ func assembleIn(w World, opt Options) (*Agent, error) {
 	c := opt.Config
 	a := &Agent{opt: opt, config: c, log: opt.Log, board: board.NewBoard(), copyDue: make(chan struct{}, 1), moved: make(chan struct{}, 1), outcomes: newOutcomes(), stopped: make(chan struct{})}
 	a.world, a.clock, a.server, a.limits = w, w.Clock, w.Postgres, limits{c}
-	a.systemd, a.telling.clock = &notifier{}, a.clock
+	a.systemd, a.telling.clock, a.fencing.clock = &notifier{}, a.clock, a.clock
 	a.warm = newWarm(a.clock.Mutex(), a.server.Connect)
 	a.replay = replayHold{warm: a.warm, clock: a.clock, mu: a.clock.Mutex()}
 	a.store = act.NewStore(c.Path)

@@ -10,6 +10,7 @@ import (
 
 	"mcctl/pkg/arbiter"
 	"mcctl/pkg/board"
+	"mcctl/pkg/clock"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/hook"
 	"mcctl/pkg/pair"
@@ -28,6 +29,7 @@ const (
 // another arbiter keeper is nil, and leave is given always.
 type fencer struct {
 	keeper *arbiter.Command
+	clock  clock.Clock
 	due    chan struct{} // the loop has turned: perhaps there is something to tell
 
 	mu      sync.Mutex
@@ -47,7 +49,7 @@ func (f *fencer) leave() decide.Leave {
 	switch l := f.keeper.Leave(); {
 	case l == arbiter.LeaveGiven:
 		return decide.LeaveGiven
-	case l == arbiter.LeaveNeeded && !f.running && wire.Now() >= f.retryAt:
+	case l == arbiter.LeaveNeeded && !f.running && f.clock.Now() >= f.retryAt:
 		return decide.LeaveNeeded
 	}
 	return decide.LeaveDenied
@@ -102,7 +104,7 @@ func (f *fencer) nextStep(s board.Sight, facts decide.Facts, other pair.Server) 
 		byHand = "mcctl detach --standby-is-off"
 		fallthrough
 	default:
-		return fmt.Sprintf("%s; tried again in %s; or make sure by hand that %s is off, then: %s", f.problem, max(0, f.retryAt-wire.Now()).Round(time.Second), other, byHand)
+		return fmt.Sprintf("%s; tried again in %s; or make sure by hand that %s is off, then: %s", f.problem, max(0, f.retryAt-f.clock.Now()).Round(time.Second), other, byHand)
 	}
 }
 
@@ -110,7 +112,7 @@ func (f *fencer) nextStep(s board.Sight, facts decide.Facts, other pair.Server) 
 func (a *Agent) beginFencing(context.Context) error {
 	a.fencing.mu.Lock()
 	defer a.fencing.mu.Unlock()
-	if a.fencing.running || wire.Now() < a.fencing.retryAt {
+	if a.fencing.running || a.clock.Now() < a.fencing.retryAt {
 		return nil
 	}
 	a.fencing.running = true
@@ -128,9 +130,10 @@ func (a *Agent) fenceOther(ctx context.Context) error {
 	} else {
 		f.problem = err.Error()
 	}
-	f.retryAt = wire.Now() + f.backoff
-	time.AfterFunc(f.backoff, a.board.Wake)
+	f.retryAt = a.clock.Now() + f.backoff
+	pause := f.backoff
 	f.mu.Unlock()
+	a.clock.After(pause, a.board.Wake)
 	a.board.Wake()
 	return err
 }
@@ -144,17 +147,17 @@ func (a *Agent) callFencing(ctx context.Context) error {
 	if !s.Names(a.config.Me()) {
 		operation = hook.OpSwitch
 		c := a.call(hook.Arbitration, s.Record)
-		if out := a.commands.runner.Do(ctx, c); !out.OK() {
+		if out := a.ask(ctx, c); !out.OK() {
 			return fmt.Errorf("the arbitration command does not say that %s is dead: %s", c.Target, out)
 		}
 	}
 	now := a.board.Read()
-	if f := a.limits.Classify(now, wire.Now()); f.Peer == decide.PeerHere || f.Failover == decide.FailoverOff || now.Record != s.Record {
+	if f := a.limits.Classify(now, a.clock.Now()); f.Peer == decide.PeerHere || f.Failover == decide.FailoverOff || now.Record != s.Record {
 		return errors.New("nothing was fenced: what it was needed for is over")
 	}
 	c := a.call(hook.Fencing, s.Record)
 	c.Mode, c.Operation = hook.ByMonitor, operation
-	if out := a.commands.runner.Do(ctx, c); !out.OK() {
+	if out := a.ask(ctx, c); !out.OK() {
 		return fmt.Errorf("fencing %s failed: %s", c.Target, out)
 	}
 	if !a.fencing.keeper.Fenced(meetings) {
@@ -163,9 +166,17 @@ func (a *Agent) callFencing(ctx context.Context) error {
 	return nil
 }
 
+// ask runs a command of the site and waits for its outcome.
+func (a *Agent) ask(ctx context.Context, c hook.Call) hook.Outcome {
+	if a.world.Command != nil {
+		return a.world.Command(ctx, c)
+	}
+	return a.commands.runner.Do(ctx, c)
+}
+
 // askWord asks the other server not to take over from a record.
 func (a *Agent) askWord(ctx context.Context, r record.Record) error {
-	ctx, cancel := context.WithTimeout(ctx, a.config.Timings().HeartbeatTimeout.Duration)
+	ctx, cancel := a.clock.Timeout(ctx, a.config.Timings().HeartbeatTimeout.Duration, nil)
 	defer cancel()
 	return a.link.Call(ctx, wire.KindWord, wire.TellingRequest{Record: r}, nil)
 }
@@ -211,23 +222,15 @@ const tellingPace = 200 * time.Millisecond
 
 // keepTelling tells the standby that they are paired, when it does not know yet.
 func (a *Agent) keepTelling(ctx context.Context) error {
-	tick := time.NewTicker(tellingPace)
-	defer tick.Stop()
-	for a.fencing.keeper != nil {
+	for ctx.Err() == nil {
 		if a.link.State().Connected {
 			if err := a.tellPaired(ctx); err != nil {
 				a.log.Info("the other server was not told that they are paired", "error", err)
-				<-tick.C // at its pace, not at the loop's
+				a.clock.Wait(ctx, tellingPace, nil) // at its pace, not at the loop's
 			}
 		}
-		select {
-		case <-tick.C:
-		case <-a.fencing.due:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		a.clock.Wait(ctx, tellingPace, a.fencing.due)
 	}
-	<-ctx.Done()
 	return ctx.Err()
 }
 
@@ -236,7 +239,7 @@ func (a *Agent) tellPaired(ctx context.Context) error {
 	if !due {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.config.Timings().HeartbeatTimeout.Duration)
+	ctx, cancel := a.clock.Timeout(ctx, a.config.Timings().HeartbeatTimeout.Duration, nil)
 	defer cancel()
 	var answer wire.TellingAnswer
 	if err := a.link.Call(ctx, wire.KindTelling, wire.TellingRequest{Record: r}, &answer); err != nil {

@@ -54,7 +54,6 @@ func (a *Agent) run(ctx context.Context) error {
 	g.run("configuration", a.watchConfiguration)
 	g.run("disk", a.watchDisk)
 	g.run("waits", a.local.WatchWaits)
-	g.run("telling", a.keepTelling)
 	g.run("signals", a.signals)
 	a.runCommands()
 	g.run("reload", a.watchOwnFiles)

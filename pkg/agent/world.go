@@ -11,6 +11,7 @@ import (
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/durable"
+	"mcctl/pkg/hook"
 	"mcctl/pkg/observe"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
@@ -32,6 +33,8 @@ type World struct {
 	Link func(to string, c wire.LinkConfig) Link
 	// Port tries the other PostgreSQL's port; nil for postgres.Answers.
 	Port func(ctx context.Context, addr string) error
+	// Command runs a command of the site that is waited for; nil for those of server.toml.
+	Command func(context.Context, hook.Call) hook.Outcome
 	// Begin runs work beside the caller; nil for goroutines.
 	Begin func(work func())
 	// Event is told of every event, if set.
@@ -113,7 +116,7 @@ type Work struct {
 
 // Works lists it. What does not wait for the keeper comes behind it.
 func (a *Agent) Works() []Work {
-	return []Work{
+	works := []Work{
 		{"keeper", a.keeper.Run},
 		{"link", a.link.Run},
 		{"postmaster", a.local.WatchPostmaster},
@@ -126,6 +129,10 @@ func (a *Agent) Works() []Work {
 		{"jobs", a.settleJobs},
 		{"loop", a.loop},
 	}
+	if a.fencing.keeper != nil {
+		works = append(works, Work{"telling", a.keepTelling})
+	}
+	return works
 }
 
 // Sight is what this supervisor has seen, and by which rule it goes.

@@ -98,7 +98,7 @@ func (c *Command) Read(context.Context) (record.Record, error) {
 
 func (c *Command) known() (record.Record, error) {
 	r, heard := c.newest()
-	if c.told.NewerThan(r) {
+	if !r.NewerThan(c.told) && c.told.Exists() { // of the same revision it is the primary's pledge (T2, step 6)
 		r = c.told
 	}
 	switch {
@@ -203,9 +203,7 @@ func (c *Command) mayGoAlone(ctx context.Context) error {
 		return nil
 	}
 	meetings := c.meetings
-	c.state.Unlock()
-	err = c.ask(ctx, r)
-	c.state.Lock()
+	err = c.askApart(ctx, r)
 	c.answered = record.Record{} // it may have given its word: if that is not used, it must be told again
 	if err == nil && (c.telling || c.meetings != meetings) {
 		err = fmt.Errorf("it was told again meanwhile")
@@ -215,6 +213,13 @@ func (c *Command) mayGoAlone(ctx context.Context) error {
 	}
 	c.lent = false
 	return nil
+}
+
+// askApart gives up the lock for as long as the standby is asked.
+func (c *Command) askApart(ctx context.Context, r record.Record) error {
+	c.state.Unlock()
+	defer c.state.Lock()
+	return c.ask(ctx, r)
 }
 
 func (c *Command) mayTakeOver(ch record.Change) (record.Record, error) {

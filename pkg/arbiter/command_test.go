@@ -254,3 +254,31 @@ func TestAnAnswerOverAConnectionThatHasEndedIsNone(t *testing.T) {
 		}
 	}
 }
+
+// TestAnEndedReignHoldsNobodyBack: a server that was started as a paired primary, found
+// the other one reigning and was handed the next term, knows who may have taken over.
+func TestAnEndedReignHoldsNobodyBack(t *testing.T) {
+	c := newCommandKeeper(t, "server1", pairedRecord, silent)
+	refused(t, c, record.Attach, "server1")
+	pledge := pairedRecord
+	pledge.Term, pledge.Revision = 5, 12
+	if err := c.own.Save(pledge); err != nil {
+		t.Fatal(err)
+	}
+	granted(t, c, record.Attach, "server1")
+}
+
+// TestAToldPledgeCounts: the primary may have pledged and not been able to write the
+// record that follows; its standby knows the revision as alone.
+func TestAToldPledgeCounts(t *testing.T) {
+	alone := pairedRecord
+	alone.Mode = pair.Alone
+	c := newCommandKeeper(t, "server2", alone, silent)
+	wantLeave(t, c, LeaveDenied)
+	if _, err := c.Told(pairedRecord); err != nil {
+		t.Fatal(err)
+	}
+	wantLeave(t, c, LeaveNeeded)
+	c.Fenced(c.Meetings())
+	granted(t, c, record.Failover, "server2")
+}

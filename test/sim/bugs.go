@@ -12,8 +12,12 @@ type bugs struct {
 	overLink func(*link) agent.Link
 	inWorld  func(*node, *agent.World)
 	asked    func(*World, *witness.Witness) handler
-	follows  bool // nearly every change of the record is followed by a fault
-	restarts bool // a postmaster that crashed starts anew by itself
+	heard    func(*node, *agent.Agent) handler
+	// anySource: nobody asks whether one copies from an open primary.
+	anySource bool
+	tune      func(*World) // makes the world harder
+	follows   bool         // nearly every change of the record is followed by a fault
+	restarts  bool         // a postmaster that crashed starts anew by itself
 }
 
 func (b bugs) forgets(file string, v any) bool { return b.forget != nil && b.forget(file, v) }
@@ -29,6 +33,13 @@ func (b bugs) world(n *node, w *agent.World) {
 	if b.inWorld != nil {
 		b.inWorld(n, w)
 	}
+}
+
+func (b bugs) supervisor(n *node, a *agent.Agent) handler {
+	if b.heard != nil {
+		return b.heard(n, a)
+	}
+	return a
 }
 
 func (b bugs) witness(w *World, wit *witness.Witness) handler {

@@ -3,6 +3,8 @@ package sim
 import (
 	"time"
 
+	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
 )
@@ -44,8 +46,7 @@ func (l *ledger) tell(id int) {
 // opened is called when a server lets clients in: they see whatever is in its log.
 func (l *ledger) opened(c *cluster) {
 	o := l.w.peer(c)
-	// One that streams from here has not taken over yet, whatever was written for it.
-	if r, known := l.w.record(); known && r.Primary != c.me && !(o.pm != nil && o.pm.recovery && o.pm.up != nil && !o.pm.promoting) {
+	if r, known := l.w.record(); known && r.Primary != c.me && !stillFollows(o, c) {
 		l.w.breaks("S3", "%s opens, and the record names %s (%s)", c.me, r.Primary, r)
 	}
 	for _, e := range c.log.recs {
@@ -54,6 +55,15 @@ func (l *ledger) opened(c *cluster) {
 		}
 	}
 	l.all()
+}
+
+// stillFollows reports whether the reign of next, which the record gives, has not begun,
+// so that the old primary may open in its own term: next receives from this very
+// postmaster, is not being promoted, and commits wait for it. Nothing is acknowledged
+// without it then, and its promotion begins by ending to receive.
+func stillFollows(next, old *cluster) bool {
+	pm := next.pm
+	return pm != nil && pm.recovery && !pm.promoting && pm.up != nil && pm.up.from == old.pm && old.pm.flag
 }
 
 // holds is S1 for one commit.
@@ -136,5 +146,25 @@ func (l *ledger) recordChanged() {
 	l.w.follow(r)
 	if was.Primary != r.Primary {
 		l.all()
+		if l.w.plan.alone { // else the question to the keeper is seen
+			l.handsOver(was.Primary)
+		}
+	}
+}
+
+// handsOver is called when a primary passes its reign on. A switch in good order leaves
+// nothing behind that its standby lacks, so that the old primary comes back without a
+// rewind.
+func (l *ledger) handsOver(by pair.Server) {
+	for i, n := range l.w.nodes {
+		if n.me != by || n.agent == nil || n.data.control.State != postgres.ShutDown {
+			continue
+		}
+		if s, _ := n.agent.Sight(); s.Doing != decide.Switch {
+			continue
+		}
+		if o := l.w.clusters[1-i]; !o.log.holds(n.data.log) || o.log.flushed < len(n.data.log.recs) {
+			l.w.breaks("S1", "%s is switched from at %s, and %s is at %s", n.me, n.data.log.flushAt(), o.me, o.log.flushAt())
+		}
 	}
 }

@@ -45,10 +45,10 @@ func (in instance) Rewind(ctx context.Context, _ postgres.Source, _ postgres.Rew
 		return errors.New("rewind: the server is running; stop it first")
 	case in.unfinished:
 		return fmt.Errorf("rewind: %w", postgres.ErrUnfinished)
-	case from.recovery || o.control.Timeline <= max(in.control.Timeline, in.control.MinRecoveryTimeline):
+	case !in.w.bugs.anySource && (from.recovery || o.control.Timeline <= max(in.control.Timeline, in.control.MinRecoveryTimeline)):
 		return fmt.Errorf("rewind: source on timeline %d: %w", o.control.Timeline, postgres.ErrSourceNotReady)
 	}
-	if err := in.works(ctx, in.w.mostly(500*time.Millisecond, 10*time.Second), from); err != nil {
+	if err := in.works(ctx, in.w.mostly(200*time.Millisecond, 10*time.Second), from); err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}
 	if in.control.State == postgres.InProduction { // it has recovered alone
@@ -83,14 +83,11 @@ func (in instance) RestoreKept(string) error {
 
 func (in instance) DropKept(string) error { return in.onFiles(func() {}) }
 
-// BaseBackup copies beside the old data.
+// BaseBackup copies beside the old data. It would copy from a standby as well.
 func (in instance) BaseBackup(ctx context.Context, _ postgres.Source, _ postgres.BackupOptions) error {
 	o, err := in.reach()
 	if err != nil {
 		return fmt.Errorf("base backup: %w", err)
-	}
-	if o.pm.recovery {
-		return errors.New("base backup: the source is in recovery")
 	}
 	in.say("base backup begins")
 	if err := in.works(ctx, in.w.mostly(4*time.Second, 60*time.Second), o.pm); err != nil {

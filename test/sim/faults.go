@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"mcctl/pkg/board"
@@ -83,6 +84,14 @@ func processFaults() []fault {
 	}
 }
 
+// away is how long a machine, or what ran on it, stays away.
+func (w *World) away() time.Duration {
+	if w.chance(w.plan.absent) {
+		return w.between(40*time.Second, 4*time.Minute)
+	}
+	return w.between(time.Second, 40*time.Second)
+}
+
 // killSupervisor is SIGKILL; the watch or systemd starts it again.
 func (w *World) killSupervisor(n *node) {
 	if n.server == nil {
@@ -101,12 +110,13 @@ func (w *World) reviveSoon(n *node) {
 
 func hostFaults() []fault {
 	return []fault{
-		{"power", func(w *World, n *node) { w.power(n, w.between(time.Second, 40*time.Second)) }},
+		{"power", func(w *World, n *node) { w.power(n, w.away()) }},
 		{"suspend", func(w *World, n *node) {
 			d := w.between(100*time.Millisecond, 20*time.Second)
 			n.host.suspend(d, w.chance(0.5))
 			w.lasting(d, func() {})
 		}},
+		{"starve", func(w *World, n *node) { w.starve(n, w.between(2*time.Second, 20*time.Second)) }},
 		{"suspend witness", func(w *World, _ *node) {
 			d := w.between(100*time.Millisecond, 20*time.Second)
 			w.wit.host.suspend(d, w.chance(0.5))
@@ -160,6 +170,16 @@ func hostFaults() []fault {
 	}
 }
 
+// starve lets a machine run by fits and starts: every timer is late.
+func (w *World) starve(n *node, left time.Duration) {
+	if left <= 0 || w.faults.healed {
+		return
+	}
+	stop, run := w.mostly(300*time.Millisecond, 3*time.Second), w.between(time.Millisecond, 100*time.Millisecond)
+	n.host.suspend(stop, true)
+	w.lasting(stop+run, func() { w.starve(n, left-stop-run) })
+}
+
 func (w *World) failDisk(d *disk, whose string) {
 	w.say("fault", "management disk of %s fails", whose)
 	if w.chance(0.5) {
@@ -183,6 +203,9 @@ func (w *World) power(n *node, d time.Duration) {
 	}
 	n.host.disk.powerLoss()
 	w.lasting(d, func() {
+		if !n.host.off {
+			return // healed before
+		}
 		n.host.off = false
 		n.data.leftover = 0
 		n.host.offset = time.Hour - time.Duration(float64(w.now)*n.host.rate)
@@ -260,29 +283,31 @@ func (w *World) calm() bool {
 	return quiet > 30*time.Second || paired && quiet > 2*time.Second
 }
 
+// sudden are the faults that may follow a change of the record.
+var sudden = []string{"power", "kill both", "isolate", "kill postmaster", "kill supervisor", "break stream", "kill witness"}
+
 // follow lets something go wrong just when the record has changed: that is when much
 // is under way.
 func (w *World) follow(r record.Record) {
 	if w.faults == nil || w.faults.healed || !w.chance(w.plan.follows) {
 		return
 	}
-	kinds := []string{"power", "kill both", "isolate", "kill postmaster", "kill supervisor", "break stream", "kill witness"}
-	name := kinds[w.rnd.IntN(len(kinds))]
+	kinds := slices.DeleteFunc(slices.Clone(w.plan.kinds), func(f fault) bool { return !slices.Contains(sudden, f.name) })
+	if len(kinds) == 0 {
+		return
+	}
+	f := kinds[w.rnd.IntN(len(kinds))]
 	on := w.nodes[w.rnd.IntN(2)]
 	for _, n := range w.nodes {
 		if n.me == r.Primary && w.chance(0.6) {
 			on = n
 		}
 	}
-	for _, f := range w.plan.kinds {
-		if f.name == name {
-			w.after(w.mostly(100*time.Millisecond, 3*time.Second), func() {
-				if !w.faults.healed {
-					f.do(w, on)
-				}
-			})
+	w.after(w.mostly(100*time.Millisecond, 3*time.Second), func() {
+		if !w.faults.healed {
+			f.do(w, on)
 		}
-	}
+	})
 }
 
 // flagDelay is how late the checkpointer hears of a reload.

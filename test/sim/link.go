@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
 
@@ -56,6 +57,9 @@ func (l *link) Call(ctx context.Context, kind string, request, answer any) error
 	body, err := json.Marshal(request)
 	if err != nil {
 		return err
+	}
+	if q, is := request.(wire.ChangeRequest); is && q.Change.Transition == record.HandOver {
+		l.proc.w.ledger.handsOver(q.Change.By)
 	}
 	id, k := c.ask(kind, body)
 	if !l.clock.Wait(ctx, -1, k.answered) {

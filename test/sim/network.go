@@ -10,7 +10,7 @@ func (w *World) cut(from, to string) bool { return from != to && w.cuts[way{from
 
 // delay is how long a message is under way.
 func (w *World) delay() time.Duration {
-	if w.plan.slowNetwork && w.chance(0.02) {
+	if w.plan.slowly > 0 && w.chance(w.plan.slowly) {
 		return w.between(10*time.Millisecond, 800*time.Millisecond)
 	}
 	return w.between(100*time.Microsecond, 900*time.Microsecond)

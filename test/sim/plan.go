@@ -10,9 +10,10 @@ import (
 // plan is what the seed draws before anything happens: how this world is made, and
 // which kinds of faults it has. Seeds so differ in kind, not only in timing.
 type plan struct {
-	alone         bool // no arbiter: the primary keeps the record
+	alone         bool // no third host: the primary keeps the record
+	commands      bool // and commands of the site arbitrate
 	timings       config.Timings
-	slowNetwork   bool
+	slowly        float64 // how many messages are slow
 	duplicates    bool
 	lateFlag      bool          // PostgreSQL sets the flag some time after its start
 	lateReload    time.Duration // how late the checkpointer may hear of a reload
@@ -24,6 +25,7 @@ type plan struct {
 	gap           time.Duration // between faults, on average
 	kinds         []fault
 	ownCheckpoint time.Duration // after a promotion, spread by PostgreSQL itself
+	absent        float64       // how often a machine stays away for minutes
 	follows       float64       // how often a fault follows a change of the record
 }
 
@@ -31,15 +33,18 @@ func draw(rnd *rand.Rand) plan {
 	span := func(least, most time.Duration) time.Duration {
 		return least + time.Duration(rnd.Int64N(int64(most-least)))
 	}
+	kind := rnd.IntN(6) // of the arbiter
 	p := plan{
-		alone:         rnd.IntN(5) == 0,
-		slowNetwork:   rnd.IntN(2) == 0,
+		alone:         kind <= 1,
+		commands:      kind == 1,
+		slowly:        max(0, 0.08*rnd.Float64()-0.04),
 		duplicates:    rnd.IntN(2) == 0,
 		lateFlag:      rnd.IntN(2) == 0,
 		lateReload:    span(50*time.Millisecond, 4*time.Second),
 		senderTimeout: span(5*time.Second, time.Minute),
 		pace:          span(30*time.Millisecond, 400*time.Millisecond),
 		ownCheckpoint: span(time.Second, 270*time.Second),
+		absent:        0.2 * rnd.Float64(),
 		follows:       0.3 * rnd.Float64(),
 		gap:           span(20*time.Second, 3*time.Minute),
 		burst:         1 + rnd.IntN(4),

@@ -12,7 +12,7 @@ import (
 func steady(t *testing.T, seed uint64) *World {
 	t.Helper()
 	w := newWorld(seed, bugs{})
-	w.plan.alone, w.plan.kinds, w.plan.follows, w.plan.promoteFails = false, nil, 0, 0
+	w.plan.alone, w.plan.commands, w.plan.kinds, w.plan.follows, w.plan.promoteFails = false, false, nil, 0, 0
 	for _, n := range w.nodes {
 		n.config = w.configure(string(n.me))
 	}

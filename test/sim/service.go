@@ -11,7 +11,7 @@ import (
 // outage is how long clients may go without an answer while one server and the arbiter
 // are sound, whatever the other server does or suffers: far more than is noticed
 // within, and what the slowest start, promotion and reload of the models take.
-const outage = 45 * time.Second
+const outage = 30 * time.Second
 
 // service is L1 while faults last: since when the pair owes its clients an answer.
 type service struct {
@@ -34,7 +34,7 @@ func (w *World) watchService() {
 // the standby of a primary that has gone with all its processes.
 func (w *World) able() *node {
 	r, known := w.record()
-	if !known {
+	if !known || w.plan.commands { // fencing may fail for as long as it likes
 		return nil
 	}
 	for i, n := range w.nodes {

@@ -9,6 +9,7 @@ import (
 	"mcctl/pkg/agent"
 	"mcctl/pkg/board"
 	"mcctl/pkg/config"
+	"mcctl/pkg/hook"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
@@ -40,6 +41,9 @@ func (w *World) configure(me string) *config.Config {
 	c.Pair.Name, c.Pair.Arbiter.Kind, c.Pair.Arbiter.Address = pairName, config.Witness, "arb:1"
 	if w.plan.alone {
 		c.Pair.Arbiter.Kind, c.Pair.Arbiter.Address = config.None, ""
+	}
+	if w.plan.commands {
+		c.Pair.Arbiter.Kind = config.Command
 	}
 	c.Pair.Servers = map[string]config.Endpoint{}
 	for _, name := range []string{"server1", "server2"} {
@@ -78,8 +82,9 @@ func (n *node) assemble(p *process) {
 	in := instance{n.data, p}
 	world := agent.World{
 		Clock: procClock{w, p}, Disk: procDisk{n.host.disk, p}, Postgres: in, Watched: watched{in}, Site: site{in},
-		Link: func(to string, c wire.LinkConfig) agent.Link { return w.bugs.link(newLink(p, to, c)) },
-		Port: func(ctx context.Context, _ string) error { return n.tryPort(ctx, p) },
+		Link:    func(to string, c wire.LinkConfig) agent.Link { return w.bugs.link(newLink(p, to, c)) },
+		Port:    func(ctx context.Context, _ string) error { return n.tryPort(ctx, p) },
+		Command: func(ctx context.Context, c hook.Call) hook.Outcome { return n.command(ctx, p, c) },
 		Begin: func(work func()) {
 			p.enter()
 			w.begin(p, "work", work)
@@ -93,7 +98,7 @@ func (n *node) assemble(p *process) {
 		p.die()
 		return
 	}
-	n.agent, n.server.handler = a, a
+	n.agent, n.server.handler = a, w.bugs.supervisor(n, a)
 	for _, work := range a.Works() {
 		if work.Name == "keeper" && w.plan.alone {
 			continue // it would only wait for its end
