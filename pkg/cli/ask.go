@@ -12,6 +12,7 @@ import (
 type askOptions struct {
 	Mcdir   string
 	Kind    string
+	Risk    string // said before anything is asked; empty for none
 	NoFence bool // of detach
 	Off     bool // of detach
 	Timeout time.Duration
@@ -22,6 +23,9 @@ type askOptions struct {
 func runAsk(ctx context.Context, env *Env, o *askOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
+	if o.Risk != "" {
+		_, _ = fmt.Fprintln(env.Stdout, o.Risk)
+	}
 	var done wire.Done
 	err := control{o.Mcdir}.call(ctx, o.Kind, wire.DetachRequest{NoFencing: o.NoFence, StandbyOff: o.Off}, &done)
 	if err != nil && !answered(err) && isOver(ctx) {
