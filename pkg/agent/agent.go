@@ -82,7 +82,7 @@ type Agent struct {
 	moved  chan struct{} // move.json was written
 	turned atomic.Bool   // this supervisor is about to begin anew
 
-	inspecting sync.Mutex // held by the one inspection that runs
+	looker observe.Aside
 
 	wishing sync.Mutex // held while a wish is saved, taken before mu
 
@@ -146,6 +146,11 @@ func assemble(opt Options) (*Agent, error) {
 	}
 	a.postgres, a.tls, a.systemd = in, tls, newNotifier()
 	a.asked = newWarm(clock.Machine.Mutex(), in.Connect)
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	a.looker.Program, a.looker.Mcdir, a.looker.Patience = self, c.Dir, inspectPatience
 	a.journal = openJournal(c.Path("log", "events.jsonl"), a.log)
 	return a, a.openCommands()
 }

@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// inspectPatience bounds each connection of an inspection, and otherInspected the
-	// other server's whole: together they stay below what a command waits.
-	inspectPatience = 2 * time.Second
+	// inspectPatience bounds an inspection, and otherInspected the other server's with
+	// the way there and back: together they stay below what a command waits.
+	inspectPatience = 7 * time.Second
 	otherInspected  = 8 * time.Second
 	// progressPatience bounds what status waits for: it shall tell of a frozen server
 	// rather than hang on it.
@@ -31,13 +31,10 @@ func (a *Agent) inspect(ctx context.Context, body json.RawMessage) (any, error) 
 	if q.Clock {
 		return wire.InspectAnswer{Clock: time.Now()}, nil
 	}
-	// On a hung disk it never ends: one shall hang then, not one for each who asks.
-	if !a.inspecting.TryLock() {
-		return nil, fmt.Errorf("inspect: %w: another one is under way; try again in a moment", wire.ErrRefused)
+	side, err := a.looker.Look(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("inspect %s: %w", a.config.Me(), err)
 	}
-	defer a.inspecting.Unlock()
-	look := check.Looker{Config: a.config, Version: a.opt.Version, Root: "/", Now: time.Now, Patience: inspectPatience}
-	side := look.Look(ctx)
 	known := a.known()
 	side.Supervisor = &known
 	delete(side.Missing, check.Supervisor)

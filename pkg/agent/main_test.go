@@ -12,12 +12,14 @@ import (
 	"time"
 
 	"mcctl/pkg/config"
+	"mcctl/pkg/observe"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
 
-// TestMain plays a supervisor that holds its lock, for the test that kills it.
+// TestMain plays a supervisor that holds its lock, for the test that kills it, and the
+// child that looks at this server.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == holderCommand {
 		if err := playHolder(os.Args[2]); err != nil {
@@ -25,6 +27,9 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	}
+	if len(os.Args) > 2 && os.Args[1] == observe.LookCommand {
+		playLooker(os.Args[2])
 	}
 	os.Exit(m.Run())
 }

@@ -65,7 +65,7 @@ func (a *Agent) noRebuild(s board.Sight) string {
 	case s.Task != decide.NoTask:
 		return fmt.Sprintf("a %s is under way", s.Task)
 	case s.Doing == decide.Rejoin:
-		return fmt.Sprintf("%s is being put back by itself just now (%s): see mcctl status", me, doingText(s))
+		return fmt.Sprintf("%s is being put back by itself just now (%s): wait until that has ended, mcctl status --watch shows it, and repeat", me, doingText(s))
 	}
 	return ""
 }

@@ -25,7 +25,7 @@ func TestARebuildIsRefusedWhereItCouldHarm(t *testing.T) {
 		{"nobody has told the record", func(s *board.Sight) { s.Confirmed = false }, "the record has not been read yet"},
 		{"on the primary", func(s *board.Sight) { s.Record.Primary = "server1" }, "server1 is the primary"},
 		{"during a stop", func(s *board.Sight) { s.Task = decide.TaskStop }, "a stop is under way"},
-		{"while it comes back by itself", func(s *board.Sight) { s.Doing, s.Progress = decide.Rejoin, "rewinding" }, "put back by itself just now (rejoin: rewinding)"},
+		{"while it comes back by itself", func(s *board.Sight) { s.Doing, s.Progress = decide.Rejoin, "rewinding" }, "put back by itself just now (rejoin: rewinding): wait until that has ended"},
 		{"the primary is not reached: last good copy", func(*board.Sight) {}, "this may be the last good copy"},
 	} {
 		a := someAgent(t)
