@@ -13,8 +13,8 @@ type askOptions struct {
 	Mcdir   string
 	Kind    string
 	Risk    string // said before anything is asked; empty for none
-	NoFence bool // of detach
-	Off     bool // of detach
+	NoFence bool   // of detach
+	Off     bool   // of detach
 	Timeout time.Duration
 }
 

@@ -18,6 +18,10 @@ import (
 // rather than knocking leaves no "the database system is starting up" in the log.
 const readyPoll = 5 * time.Millisecond
 
+// looksForSocket is how often in a row a server that says that it accepts connections
+// is looked for where it should.
+const looksForSocket = 10
+
 // tailLines is how many last lines of a log or of a program's output an error carries.
 const tailLines = 8
 
@@ -44,7 +48,7 @@ func (in *Instance) WaitReady(ctx context.Context) error {
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
 	var last error
-	for {
+	for missed := 0; ; { // looks that found no socket: a server that is just ending has none either
 		if in.statusOf(pid) == "ready" {
 			if last = in.Knock(ctx); last == nil {
 				return nil
@@ -52,7 +56,9 @@ func (in *Instance) WaitReady(ctx context.Context) error {
 			if Refusal(last) != "" {
 				return fmt.Errorf("wait for PostgreSQL: %w", last)
 			}
-			if errors.Is(last, fs.ErrNotExist) {
+			if !errors.Is(last, fs.ErrNotExist) {
+				missed = 0
+			} else if missed++; missed == looksForSocket {
 				return fmt.Errorf("wait for PostgreSQL at %s: %w", in.SocketPath(), ErrElsewhere)
 			}
 		}

@@ -73,9 +73,13 @@ func (s *stage) stuff(disk string) {
 func (s *stage) fill(disk string, leave int) {
 	s.Helper()
 	script := fmt.Sprintf(`free=$(($(stat -f -c '%%a * %%S' %[1]s) / 1048576)) && fallocate -l $((free - %[2]d))M %[1]s/filler`, disk, leave)
-	if out, err := exec.Command("sh", "-c", script).CombinedOutput(); err != nil {
-		s.Fatalf("%v: %s", err, out)
-	}
+	s.eventually("the disk is filled", func() bool { // the log may take of it meanwhile
+		out, err := exec.Command("sh", "-c", script).CombinedOutput()
+		if err != nil {
+			s.Logf("fill: %v: %s", err, out)
+		}
+		return err == nil
+	})
 }
 
 func smallWAL(t *testing.T, disk, critical string) *stage {
