@@ -9,13 +9,14 @@ import (
 // newKeeper makes the keeper of the record that pair.toml names.
 func (a *Agent) newKeeper() (arbiter.Keeper, error) {
 	c, t := a.config, a.config.Pair.Timings
+	beside := arbiter.Beside{Clock: a.clock, Run: a.aside}
 	switch of := c.Pair.Arbiter; of.Kind {
 	case config.Command:
 		a.fencing.due = make(chan struct{}, 1)
-		a.fencing.keeper = arbiter.NewCommand(a.own, c.Me(), a.peerRecord, a.askWord)
+		a.fencing.keeper = arbiter.NewCommandIn(beside, a.own, c.Me(), a.peerRecord, a.askWord)
 		return a.fencing.keeper, nil
 	case config.None:
-		return arbiter.NewLocal(a.own, c.Me(), a.peerRecord), nil
+		return arbiter.NewLocalIn(beside, a.own, c.Me(), a.peerRecord), nil
 	case config.Etcd:
 		return arbiter.NewEtcd(etcdOf(c), a.witnessReport, a.board.Wake)
 	default:

@@ -56,8 +56,13 @@ const (
 // NewCommand makes the Keeper of kind "command". own and peer are as in NewLocal; ask
 // asks the other server for its word that it will not take over from a record.
 func NewCommand(own *Copy, me pair.Server, peer func() (record.Record, bool), ask func(context.Context, record.Record) error) *Command {
+	return NewCommandIn(onMachine, own, me, peer, ask)
+}
+
+// NewCommandIn is NewCommand in another world.
+func NewCommandIn(b Beside, own *Copy, me pair.Server, peer func() (record.Record, bool), ask func(context.Context, record.Record) error) *Command {
 	r := own.Get()
-	c := &Command{local: newLocal(own, me, peer), ask: ask}
+	c := &Command{local: newLocal(b, own, me, peer), ask: ask}
 	if r.Primary == me && r.Mode == pair.Paired {
 		c.unmet, c.lent = r.Term, true
 	}
@@ -144,7 +149,7 @@ func (c *Command) Change(ctx context.Context, ch record.Change) (record.Record, 
 	}
 	next, err := c.begin(ctx, ch)
 	if err != nil {
-		<-c.turn
+		c.turn <- struct{}{}
 		return record.Record{}, err
 	}
 	return c.write(ctx, ch.Transition, next, func(err error) { c.end(ch, next, err) })

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"mcctl/pkg/clock"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 )
@@ -13,22 +14,52 @@ import (
 // local is the Keeper of a pair without an arbiter: the server that the record names
 // primary holds it, as its own durable copy.
 type local struct {
-	own  *Copy
-	me   pair.Server
-	peer func() (record.Record, bool)
-	turn chan struct{} // held across a change, until its disk has answered
+	own    *Copy
+	me     pair.Server
+	peer   func() (record.Record, bool)
+	beside Beside
+	turn   chan struct{} // holds a token but during a change, until its disk has answered
 }
 
-// NewLocal makes the Keeper of kind "none". own is this server's own copy; peer gives the record that the other supervisor reports, and whether it is
-// heard. The newest of both counts. Only the server it names primary may change it,
-// so a standby never takes over by itself; an operator's force is a server's own
-// wish to reign and is written on that server.
+// Beside is how a step runs beside its caller, who waits for its end or for that of
+// ctx, and by what clock.
+type Beside struct {
+	Clock clock.Clock
+	Run   func(step func() error) (outcome func(ctx context.Context) error)
+}
+
+// onMachine runs a step in a goroutine, which ends with the step.
+var onMachine = Beside{clock.Machine, func(step func() error) func(context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- step() }()
+	return func(ctx context.Context) error {
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}}
+
+// NewLocal makes the Keeper of kind "none". own is this server's own copy; peer gives
+// the record that the other supervisor reports, and whether it is heard. The newest of
+// both counts. Only the server it names primary may change it, so a standby never takes
+// over by itself; an operator's force is a server's own wish to reign and is written on
+// that server.
 func NewLocal(own *Copy, me pair.Server, peer func() (record.Record, bool)) Keeper {
-	return newLocal(own, me, peer)
+	return NewLocalIn(onMachine, own, me, peer)
 }
 
-func newLocal(own *Copy, me pair.Server, peer func() (record.Record, bool)) *local {
-	return &local{own: own, me: me, peer: peer, turn: make(chan struct{}, 1)}
+// NewLocalIn is NewLocal in another world.
+func NewLocalIn(b Beside, own *Copy, me pair.Server, peer func() (record.Record, bool)) Keeper {
+	return newLocal(b, own, me, peer)
+}
+
+func newLocal(b Beside, own *Copy, me pair.Server, peer func() (record.Record, bool)) *local {
+	l := &local{own: own, me: me, peer: peer, beside: b, turn: make(chan struct{}, 1)}
+	l.turn <- struct{}{}
+	return l
 }
 
 func (l *local) Kind() string            { return KindNone }
@@ -87,7 +118,7 @@ func (l *local) Change(ctx context.Context, c record.Change) (record.Record, err
 	}
 	next, err := l.judge(c)
 	if err != nil {
-		<-l.turn
+		l.turn <- struct{}{}
 		return record.Record{}, err
 	}
 	return l.write(ctx, c.Transition, next, func(error) {})
@@ -108,36 +139,30 @@ func (l *local) judge(c record.Change) (record.Record, error) {
 
 // takeTurn waits until no other change is under way.
 func (l *local) takeTurn(ctx context.Context, t record.Transition) error {
-	select {
-	case l.turn <- struct{}{}:
+	if l.beside.Clock.Wait(ctx, -1, l.turn) {
 		return nil
-	case <-ctx.Done():
-		return unknown(string(t), fmt.Errorf("%w, and an earlier change waits for it", errDiskSilent))
 	}
+	return unknown(string(t), fmt.Errorf("%w, and an earlier change waits for it", errDiskSilent))
 }
 
 // write saves the outcome of a change and gives the turn back. The disk may hang: then
 // there is no answer when ctx ends, and the change comes into force when the disk does
 // answer. ended is told how it went, then as well.
 func (l *local) write(ctx context.Context, t record.Transition, next record.Record, ended func(error)) (record.Record, error) {
-	saved := make(chan error, 1)
-	go func() { // ends with the disk's answer
+	saved := l.beside.Run(func() error {
 		err := l.own.Save(next)
 		ended(err)
-		<-l.turn
-		saved <- err
-	}()
-	var err error
-	select {
-	case err = <-saved:
-	case <-ctx.Done():
-		err = errDiskSilent
-	}
+		l.turn <- struct{}{}
+		return err
+	})
+	err := saved(ctx)
 	switch {
 	case err == nil:
 		return next, nil
 	case errors.Is(err, record.ErrConflict): // a newer one came in between
 		return record.Record{}, err
+	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
+		err = errDiskSilent
 	}
 	return record.Record{}, unknown(string(t), err)
 }
