@@ -80,6 +80,9 @@ func postmaster(all []process, data string) int {
 // watch that starts it again if it dies.
 func daemons(all []process, mcdir string) (daemon, watch int) {
 	for _, p := range all {
+		if p.startedBy(all, mcdir) {
+			continue
+		}
 		switch p.serves(mcdir) {
 		case "supervise", "arbitrate":
 			daemon = p.pid
@@ -88,6 +91,15 @@ func daemons(all []process, mcdir string) (daemon, watch int) {
 		}
 	}
 	return daemon, watch
+}
+
+// startedBy: the process is what a daemon of the directory is just starting, and has its
+// command line for as long as it is not yet another program.
+func (p process) startedBy(all []process, mcdir string) bool {
+	role := p.serves(mcdir)
+	return role != "" && slices.ContainsFunc(all, func(of process) bool {
+		return of.pid == p.parent && of.serves(mcdir) == role
+	})
 }
 
 // process is one line of ps.
