@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"sync"
-	"syscall"
 	"time"
 
 	"mcctl/pkg/check"
@@ -28,8 +27,8 @@ type Aside struct {
 	// Patience bounds the look.
 	Patience time.Duration
 
-	mu   sync.Mutex
-	left int // the child that did not end when it was killed
+	mu       sync.Mutex
+	children children
 }
 
 // Look returns what check.Looker sees.
@@ -38,55 +37,20 @@ func (a *Aside) Look(ctx context.Context) (*check.Side, error) {
 		return nil, fmt.Errorf("%w: somebody else has it looked at just now; try again in a moment", wire.ErrRefused)
 	}
 	defer a.mu.Unlock()
-	if a.reap(0); a.left != 0 {
-		return nil, fmt.Errorf("%w: process %d has looked at it and hangs: perhaps a disk does, see the kernel's log", wire.ErrRefused, a.left)
+	if a.children.reap(0); len(a.children.left) > 0 {
+		return nil, fmt.Errorf("%w: process %d has looked at it and hangs: perhaps a disk does, see the kernel's log", wire.ErrRefused, a.children.left[0])
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, a.Patience, fmt.Errorf("looking did not end within %s: perhaps a disk hangs", a.Patience))
 	defer cancel()
-	told, err := a.child(ctx)
+	var told []byte
+	var unread error
+	err := a.children.run(ctx, exec.Command(a.Program, LookCommand, a.Mcdir), func(read *os.File) { told, unread = io.ReadAll(read) })
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	side := &check.Side{}
-	if err := errors.Join(err, json.Unmarshal(told, side)); err != nil {
+	if err := errors.Join(err, unread, json.Unmarshal(told, side)); err != nil {
 		return nil, fmt.Errorf("look at this server: %w", err)
 	}
 	return side, nil
-}
-
-// child is what the child has printed when it ended, or when ctx did.
-func (a *Aside) child(ctx context.Context) ([]byte, error) {
-	read, write, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = read.Close() }()
-	cmd := exec.Command(a.Program, LookCommand, a.Mcdir)
-	cmd.Stdout = write
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	err = cmd.Start()
-	_ = write.Close()
-	if err != nil {
-		return nil, err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = read.SetReadDeadline(time.Now()) })
-	defer stop()
-	told, err := io.ReadAll(read)
-	_ = cmd.Process.Kill()
-	a.left = cmd.Process.Pid
-	_ = cmd.Process.Release()
-	a.reap(endPatience)
-	return told, err
-}
-
-// reap collects the child if it has ended.
-func (a *Aside) reap(patience time.Duration) {
-	for began := time.Now(); a.left != 0; time.Sleep(5 * time.Millisecond) {
-		var status syscall.WaitStatus
-		if ended, err := syscall.Wait4(a.left, &status, syscall.WNOHANG, nil); ended != 0 || err != nil {
-			a.left = 0
-		} else if time.Since(began) >= patience {
-			return
-		}
-	}
 }

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"syscall"
 	"time"
 
 	"mcctl/pkg/board"
@@ -32,8 +31,9 @@ type Disk struct {
 	places []board.Place
 	wal    string      // where pg_wal leads
 	due    []time.Time // by place: when its next line is late; zero: none is awaited
-	left   []int       // children that did not end when they were killed
 	mute   int         // children in a row that ended without a line
+
+	children children
 }
 
 // ProbeCommand is the hidden command that runs disk.Probe.
@@ -56,28 +56,13 @@ func (d *Disk) Watch(ctx context.Context) error {
 // watchChild returns why no child could be started, or none came to its first line.
 // That says nothing of the disks: a machine may be out of processes or descriptors.
 func (d *Disk) watchChild(ctx context.Context) error {
-	d.reap(0)
-	read, write, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = read.Close() }()
+	d.children.reap(0)
 	cmd := exec.Command(d.Program, ProbeCommand, d.Dir, d.Every.String(), d.Measured)
-	cmd.Stdout = write
 	cmd.Env = []string{"GOMAXPROCS=1"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	err = cmd.Start()
-	_ = write.Close()
-	if err != nil {
+	told := false
+	if err := d.children.run(ctx, cmd, func(read *os.File) { told = d.listen(ctx, read) }); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = read.SetReadDeadline(time.Now()) })
-	defer stop()
-	told := d.listen(ctx, read)
-	_ = cmd.Process.Kill()
-	d.left = append(d.left, cmd.Process.Pid)
-	_ = cmd.Process.Release()
-	d.reap(endPatience)
 	d.mute++
 	if told || ctx.Err() != nil {
 		d.mute = 0
@@ -86,23 +71,6 @@ func (d *Disk) watchChild(ctx context.Context) error {
 		return errors.New("it ends before its first try")
 	}
 	return nil
-}
-
-// endPatience is how long a child that was killed may take to end.
-const endPatience = 200 * time.Millisecond
-
-// reap collects the children that have ended.
-func (d *Disk) reap(patience time.Duration) {
-	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		d.left = slices.DeleteFunc(d.left, func(pid int) bool {
-			var status syscall.WaitStatus
-			ended, err := syscall.Wait4(pid, &status, syscall.WNOHANG, nil)
-			return ended != 0 || err != nil
-		})
-		if len(d.left) == 0 || time.Since(began) >= patience {
-			return
-		}
-	}
 }
 
 // listen takes the child's lines until it ends or has to be replaced: a new one may
@@ -129,7 +97,7 @@ func (d *Disk) listen(ctx context.Context, read *os.File) (told bool) {
 			part = ""
 		case !os.IsTimeout(err):
 			return told || !errors.Is(err, io.EOF)
-		case d.silent(time.Now()) && len(d.left) < leftMax:
+		case d.silent(time.Now()) && len(d.children.left) < leftMax:
 			return true
 		}
 	}

@@ -189,13 +189,7 @@ func TestAMoveAwayFromAWitnessThatIsGone(t *testing.T) {
 		t.Error("what was refused has changed pair.toml")
 	}
 	s.flowing()
-	t.Log(s.move(two, "etcd", "--old-is-gone", "--yes"))
-	s.uses("etcd", one)
-	s.flowing()
-	s.kill(s.lab.Pids().Servers[one].Postmaster)
-	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
-	s.flowing()
-	s.paired(two)
+	s.leavesTheGone("etcd")
 }
 
 // An arbiter that answers is not gone, whatever the operator says; one that does not
@@ -263,8 +257,15 @@ func TestAMoveToAnArbiterThatDiesIsTakenBack(t *testing.T) {
 		})
 	}
 	s.flowing()
-	t.Log(s.move(two, "witness", "--old-is-gone", "--yes"))
-	s.uses("witness", one)
+	s.leavesTheGone("witness")
+}
+
+// leavesTheGone moves on from an arbiter that is gone for good; the new one is good for a
+// failover.
+func (s *stage) leavesTheGone(to string) {
+	s.Helper()
+	s.Log(s.move(two, to, "--old-is-gone", "--yes"))
+	s.uses(to, one)
 	s.flowing()
 	s.kill(s.lab.Pids().Servers[one].Postmaster)
 	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
