@@ -140,24 +140,34 @@ func (a *Agent) detachDecided(rule decide.Rule) {
 	a.commands.runner.Post(a.call(hook.PreDetach, s.Record))
 }
 
-// stopOther asks the other server to stop first, and says what came of it.
+// stopOther asks the other server to stop first, waits for its end and says what came of
+// it.
 func (a *Agent) stopOther(ctx context.Context, q wire.StopRequest, answer *wire.StopAnswer) {
 	err := a.link.Call(ctx, wire.KindStop, wire.StopRequest{KeepPostgres: q.KeepPostgres}, nil)
-	if err == nil {
-		return
+	gone := a.otherGone(ctx, q.KeepPostgres)
+	switch {
+	case err != nil && gone: // before its answer got out, or long ago
+		answer.Notes = append(answer.Notes, fmt.Sprintf("%s was down already", a.config.Other()))
+	case err != nil:
+		answer.Left = fmt.Sprintf("%s was not stopped: %v", a.config.Other(), err)
+	case !gone:
+		answer.Left = fmt.Sprintf("%s has said that it stops, and has not ended yet", a.config.Other())
 	}
-	// It may have ended before its answer got out, or long ago.
+}
+
+// otherGone waits until the other server refuses connections: a supervisor that has
+// answered a stop still has its end to come, and a start there would still find it.
+func (a *Agent) otherGone(ctx context.Context, keepsPostgres bool) bool {
 	gone := func() bool {
 		s := a.board.Read()
 		f := a.limits.Classify(s, wire.Now())
-		return f.Peer == decide.PeerRefused && (q.KeepPostgres || s.Port == board.PortRefused)
+		return f.Peer == decide.PeerRefused && (keepsPostgres || s.Port == board.PortRefused)
 	}
 	for end := wire.Now() + a.config.Pair.Timings.HeartbeatTimeout.Duration; !gone(); {
 		if wire.Now() > end || ctx.Err() != nil {
-			answer.Left = fmt.Sprintf("%s was not stopped: %v", a.config.Other(), err)
-			return
+			return false
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	answer.Notes = append(answer.Notes, fmt.Sprintf("%s was down already", a.config.Other()))
+	return true
 }

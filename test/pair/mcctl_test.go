@@ -129,13 +129,16 @@ func TestMcCtlAfterAFailover(t *testing.T) {
 // stop -a from either side, in every state that an operator may meet.
 func TestStopOfBothInEveryState(t *testing.T) {
 	m := newAsMC(t, lab.Options{})
+	left := func(what string, is func(lab.ServerPids) bool) {
+		m.Helper()
+		m.eventually(what, func() bool {
+			p := m.lab.Pids().Servers
+			return is(p[one]) && is(p[two])
+		})
+	}
 	down := func(what string) {
 		m.Helper()
-		for of, p := range m.lab.Pids().Servers {
-			if p.Supervisor != 0 || p.Postmaster != 0 || p.Watch != 0 {
-				t.Errorf("%s: something is left of %s: %+v", what, of, p)
-			}
-		}
+		left("nothing is left, "+what, func(p lab.ServerPids) bool { return p.Supervisor == 0 && p.Postmaster == 0 && p.Watch == 0 })
 	}
 	up := func() {
 		m.Helper()
@@ -184,9 +187,7 @@ func TestStopOfBothInEveryState(t *testing.T) {
 	down("stop -e")
 	up()
 	m.does(one, "stop", "-a", "--mc-only")
-	if p := m.lab.Pids().Servers; p[one].Supervisor != 0 || p[two].Supervisor != 0 || p[one].Postmaster == 0 || p[two].Postmaster == 0 {
-		t.Errorf("after stop -a --mc-only: %+v", p)
-	}
+	left("PostgreSQL alone is left", func(p lab.ServerPids) bool { return p.Supervisor == 0 && p.Watch == 0 && p.Postmaster != 0 })
 	up()
 	m.flowing()
 }
