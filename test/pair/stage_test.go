@@ -34,7 +34,9 @@ func newStage(t *testing.T, opt lab.Options) *stage {
 	t.Helper()
 	s := newQuietStage(t, opt)
 	var err error
-	if s.probe, err = probe.Start(t.Context(), probe.Options{URI: s.lab.Env()["PGURI"]}); err != nil {
+	if s.probe, err = probe.Start(t.Context(), probe.Options{
+		URI: s.lab.Env()["PGURI"], Interval: 10 * time.Millisecond, Retry: 20 * time.Millisecond, // three tests share two cores
+	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.judge)
