@@ -144,30 +144,33 @@ func (a *Agent) detachDecided(rule decide.Rule) {
 // it.
 func (a *Agent) stopOther(ctx context.Context, q wire.StopRequest, answer *wire.StopAnswer) {
 	err := a.link.Call(ctx, wire.KindStop, wire.StopRequest{KeepPostgres: q.KeepPostgres}, nil)
-	gone := a.otherGone(ctx, q.KeepPostgres)
-	switch {
-	case err != nil && gone: // before its answer got out, or long ago
-		answer.Notes = append(answer.Notes, fmt.Sprintf("%s was down already", a.config.Other()))
-	case err != nil:
-		answer.Left = fmt.Sprintf("%s was not stopped: %v", a.config.Other(), err)
-	case !gone:
+	if err != nil {
+		// It may have ended before its answer got out, or long ago.
+		gone := func(s board.Sight, p decide.Peer) bool {
+			return p == decide.PeerRefused && (q.KeepPostgres || s.Port == board.PortRefused)
+		}
+		if a.otherEnds(ctx, a.config.Pair.Timings.HeartbeatTimeout.Duration, gone) {
+			answer.Notes = append(answer.Notes, fmt.Sprintf("%s was down already", a.config.Other()))
+		} else {
+			answer.Left = fmt.Sprintf("%s was not stopped: %v", a.config.Other(), err)
+		}
+		return
+	}
+	// A supervisor that has answered still has its end to come, and a start there would
+	// find it. Where a firewall drops what nobody listens to, it falls silent instead.
+	gone := func(_ board.Sight, p decide.Peer) bool { return p == decide.PeerRefused || p == decide.PeerLost }
+	if !a.otherEnds(ctx, partingPatience, gone) {
 		answer.Left = fmt.Sprintf("%s has said that it stops, and has not ended yet", a.config.Other())
 	}
 }
 
-// otherGone waits until the other server refuses connections: a supervisor that has
-// answered a stop still has its end to come, and a start there would still find it.
-func (a *Agent) otherGone(ctx context.Context, keepsPostgres bool) bool {
-	gone := func() bool {
+// otherEnds waits until what is seen of the other server says so.
+func (a *Agent) otherEnds(ctx context.Context, patience time.Duration, gone func(board.Sight, decide.Peer) bool) bool {
+	for end := wire.Now() + patience; wire.Now() < end && ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
 		s := a.board.Read()
-		f := a.limits.Classify(s, wire.Now())
-		return f.Peer == decide.PeerRefused && (keepsPostgres || s.Port == board.PortRefused)
-	}
-	for end := wire.Now() + a.config.Pair.Timings.HeartbeatTimeout.Duration; !gone(); {
-		if wire.Now() > end || ctx.Err() != nil {
-			return false
+		if gone(s, a.limits.Classify(s, wire.Now()).Peer) {
+			return true
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	return true
+	return false
 }

@@ -1,0 +1,63 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/wire"
+)
+
+// stopping is a link to a supervisor that answers a stop and ends later.
+type stopping struct {
+	Link
+	err error
+}
+
+func (l stopping) Call(context.Context, string, any, any) error { return l.err }
+
+func ended(s *board.Sight) { s.Link = wire.LinkState{Refused: true} }
+
+// Who asked for the stop of both may start the other one again at once.
+func TestAStopOfBothWaitsForTheEndOfTheOther(t *testing.T) {
+	a := someAgent(t)
+	a.link = stopping{Link: a.link}
+	a.board.Set(func(s *board.Sight) {
+		s.Heard, s.ReportAt, s.Link = wire.Now(), wire.Now(), wire.LinkState{Connected: true}
+	})
+	const later = 150 * time.Millisecond
+	time.AfterFunc(later, func() { a.board.Set(ended) })
+	began := time.Now()
+	var answer wire.StopAnswer
+	a.stopOther(t.Context(), wire.StopRequest{KeepPostgres: true}, &answer)
+	if took := time.Since(began); took < later || answer.Left != "" {
+		t.Errorf("after %s: %+v", took, answer)
+	}
+}
+
+func TestAStopOfBothSaysWhatBecameOfTheOther(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		err        error
+		see        func(*board.Sight)
+		note, left string
+	}{
+		{"it was down", errors.New("nobody there"), func(s *board.Sight) { ended(s); s.Port = board.PortRefused }, "server2 was down already", ""},
+		{"its PostgreSQL goes on", errors.New("nobody there"), func(s *board.Sight) { ended(s); s.Port = board.PortAnswers }, "", "server2 was not stopped: nobody there"},
+		{"it is cut off", errors.New("no answer"), func(*board.Sight) {}, "", "server2 was not stopped: no answer"},
+		{"it fell silent", nil, func(s *board.Sight) { s.Heard, s.Started = 0, 0 }, "", ""},
+	} {
+		a := someAgent(t)
+		a.link = stopping{a.link, c.err}
+		a.config.Pair.Timings.HeartbeatTimeout.Duration = 50 * time.Millisecond
+		a.board.Set(func(s *board.Sight) { s.Heard = wire.Now(); c.see(s) })
+		var answer wire.StopAnswer
+		a.stopOther(t.Context(), wire.StopRequest{}, &answer)
+		if strings.Join(answer.Notes, "") != c.note || answer.Left != c.left {
+			t.Errorf("%s: %+v", c.name, answer)
+		}
+	}
+}
