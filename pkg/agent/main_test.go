@@ -69,7 +69,7 @@ func received[T any](t *testing.T, from <-chan T) T {
 // and with certificates by the authority in the directory ca.
 func mcdir(t *testing.T) (c *config.Config, ca string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "mc") // its socket's path must be short
+	dir, err := os.MkdirTemp("", "mc") // its socket's path must be short
 	ok(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	ca = filepath.Join(dir, "ca")

@@ -39,7 +39,7 @@ func newStage(t *testing.T) *stage {
 		t.Fatal("MCCTL does not name the mcctl program: use make test")
 	}
 	var err error
-	if opt.Dir, err = os.MkdirTemp("/tmp", "mccheck"); err != nil {
+	if opt.Dir, err = os.MkdirTemp("", "mccheck"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

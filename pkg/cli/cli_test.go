@@ -80,7 +80,7 @@ func mcctl(ctx context.Context, args ...string) shot {
 // newMcdir is short, because a socket's path must be.
 func newMcdir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "mc")
+	dir, err := os.MkdirTemp("", "mc")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func labDir(t *testing.T) string {
 	if os.Geteuid() == 0 {
 		t.Fatal("PostgreSQL does not run as root; run the tests with: make test PKG=./pkg/lab")
 	}
-	dir, err := os.MkdirTemp("/tmp", "mc")
+	dir, err := os.MkdirTemp("", "mc")
 	if err != nil {
 		t.Fatal(err)
 	}

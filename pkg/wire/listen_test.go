@@ -12,7 +12,7 @@ import (
 // socketPath is short: a socket's path has at most 107 bytes.
 func socketPath(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "mc")
+	dir, err := os.MkdirTemp("", "mc")
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return filepath.Join(dir, "s")

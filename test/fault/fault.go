@@ -82,7 +82,7 @@ type Disk struct {
 // NewDisk mounts one at a new directory.
 func NewDisk(t *testing.T, size int64) *Disk {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "mcdisk")
+	dir, err := os.MkdirTemp("", "mcdisk")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func newHosts(t *testing.T) *hosts {
 		t.Fatal("MCCTL and PG_BIN must name the programs, and PostgreSQL does not run as root: use make test")
 	}
 	var err error
-	if h.dir, err = os.MkdirTemp("/tmp", "mcfirst"); err != nil { // sockets need a short path
+	if h.dir, err = os.MkdirTemp("", "mcfirst"); err != nil { // sockets need a short path
 		t.Fatal(err)
 	}
 	for _, name := range []string{"server1", "server2", "arbiter", "bin"} {

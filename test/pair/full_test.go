@@ -28,7 +28,7 @@ func onSmallDisk(t *testing.T) (dir string, inside bool) {
 	if dir = os.Getenv(smallDisk); dir != "" {
 		return dir, true
 	}
-	dir, err := os.MkdirTemp("/tmp", "mcsmall")
+	dir, err := os.MkdirTemp("", "mcsmall")
 	if err != nil {
 		t.Fatal(err)
 	}

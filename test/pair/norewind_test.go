@@ -39,7 +39,7 @@ func TestWithoutARewindProgramAServerComesBackByACopy(t *testing.T) {
 // PostgreSQL follows the links and finds what belongs to it.
 func binWithout(t *testing.T, missing ...string) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "mcbin")
+	dir, err := os.MkdirTemp("", "mcbin")
 	if err != nil {
 		t.Fatal(err)
 	}

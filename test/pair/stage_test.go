@@ -67,7 +67,7 @@ func newQuietStage(t *testing.T, opt lab.Options) *stage {
 		t.Fatal("MCCTL does not name the mcctl program: use make test")
 	}
 	var err error
-	if opt.Dir, err = os.MkdirTemp("/tmp", "mcpair"); err != nil {
+	if opt.Dir, err = os.MkdirTemp("", "mcpair"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

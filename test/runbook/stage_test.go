@@ -45,7 +45,7 @@ func newStage(t *testing.T, opt lab.Options) *stage {
 	if os.Geteuid() == 0 || os.Getenv("MCCTL") == "" {
 		t.Fatal("run the tests as an unprivileged user and with MCCTL set: use make test PKG=./test/runbook")
 	}
-	dir, err := os.MkdirTemp("/tmp", "mcbook")
+	dir, err := os.MkdirTemp("", "mcbook")
 	if err != nil {
 		t.Fatal(err)
 	}

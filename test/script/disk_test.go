@@ -2,12 +2,14 @@ package script
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -15,7 +17,8 @@ import (
 // remember notes everything below the paths: names, owners, modes, where links lead
 // and the sum of every file. Left out are what a start may write whatever comes of
 // it, the logs and locks of a management directory, and what PostgreSQL writes while
-// it runs stays for the page not to name.
+// it runs stays for the page not to name. A supervisor may still be writing down what
+// has come before: that is waited for.
 //
 //	remember $MC1 $D1
 func remember(ts *testscript.TestScript, neg bool, args []string) {
@@ -27,7 +30,16 @@ func remember(ts *testscript.TestScript, neg bool, args []string) {
 	for _, path := range args {
 		p.paths = append(p.paths, ts.MkAbs(path))
 	}
+	const calm, patience = 500 * time.Millisecond, 30 * time.Second
 	p.before = sums(ts, p.paths)
+	for began, since := time.Now(), time.Now(); time.Since(since) < calm; time.Sleep(50 * time.Millisecond) {
+		if now := sums(ts, p.paths); !maps.Equal(now, p.before) {
+			p.before, since = now, time.Now()
+		}
+		if time.Since(began) > patience {
+			ts.Fatalf("remember: the files change all the time")
+		}
+	}
 }
 
 // unchanged fails when anything that was remembered is different now, gone or new.
@@ -54,6 +66,9 @@ func sums(ts *testscript.TestScript, paths []string) map[string]string {
 	all := map[string]string{}
 	for _, root := range paths {
 		ts.Check(filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if errors.Is(err, fs.ErrNotExist) && path != root { // replaced meanwhile
+				return nil
+			}
 			if err != nil {
 				return err
 			}
@@ -61,7 +76,11 @@ func sums(ts *testscript.TestScript, paths []string) map[string]string {
 			if mcdir := filepath.Dir(filepath.Dir(path)) == root || filepath.Dir(path) == root; mcdir && (parent == "run" || parent == "log" || d.IsDir() && (d.Name() == "run" || d.Name() == "log")) {
 				return nil
 			}
-			all[path], err = sum(path, d)
+			one, err := sum(path, d)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			all[path] = one
 			return err
 		}))
 	}

@@ -43,7 +43,7 @@ func labCommand(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: lab [--arbiter none]")
 	}
 	var err error
-	opt.Dir, err = os.MkdirTemp("/tmp", "mcpage") // its sockets' paths must be short
+	opt.Dir, err = os.MkdirTemp("", "mcpage") // its sockets' paths must be short
 	ts.Check(err)
 	ts.Defer(func() { down(ts, opt.Dir) })
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

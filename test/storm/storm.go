@@ -34,7 +34,7 @@ type storm struct {
 // mortem if anything was wrong.
 func run(ctx context.Context, o options) (err error) {
 	if o.dir == "" {
-		if o.dir, err = os.MkdirTemp("/tmp", "mcstorm"); err != nil {
+		if o.dir, err = os.MkdirTemp("", "mcstorm"); err != nil {
 			return err
 		}
 	}
