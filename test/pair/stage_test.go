@@ -35,7 +35,7 @@ func newStage(t *testing.T, opt lab.Options) *stage {
 	s := newQuietStage(t, opt)
 	var err error
 	if s.probe, err = probe.Start(t.Context(), probe.Options{
-		URI: s.lab.Env()["PGURI"], Interval: 10 * time.Millisecond, Retry: 20 * time.Millisecond, // three tests share two cores
+		URI: s.lab.Env()["PGURI"], Interval: 10 * time.Millisecond, Retry: 20 * time.Millisecond, // several tests share two cores
 	}); err != nil {
 		t.Fatal(err)
 	}
