@@ -7,7 +7,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS     := -X main.version=$(VERSION)
 # What to test, and how: make test PKG=./pkg/lab TESTFLAGS='-run Up -v'. What takes
 # longest begins first, so that everything else runs beside it.
-PKG         ?= ./test/pair ./test/hosts ./test/script ./test/storm ./pkg/lab ./...
+PKG         ?= ./test/pair ./test/storm ./test/first ./test/model ./test/runbook ./test/script ./pkg/lab ./test/hosts ./...
 TESTFLAGS   ?=
 
 export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
@@ -39,7 +39,7 @@ test: ## test everything on real PostgreSQL (PKG=./pkg/x TESTFLAGS='-run Y -v')
 	  export MCCTL="$$TEST_DIR/mcctl"; \
 	  echo "testing with PostgreSQL from $$PG_BIN as user $${RUN_AS:-$$(id -un)}"; \
 	  status=0; \
-	  $(GO) test -count=1 -p 2 -parallel 4 -timeout 30m -exec "'$$PWD/test/as-user'" $(TESTFLAGS) $(PKG) || status=$$?; \
+	  $(GO) test -count=1 -p 3 -parallel 3 -timeout 30m -exec "'$$PWD/test/as-user'" $(TESTFLAGS) $(PKG) || status=$$?; \
 	  [ "$$(id -u)" = 0 ] || echo "make test: test/hosts, the faults on real hosts, needs root and WAS NOT RUN; run: sudo make hosts"; \
 	  if [ $$status = 0 ]; then verdict=PASSED; else verdict=FAILED; fi; \
 	  echo "make test: $$verdict in $$(( $$(date +%s) - begin )) s"; exit $$status
