@@ -18,9 +18,13 @@ func TestASwitchLeavesNoHoleInTheArchive(t *testing.T) {
 	archive := t.TempDir()
 	s := newStage(t, lab.Options{Settings: map[string]string{
 		"archive_mode":    "on",
-		"archive_command": fmt.Sprintf("sleep 0.3; test ! -e %[1]s/%%f && cp %%p %[1]s/.%%f && mv %[1]s/.%%f %[1]s/%%f", archive),
+		"archive_command": fmt.Sprintf("sleep 1; test ! -e %[1]s/%%f && cp %%p %[1]s/.%%f && mv %[1]s/.%%f %[1]s/%%f", archive),
 	}})
 	s.writeLog(one, 60) // a few segments wait, as the command is slow
+	s.eventually("the standby is close", func() bool {
+		_, err := s.try("switch", "--dry-run", "-M", s.lab.Mcdir(one))
+		return err == nil
+	})
 	s.mcctl("switch", "-M", s.lab.Mcdir(one))
 	s.until("server2 is primary", two, func(st wire.Status) bool { return st.Record.Primary == two })
 	s.paired(two)
