@@ -53,7 +53,7 @@ func TestBrokenPromiseIsAnError(t *testing.T) {
 	}
 }
 
-func TestPageKeepsWhatIsWrittenByHand(t *testing.T) {
+func TestPageKeepsWhatIsWrittenByHandAndWhatOthersTook(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "page.md")
 	write := func(text string) {
 		if err := os.WriteFile(page, []byte(text), 0o600); err != nil {
@@ -61,8 +61,9 @@ func TestPageKeepsWhatIsWrittenByHand(t *testing.T) {
 		}
 	}
 	write("head\n" + beginMark + "\nstale\n" + endMark + "\ntail\n")
-	for range 2 {
-		if err := writePage(page, []sample{gap(ours, "default", "switch", 3), gap("patroni", "default", "switch", 1360)}); err != nil {
+	now := []sample{gap(ours, "default", "switch", 3)}
+	for _, all := range [][]sample{append(now, gap("patroni", "default", "switch", 1360)), now} {
+		if err := writePage(page, all); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -46,6 +46,10 @@ func writePage(path string, all []sample) error {
 		return nil
 	}
 	r := resultsOf(all)
+	beside := strings.TrimSuffix(path, filepath.Ext(path)) + ".json"
+	if err := r.keepPeers(beside); err != nil {
+		return err
+	}
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("write page: %w", err)
@@ -62,9 +66,33 @@ func writePage(path string, all []sample) error {
 	if err != nil {
 		return fmt.Errorf("write results: %w", err)
 	}
-	beside := strings.TrimSuffix(path, filepath.Ext(path)) + ".json"
 	if err := os.WriteFile(beside, append(text, '\n'), 0o644); err != nil {
 		return fmt.Errorf("write results: %w", err)
+	}
+	return nil
+}
+
+// keepPeers takes what was measured of other tools from the results of before, where
+// they were not measured this time: that takes hours, and their packages.
+func (r *results) keepPeers(path string) error {
+	if len(r.peers()) > 0 {
+		return nil
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var before results
+	if err == nil {
+		err = json.Unmarshal(text, &before)
+	}
+	if err != nil {
+		return fmt.Errorf("read the results of before: %w", err)
+	}
+	for _, v := range before.Values {
+		if v.Subject != ours && v.Subject != bareFloor {
+			r.Values = append(r.Values, v)
+		}
 	}
 	return nil
 }

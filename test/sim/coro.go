@@ -70,21 +70,22 @@ func (c *coro) ready(now time.Duration) bool {
 	return c.due >= 0 && c.due <= now || c.ctx != nil && c.ctx.Err() != nil
 }
 
-// runReady lets every coroutine go on that can, until all of them wait.
+// runReady lets every coroutine go on that can, in turn, until all of them wait.
 func (w *World) runReady() {
-	for again := true; again && w.broken == nil; {
-		again = false
-		for i := 0; i < len(w.coros); i++ {
-			c := w.coros[i]
-			if c.ended || c.proc.dead || c.proc.frozen() || !c.ready(w.now) {
-				continue
-			}
-			again = true
-			w.resume(c)
+	for i, waiting := 0, 0; waiting < len(w.coros) && w.broken == nil; i++ {
+		if i >= len(w.coros) {
+			i = 0
 		}
-		if w.ended {
-			w.sweep()
+		c := w.coros[i]
+		if c.ended || c.proc.dead || c.proc.frozen() || !c.ready(w.now) {
+			waiting++
+			continue
 		}
+		waiting = 0
+		w.resume(c)
+	}
+	if w.ended {
+		w.sweep()
 	}
 }
 
