@@ -42,11 +42,24 @@ func (w *World) able() *node {
 		if !n.sound() || n.said() || other.said() {
 			continue
 		}
-		if n.me == r.Primary || w.mayTakeOver(n, other, r) {
+		if n.me == r.Primary && w.hears(n, other) || w.mayTakeOver(n, other, r) {
 			return n
 		}
 	}
 	return nil
+}
+
+// hears: without an arbiter a hand-over is known to the other server alone, until it
+// could tell.
+func (w *World) hears(n, other *node) bool {
+	if !w.plan.alone || n.agent == nil {
+		return !w.plan.alone
+	}
+	a, b, tells := other.host.name, n.host.name, other.server
+	if s, _ := n.agent.Sight(); s.Names(n.me) {
+		return true
+	}
+	return tells != nil && !tells.frozen() && !other.host.off && !w.cut(a, b) && !w.cut(b, a)
 }
 
 // sound: nothing is wrong with it, nor with its way to the arbiter and the arbiter.
