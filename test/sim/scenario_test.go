@@ -104,3 +104,35 @@ func TestThePageListsThePlantedBugs(t *testing.T) {
 		t.Errorf("docs/simulator.md has %d rows of planted bugs, there are %d", n, len(planted))
 	}
 }
+
+// TestWhatBothServersHaveMayBeToldLate: a backend is frozen after the standby has flushed
+// its commit. The other server reigns when it thaws, and then it tells its client.
+func TestWhatBothServersHaveMayBeToldLate(t *testing.T) {
+	w := steady(t, 1)
+	defer w.end()
+	old, next := w.nodes[0].data, w.nodes[1].data
+	told := true
+	for tries := 0; told; tries++ { // until a backend comes to run again later than its standby answers
+		if tries == 1000 {
+			t.Fatal("every backend was told in time")
+		}
+		w.ledger.last++
+		id := w.ledger.last
+		told = false
+		old.pm.commit(id, false, func(acknowledged bool) {
+			told = acknowledged
+			w.ledger.acknowledges(old, id)
+		})
+		for at := old.log.insertAt(); old.pm.synced < at && !told; {
+			w.until(w.calendar() + time.Microsecond)
+		}
+	}
+	old.pm.frozen = true
+	w.nodes[0].server.stopped = true
+	w.reaches(t, "server2 is promoted", time.Minute, func() bool { return next.log.tl == 2 && next.open() })
+	old.pm.frozen = false
+	w.reaches(t, "the client is told", time.Minute, func() bool { return told })
+	if w.broken != nil {
+		t.Error(w.broken)
+	}
+}
