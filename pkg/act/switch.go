@@ -70,7 +70,8 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 	if err := h.Jobs.Enter(phaseClosing); err != nil {
 		return err
 	}
-	defer h.awaitExit(ctx)
+	patience := fastPatience
+	defer func() { h.awaitExit(ctx, patience) }()
 	if err := h.close(ctx); err != nil {
 		return err
 	}
@@ -84,6 +85,7 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	patience = h.Config.Timings().ShutdownTimeout.Duration
 	err = h.handedOver(ctx, r, h.Config.Timings().HeartbeatTimeout.Duration)
 	h.Jobs.Commit()
 	if err != nil {
@@ -93,9 +95,12 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 }
 
 // awaitExit ends the switch of a server that is closed: its postmaster is still on
-// its way out while the other one is promoted, and the next turn must find it gone.
-func (h *Hands) awaitExit(ctx context.Context) {
-	if err := h.stop(context.WithoutCancel(ctx), fastPatience); err != nil {
+// its way out while the other one is promoted, and the next turn must find it gone. Once
+// clients have another primary, the archiver has the time of any shutdown: what it does
+// not archive now nobody will, as a standby takes what it receives for archived
+// (archive_mode on; walreceiver.c and XLogArchiveCheckDone of PostgreSQL 15).
+func (h *Hands) awaitExit(ctx context.Context, patience time.Duration) {
+	if err := h.stop(context.WithoutCancel(ctx), patience); err != nil {
 		h.Log.Warn("PostgreSQL does not end", "error", err)
 	}
 }

@@ -83,7 +83,11 @@ func (e *etcd) turn(ctx context.Context) error {
 			e.end()
 			return errors.New("etcd does not know this server's lease any more; beginning anew")
 		}
-		if now := e.newest(); mine.lease != lease || mine.report != now {
+		now := e.newest()
+		if mine.lease == lease && mine.report.Known.NewerThan(now.Known) {
+			now.Known = mine.report.Known // a change of ours that was made, and whose answer is on its way
+		}
+		if mine.lease != lease || mine.report != now {
 			if err := e.say(ctx, v, now, lease); err != nil {
 				return err
 			}

@@ -21,11 +21,10 @@ func TestASwitchLeavesNoHoleInTheArchive(t *testing.T) {
 		"archive_command": fmt.Sprintf("sleep 1; test ! -e %[1]s/%%f && cp %%p %[1]s/.%%f && mv %[1]s/.%%f %[1]s/%%f", archive),
 	}})
 	s.writeLog(one, 60) // a few segments wait, as the command is slow
-	s.eventually("the standby is close", func() bool {
-		_, err := s.try("switch", "--dry-run", "-M", s.lab.Mcdir(one))
+	s.eventually("the standby is close, and the switch is made", func() bool {
+		_, err := s.try("switch", "-M", s.lab.Mcdir(one))
 		return err == nil
 	})
-	s.mcctl("switch", "-M", s.lab.Mcdir(one))
 	s.until("server2 is primary", two, func(st wire.Status) bool { return st.Record.Primary == two })
 	s.paired(two)
 	last := s.forkOfTimeline2()
