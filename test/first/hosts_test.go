@@ -166,6 +166,20 @@ func (h *hosts) token(host, text string) (token string, served <-chan error) {
 	return token, ended
 }
 
+// ended waits for the end of what served a token. It does not know that its bearer has
+// joined if that one was killed or cut off between saving what it got and saying so: it
+// waits until the token ends, unless an operator ends it.
+func (h *hosts) ended(served <-chan error) {
+	h.Helper()
+	select {
+	case err := <-served:
+		h.ok(err)
+	case <-time.After(5 * time.Second):
+		h.ok(h.serving.Signal(os.Interrupt))
+		<-served
+	}
+}
+
 // cut runs a block that is one command and kills it with SIGKILL when it has said its
 // n-th line; a diff before its first step does not count. It tells at which line, or
 // that the command came to its end first.

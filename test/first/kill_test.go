@@ -40,7 +40,7 @@ func TestKilledAnywhere(t *testing.T) {
 			token, served = h.token(b.host, b.text)
 		case "takes the token":
 			h.cutEverywhere(c, b.host, token, b.text)
-			h.ok(<-served)
+			h.ended(served)
 		case "until it succeeds":
 			h.eventually(b.host, b.text)
 		case "":
