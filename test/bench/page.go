@@ -90,7 +90,7 @@ func (r *results) keepPeers(path string) error {
 		return fmt.Errorf("read the results of before: %w", err)
 	}
 	for _, v := range before.Values {
-		if v.Subject != ours && v.Subject != bareFloor {
+		if v.ofPeer() {
 			r.Values = append(r.Values, v)
 		}
 	}

@@ -57,6 +57,9 @@ func summarise(all []sample) []summary {
 	return order
 }
 
+// ofPeer: it is about another tool.
+func (s summary) ofPeer() bool { return s.Subject != ours && s.Subject != bareFloor }
+
 func (s summary) id() string {
 	return strings.Join([]string{s.Subject, s.Profile, s.Event, s.Value}, " ")
 }

@@ -36,7 +36,7 @@ func (r results) profiles(subject string) (names []string) {
 func (r results) peers() (names [][2]string) {
 	for _, v := range r.Values {
 		name := [2]string{v.Subject, v.Profile}
-		if v.Subject != ours && v.Subject != bareFloor && !slices.Contains(names, name) {
+		if v.ofPeer() && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

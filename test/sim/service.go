@@ -52,14 +52,17 @@ func (w *World) able() *node {
 // hears: without an arbiter a hand-over is known to the other server alone, until it
 // could tell.
 func (w *World) hears(n, other *node) bool {
-	if !w.plan.alone || n.agent == nil {
-		return !w.plan.alone
+	if !w.plan.alone {
+		return true
 	}
-	a, b, tells := other.host.name, n.host.name, other.server
+	if n.agent == nil {
+		return false
+	}
 	if s, _ := n.agent.Sight(); s.Names(n.me) {
 		return true
 	}
-	return tells != nil && !tells.frozen() && !other.host.off && !w.cut(a, b) && !w.cut(b, a)
+	here, there := n.host.name, other.host.name
+	return other.server != nil && !other.server.frozen() && !other.host.off && !w.cut(here, there) && !w.cut(there, here)
 }
 
 // sound: nothing is wrong with it, nor with its way to the arbiter and the arbiter.
