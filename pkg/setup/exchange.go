@@ -32,7 +32,7 @@ type Material struct {
 }
 
 // plea is what a joining host says first, thanks what it says when the material is on
-// its disk.
+// its disk; it comes back as a proof that it was heard.
 type plea struct {
 	Secret  string `json:"secret"`
 	Request []byte `json:"request"` // for a certificate, PKCS #10
@@ -68,29 +68,31 @@ func (t talk) say(v any) error  { return json.NewEncoder(t).Encode(v) }
 func (t talk) hear(v any) error { return t.in.Decode(v) }
 
 // ask joins by a token: save gets the material and puts it on the disk before the first
-// server is told that the token has served.
-func (t Token) ask(ctx context.Context, request []byte, deadline time.Time, save func(*Material) error) error {
+// server is told that the token has served. Whether that one heard so is no error: until
+// it does it waits, to the end of the token.
+func (t Token) ask(ctx context.Context, request []byte, deadline time.Time, save func(*Material) error) (heard bool, err error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	dialer := tls.Dialer{Config: wire.Meet([32]byte(t.CA))}
 	conn, err := dialer.DialContext(ctx, "tcp", t.Address)
 	if err != nil {
-		return fmt.Errorf("join at %s: %w; mcctl init --serve-token must be running on the first server, and a firewall must let this host in", t.Address, err)
+		return false, fmt.Errorf("join at %s: %w; mcctl init --serve-token must be running on the first server, and a firewall must let this host in", t.Address, err)
 	}
 	defer conn.Close()
 	if err := conn.SetDeadline(deadline); err != nil {
-		return fmt.Errorf("join at %s: %w", t.Address, err)
+		return false, fmt.Errorf("join at %s: %w", t.Address, err)
 	}
 	talk, got := newTalk(conn), grant{}
 	if err := errors.Join(talk.say(plea{t.Secret, request}), talk.hear(&got)); err != nil {
-		return fmt.Errorf("join at %s: %w; run mcctl init --join again", t.Address, err)
+		return false, fmt.Errorf("join at %s: %w; run mcctl init --join again", t.Address, err)
 	}
 	if got.Error != "" || got.Material == nil {
-		return fmt.Errorf("join at %s: the first server refuses: %s", t.Address, got.Error)
+		return false, fmt.Errorf("join at %s: the first server refuses: %s", t.Address, got.Error)
 	}
 	if err := save(got.Material); err != nil {
-		return err
+		return false, err
 	}
-	_ = talk.say(thanks{true}) // unheard, the first server waits until the token ends
-	return nil
+	var back thanks
+	failed := errors.Join(talk.say(thanks{true}), talk.hear(&back))
+	return failed == nil && back.Saved, nil
 }

@@ -70,20 +70,37 @@ func (p Plan) mayCopyTo() error {
 
 func (s *Setup) exchange(ctx context.Context, token Token) error {
 	if s.state.Material != nil {
+		s.thankAgain(ctx)
 		return nil
 	}
 	if token.Name == "" {
 		return ErrNoToken
 	}
+	return s.ask(ctx, token, func(m *Material) error {
+		s.Say("got the certificate")
+		s.state.Material, s.state.Owed, s.state.Plan.Name = m, &token, token.Name
+		return s.save()
+	})
+}
+
+// thankAgain ends the first server's wait where an earlier call was cut off after it had
+// saved the material. Nothing here depends on it, and mostly nobody waits any more.
+func (s *Setup) thankAgain(ctx context.Context) {
+	if s.state.Owed != nil {
+		_ = s.ask(ctx, *s.state.Owed, func(*Material) error { return nil })
+	}
+}
+
+func (s *Setup) ask(ctx context.Context, token Token, save func(*Material) error) error {
 	request, err := wire.NewRequest(s.path("tls"), token.Name)
 	if err != nil {
 		return err
 	}
-	return token.ask(ctx, request, s.Now().Add(exchangeLimit), func(m *Material) error {
-		s.Say("got the certificate")
-		s.state.Material, s.state.Plan.Name = m, token.Name
-		return s.save()
-	})
+	heard, err := token.ask(ctx, request, s.Now().Add(exchangeLimit), save)
+	if heard {
+		s.state.Owed = nil
+	}
+	return err
 }
 
 // writeJoined writes the files that follow from the material.

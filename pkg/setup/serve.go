@@ -176,6 +176,9 @@ func (h *host) converse(ctx context.Context, conn net.Conn) (saved bool, err err
 	if err := errors.Join(talk.say(grant{Material: m}), talk.hear(&t)); err != nil {
 		return false, fmt.Errorf("it left before it had saved what it got, and may come again: %w", err)
 	}
+	if t.Saved {
+		_ = talk.say(t) // unheard, the guest comes once more, and finds nobody
+	}
 	return t.Saved, nil
 }
 

@@ -63,6 +63,8 @@ type state struct {
 	Restarting bool `json:"restarting,omitempty"`
 	// Material is what a second server got for its token.
 	Material *Material `json:"material,omitempty"`
+	// Owed is a token of which the first server may not know that it has served.
+	Owed *Token `json:"owed,omitempty"`
 }
 
 // ErrNotEmpty tells that a directory holds something that this command did not make.
@@ -133,7 +135,7 @@ func (s *Setup) begin(kind string, plan Plan) error {
 func (s *Setup) save() error { return durable.WriteJSON(s.path(stateFile), s.state, 0o600) }
 
 func (s *Setup) finish() error {
-	s.state.Finished, s.state.Copying = true, false
+	s.state.Finished, s.state.Copying, s.state.Owed = true, false, nil
 	if s.state.Material != nil {
 		s.state.Material.Password = "" // it is in the passfile
 	}

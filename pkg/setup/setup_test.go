@@ -139,7 +139,8 @@ func ask(t *testing.T, token Token, dir string, save func(*Material) error) erro
 	t.Helper()
 	request, err := wire.NewRequest(dir, arbiterName)
 	ok(t, err)
-	return token.ask(t.Context(), request, time.Now().Add(time.Minute), save)
+	_, err = token.ask(t.Context(), request, time.Now().Add(time.Minute), save)
+	return err
 }
 
 func TestATokenServesOneHost(t *testing.T) {
@@ -174,6 +175,27 @@ func TestATokenServesOneHost(t *testing.T) {
 	}
 	if err := ask(t, token, first, keep); err == nil {
 		t.Error("it serves on")
+	}
+}
+
+// A guest that was cut off between saving what it got and saying so is not waited for
+// until the token ends: called again, it says so.
+func TestThanksAreSaidAgain(t *testing.T) {
+	token, ended := serve(t, authority(t), time.Minute)
+	guest, cut := quiet(t.TempDir()), errors.New("cut off")
+	guest.state = state{Kind: Arbiter, Owed: &token}
+	err := guest.ask(t.Context(), token, func(m *Material) error {
+		guest.state.Material = m
+		return errors.Join(guest.save(), cut)
+	})
+	if !errors.Is(err, cut) {
+		t.Fatal(err)
+	}
+	again := quiet(guest.Dir)
+	ok(t, again.MakeArbiter(t.Context(), Token{}, Plan{}))
+	ok(t, <-ended)
+	if again.state.Owed != nil {
+		t.Error("the token's secret is kept")
 	}
 }
 

@@ -3,7 +3,6 @@ package first
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -25,8 +23,6 @@ type hosts struct {
 	dir   string
 	ports map[string]int // by the address on the page
 	mcctl string
-	// serving is the newest process that waits for the bearer of a token.
-	serving *os.Process
 }
 
 // addresses of the page.
@@ -152,7 +148,6 @@ func (h *hosts) token(host, text string) (token string, served <-chan error) {
 	out, err := cmd.StdoutPipe()
 	h.ok(err)
 	h.ok(cmd.Start())
-	h.serving = cmd.Process
 	r := bufio.NewReader(out)
 	if token, err = r.ReadString('\n'); err != nil {
 		_ = cmd.Wait()
@@ -164,56 +159,6 @@ func (h *hosts) token(host, text string) (token string, served <-chan error) {
 		ended <- cmd.Wait()
 	}()
 	return token, ended
-}
-
-// ended waits for the end of what served a token. It does not know that its bearer has
-// joined if that one was killed or cut off between saving what it got and saying so: it
-// waits until the token ends, unless an operator ends it.
-func (h *hosts) ended(served <-chan error) {
-	h.Helper()
-	select {
-	case err := <-served:
-		h.ok(err)
-	case <-time.After(5 * time.Second):
-		h.ok(h.serving.Signal(os.Interrupt))
-		<-served
-	}
-}
-
-// cut runs a block that is one command and kills it with SIGKILL when it has said its
-// n-th line; a diff before its first step does not count. It tells at which line, or
-// that the command came to its end first.
-func (h *hosts) cut(host, stdin, text string, n int) (at string, ended bool) {
-	h.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	cmd := h.shell(ctx, host, "exec "+text)
-	cmd.Stdin = strings.NewReader(stdin)
-	var complaints strings.Builder
-	cmd.Stderr = &complaints
-	out, err := cmd.StdoutPipe()
-	h.ok(err)
-	h.ok(cmd.Start())
-	lines := bufio.NewScanner(out)
-	for i := 0; lines.Scan(); {
-		if i > 0 || strings.HasPrefix(lines.Text(), "making") || strings.HasPrefix(lines.Text(), "going on") {
-			i++
-		}
-		if i == n {
-			at = lines.Text()
-			h.ok(cmd.Process.Kill())
-			break
-		}
-	}
-	err = cmd.Wait()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
-		return at, false
-	}
-	if err != nil {
-		h.Fatalf("on %s:\n%s\n%v\n%s", host, text, err, complaints.String())
-	}
-	return at, true
 }
 
 // eventually repeats a block until it succeeds.

@@ -109,7 +109,7 @@ func TestNetworkCutAnywhere(t *testing.T) {
 			token, served = h.token(b.host, b.text)
 		case "takes the token":
 			h.unplugged(c, b, token)
-			h.ended(served)
+			h.ok(<-served)
 		case "until it succeeds":
 			h.eventually(b.host, b.text)
 		case "":

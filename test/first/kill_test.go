@@ -8,22 +8,26 @@ import (
 	"mcctl/test/fault"
 )
 
-// cutEverywhere kills a command after its first line, the next call after its second
-// line, and so on, until a call comes to its end first.
+// cutEverywhere kills a command at the first thing it says, the next call at the first
+// thing that none was killed at, and so on, until a call comes to its end.
 func (h *hosts) cutEverywhere(c *fault.Counts, host, stdin, text string) {
 	h.Helper()
-	for n := 1; n < 60; n++ {
-		at, ended := h.cut(host, stdin, text, n)
+	what := func(said string) string {
+		step := h.lastStep(said)
+		switch {
+		case strings.HasPrefix(said, "copied "):
+			step = "copying the data of the first server"
+		case step == "beginning":
+			step, _, _ = strings.Cut(strings.ReplaceAll(said, h.dir, ""), "\n")
+		}
+		return host + ": " + step
+	}
+	for range 60 {
+		at, ended := h.cut(host, stdin, text, func(said string) bool { return c.Of(what(said)) == 0 })
 		if ended {
 			return
 		}
-		if step := h.lastStep(at); step != "beginning" {
-			at = step
-		}
-		if strings.HasPrefix(at, "copied ") {
-			at = "copying the data of the first server"
-		}
-		c.Add(host + ": " + strings.ReplaceAll(at, h.dir, ""))
+		c.Add(what(at))
 	}
 	h.Fatalf("%s: it never comes to its end", text)
 }
@@ -40,7 +44,7 @@ func TestKilledAnywhere(t *testing.T) {
 			token, served = h.token(b.host, b.text)
 		case "takes the token":
 			h.cutEverywhere(c, b.host, token, b.text)
-			h.ended(served)
+			h.ok(<-served)
 		case "until it succeeds":
 			h.eventually(b.host, b.text)
 		case "":
