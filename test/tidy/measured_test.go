@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "rewrite what docs/guarantees.md says of docs/measured.jsonl")
+var update = flag.Bool("update", false, "rewrite what docs/guarantees.md says of docs/measured.jsonl and docs/benchmarks.json")
 
 const guarantees = "../../docs/guarantees.md"
 
@@ -93,28 +93,40 @@ func median(values []float64) float64 {
 // TestWhatWasMeasured: the column of real hosts, and the line above the tables, say what
 // docs/measured.jsonl holds of the scenarios that the row names. make docs writes them.
 func TestWhatWasMeasured(t *testing.T) {
-	page, err := os.ReadFile(guarantees)
-	if err != nil {
-		t.Fatal(err)
-	}
 	by, loads := measurements(t)
-	var want strings.Builder
-	for line := range strings.Lines(string(page)) {
+	mustSay(t, "docs/measured.jsonl", func(line string) string {
 		cells, isRow := faultRow(line)
 		switch {
 		case isRow:
 			cells[5] = measuredCell(t, by, shownBy(cells))
-			line = "| " + strings.Join(cells, " | ") + " |\n"
+			return row(cells)
 		case strings.HasPrefix(line, "The load of the machine was "):
-			line = fmt.Sprintf("The load of the machine was %.0f (median) and at most %.0f, over %d measurements.\n", median(loads), slices.Max(loads), len(loads))
+			return fmt.Sprintf("The load of the machine was %.0f (median) and at most %.0f, over %d measurements.\n", median(loads), slices.Max(loads), len(loads))
+		default:
+			return line
 		}
-		want.WriteString(line)
+	})
+}
+
+func row(cells []string) string { return "| " + strings.Join(cells, " | ") + " |\n" }
+
+// mustSay compares docs/guarantees.md with what another file makes of its lines, or
+// writes it so.
+func mustSay(t *testing.T, source string, of func(line string) string) {
+	t.Helper()
+	page, err := os.ReadFile(guarantees)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	for line := range strings.Lines(string(page)) {
+		want.WriteString(of(line))
 	}
 	if string(page) == want.String() {
 		return
 	}
 	if !*update {
-		t.Fatal("docs/guarantees.md does not say what docs/measured.jsonl holds; run: make docs")
+		t.Fatalf("docs/guarantees.md does not say what %s holds; run: make docs", source)
 	}
 	if err := os.WriteFile(guarantees, []byte(want.String()), 0o644); err != nil {
 		t.Fatal(err)
