@@ -93,8 +93,9 @@ func exchange(temp, path string, old []byte, force bool) (left string, err error
 	if err != nil {
 		return "", err
 	}
+	exchanged := time.Now()
 	err = syncDir(dir)
-	time.Sleep(lateOpen)
+	time.Sleep(lateOpen - time.Since(exchanged))
 	left, settled := g.settle(temp, path)
 	return left, errors.Join(err, settled)
 }
