@@ -38,6 +38,8 @@ type Options struct {
 	KeepPostgresDown bool
 	// WaitForArbiter makes the start fail when the arbiter cannot be reached.
 	WaitForArbiter bool
+	// Stops gives a signal for each time that an operator asks for the stop.
+	Stops <-chan os.Signal
 }
 
 // Agent is a running supervisor.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/signal"
 	"strconv"
 	"syscall"
 	"time"
@@ -54,7 +53,7 @@ func (a *Agent) run(ctx context.Context) error {
 	g.run("configuration", a.watchConfiguration)
 	g.run("disk", a.watchDisk)
 	g.run("waits", a.local.WatchWaits)
-	g.run("signals", a.signals)
+	g.run("stops", a.watchStops)
 	a.runCommands()
 	g.run("reload", a.watchOwnFiles)
 	g.run("move", a.finishMove)
@@ -116,14 +115,11 @@ func (a *Agent) awaitArbiter(ctx context.Context) error {
 	}
 }
 
-// signals: SIGTERM and SIGINT are the operator's stop.
-func (a *Agent) signals(ctx context.Context) error {
-	caught := make(chan os.Signal, 1)
-	signal.Notify(caught, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(caught)
+// watchStops stops as often as that is asked for.
+func (a *Agent) watchStops(ctx context.Context) error {
 	for {
 		select {
-		case <-caught:
+		case <-a.opt.Stops:
 			a.background("stop", a.stopInOrder)
 		case <-ctx.Done():
 			return ctx.Err()

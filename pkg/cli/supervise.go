@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -57,8 +60,8 @@ func newSupervise(env *Env, run func(context.Context, *Env, *superviseOptions) e
 	return cmd
 }
 
-// runSupervise is the supervisor itself. SIGTERM is an operator's stop, which the
-// agent hears and carries out; it must not be torn off by the end of ctx.
+// runSupervise is the supervisor itself. SIGTERM and SIGINT are an operator's stop, which
+// the agent carries out; it must not be torn off by the end of ctx.
 func runSupervise(ctx context.Context, env *Env, o *superviseOptions) error {
 	c, err := loadConfig(o.Mcdir)
 	if err != nil {
@@ -74,16 +77,28 @@ func runSupervise(ctx context.Context, env *Env, o *superviseOptions) error {
 		on := o.Failover == failoverOn
 		opt.Failover = &on
 	}
-	return superviseOn(ctx, o.Mcdir, opt)
+	// From here on, so that none is lost before the agent listens or while it begins anew.
+	stops := make(chan os.Signal, 1)
+	signal.Notify(stops, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(stops)
+	opt.Stops = stops
+	return superviseOn(ctx, o.Mcdir, opt, stops)
 }
 
 // superviseOn begins anew, in this process and with the configuration as it is then, as
 // often as the agent wants to. PostgreSQL stays this process's child, and is reaped.
-func superviseOn(ctx context.Context, mcdir string, opt agent.Options) error {
+// A stop that the agent had begun when it ended is asked of the next one.
+func superviseOn(ctx context.Context, mcdir string, opt agent.Options, stops chan os.Signal) error {
 	for {
 		err := agent.Run(context.WithoutCancel(ctx), opt)
-		if !errors.Is(err, agent.ErrAgain) || ctx.Err() != nil {
+		if !errors.Is(err, agent.ErrAgain) {
 			return err
+		}
+		if ctx.Err() != nil {
+			select {
+			case stops <- syscall.SIGTERM:
+			default:
+			}
 		}
 		c, err := loadConfig(mcdir)
 		if err != nil {

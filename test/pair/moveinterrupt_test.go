@@ -272,3 +272,26 @@ func (s *stage) leavesTheGone(to string) {
 	s.flowing()
 	s.paired(two)
 }
+
+// A stop of the service (SIGTERM) is carried out whenever it comes, also while the
+// supervisor begins anew with another arbiter.
+func TestAStopIsHeardWhileTheSupervisorBeginsAnew(t *testing.T) {
+	s := newMoveStage(t, "none")
+	for i, after := range []time.Duration{20, 80, 140, 250} {
+		kind := []string{"witness", "none"}[i%2]
+		supervisor := s.lab.Pids().Servers[two].Supervisor
+		command := exec.Command(s.lab.Mcctl(), append(s.moving(one, kind), "--timeout", "5s")...)
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(after * time.Millisecond)
+		if err := syscall.Kill(supervisor, syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		s.eventually("server2 stops", func() bool { return s.lab.Pids().Servers[two] == (lab.ServerPids{}) })
+		_ = command.Wait()
+		s.mcctl("start", "-M", s.lab.Mcdir(two))
+		s.moveUntil(one, kind)
+		s.uses(kind, one)
+	}
+}
