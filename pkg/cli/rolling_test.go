@@ -1,11 +1,17 @@
 package cli
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"mcctl/pkg/wire"
 )
 
 func TestUpdatePlan(t *testing.T) {
@@ -66,5 +72,36 @@ func TestRollingUpdateFlags(t *testing.T) {
 	want := rollingOptions{Mcdir: "/tmp", Output: formText, Exec: "true", SwitchBack: true, Yes: true, Timeout: 3 * time.Second}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// A run that was killed had asked for a switch, which begins after the next run has
+// looked: that one's own is refused, and it waits for the one under way.
+func TestASwitchThatHasJustBegunIsWaitedFor(t *testing.T) {
+	st := paired()
+	s := newSupervisor(t, st)
+	looks := 0
+	s.on(wire.KindStatus, func(json.RawMessage) (any, error) {
+		switch looks++; {
+		case s.count(wire.KindSwitch) == 0:
+		case st.Job == nil:
+			st.Job = &wire.Job{ID: "switch-1-1", Kind: "switch", Phase: "closing"}
+		case !st.Job.Final && looks > 8:
+			st.Job = &wire.Job{ID: "switch-1-1", Kind: "switch", Phase: phaseDone, Final: true}
+			st.Record.Primary, st.Record.Term = "server2", 2
+		}
+		return st, nil
+	})
+	s.on(wire.KindSwitch, func(json.RawMessage) (any, error) {
+		return nil, fmt.Errorf("%w: a switch is under way", wire.ErrRefused)
+	})
+	var out, complaints bytes.Buffer
+	env := testEnv(&out, &complaints)
+	u := &updater{env: env, o: &rollingOptions{Mcdir: s.mcdir}, control: control{s.mcdir}, quiet: env, updateState: &updateState{}}
+	if err := u.switchTo(t.Context(), "server2"); err != nil || s.count(wire.KindSwitch) != 1 {
+		t.Errorf("asked %d times, and then: %v", s.count(wire.KindSwitch), err)
+	}
+	if err := u.switchTo(t.Context(), "server1"); !errors.Is(err, wire.ErrRefused) {
+		t.Errorf("refused for another reason: %v", err)
 	}
 }

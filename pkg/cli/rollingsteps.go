@@ -78,19 +78,31 @@ func whole(st wire.Status) bool {
 }
 
 // switchTo makes a server the primary, unless it is, and waits until the pair is
-// whole. A switch that an earlier run has begun is waited for.
+// whole. A switch that an earlier run has begun is waited for, also when it began after
+// this run had looked for one.
 func (u *updater) switchTo(ctx context.Context, to pair.Server) error {
-	if err := u.attach(ctx); err != nil {
-		return err
+	for {
+		if err := u.attach(ctx); err != nil {
+			return err
+		}
+		st, err := u.control.status(ctx)
+		if err != nil || st.Record.Primary == to {
+			return err
+		}
+		err = runSwitch(ctx, u.quiet, &switchOptions{Mcdir: u.o.Mcdir, Output: formText, Timeout: time.Minute})
+		if err == nil {
+			return u.attach(ctx)
+		}
+		if !errors.Is(err, wire.ErrRefused) || !u.hasBegun(ctx, st.Job) {
+			return err
+		}
 	}
+}
+
+// hasBegun tells whether another job has begun since the newest was that one.
+func (u *updater) hasBegun(ctx context.Context, newest *wire.Job) bool {
 	st, err := u.control.status(ctx)
-	if err != nil || st.Record.Primary == to {
-		return err
-	}
-	if err := runSwitch(ctx, u.quiet, &switchOptions{Mcdir: u.o.Mcdir, Output: formText, Timeout: time.Minute}); err != nil {
-		return err
-	}
-	return u.attach(ctx)
+	return err == nil && st.Job != nil && (newest == nil || st.Job.ID != newest.ID)
 }
 
 // attach waits until the pair is whole.
