@@ -86,7 +86,8 @@ type Agent struct {
 
 	looker observe.Aside
 
-	wishing sync.Mutex // held while a wish is saved, taken before mu
+	wishing    sync.Mutex  // held while a wish is saved, taken before mu
+	savingRest atomic.Bool // see saveRest
 
 	mu    sync.Mutex // never held while a disk is waited for: the loop needs it
 	rule  decide.Rule
