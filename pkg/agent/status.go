@@ -125,6 +125,8 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return "the data directory is empty or half made, and policy.rejoin does not allow a rebuild: mcctl rebuild"
 	case f.Failover == decide.FailoverOff:
 		return "automatic switch and detach are off: mcctl enable-failover"
+	case a.keepDown.Load():
+		return "PostgreSQL is left down, as start --mc-only said: start it with pg_ctl, or start the supervisor anew without that option"
 	case f.Peer != decide.PeerHere:
 		return fmt.Sprintf("the supervisor of %s is %s: %s", other, f.Peer, linkTrouble(s))
 	case a.hands.Rebuilds.GivenUp() && f.Mode != decide.Paired:
