@@ -99,12 +99,12 @@ func planFlags(cmd *cobra.Command, p *setup.Plan) {
 	f.StringVar(&p.OtherAdmin, "other-admin", "", "`host:port` of the other server's supervisor")
 	f.StringVar(&p.OtherReplication, "other-replication", "", "`host:port` of the other server's PostgreSQL, as this one reaches it")
 	f.StringVar(&p.OtherClient, "other-client", "", "`host:port` of the other server's PostgreSQL, as clients reach it (default: --other-replication)")
-	f.StringVar(&p.ArbiterKind, "arbiter-kind", "", "`kind` of the arbiter: "+arbiterKinds)
+	f.StringVar(&p.ArbiterKind, "arbiter-kind", "", "`kind` of the arbiter: "+arbiterKinds+" (default: witness, or the kind that the other flags are of)")
 	for _, a := range arbiterFlags() {
 		f.StringVar(p.Answer("arbiter-"+a.name), "arbiter-"+a.name, "", a.usage())
 	}
 	f.StringVar(&p.Arbitration, arbitrationFlag.name, "", arbitrationFlag.usage())
-	f.StringVar(&p.Fencing, "fencing-command", "", "`file` of this host that cuts the other server off; the arbiter command needs it")
+	f.StringVar(&p.Fencing, "fencing-command", "", "`file` of this host that cuts the other server off; an arbiter of kind command needs it")
 	f.StringVar(&p.Profile, "profile", "", "`profile` of the timings: default or tight")
 	f.StringVar(&p.DataDirectory, "data-directory", "", "PostgreSQL's data `directory`")
 	f.StringVar(&p.Bin, "bin-directory", "", "`directory` of PostgreSQL's programs (default: found)")
@@ -143,7 +143,7 @@ func runInit(ctx context.Context, env *Env, o *initOptions) error {
 	if o.Serve {
 		return explainInit(o, s.Serve(ctx, setup.ServeOptions{Arbiter: o.Arbiter, Life: o.Life, Listen: o.Plan.Listen, Token: a.showToken}))
 	}
-	kind, plan, finished, err := s.Load()
+	kind, _, finished, err := s.Load()
 	if err != nil {
 		return explainInit(o, err)
 	}
@@ -160,7 +160,7 @@ func runInit(ctx context.Context, env *Env, o *initOptions) error {
 	}
 	want := o.kind(kind)
 	if want == setup.First {
-		if err := o.settleArbiter(plan); err != nil {
+		if err := o.settleArbiter(); err != nil {
 			return err
 		}
 	}

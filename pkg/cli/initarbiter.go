@@ -1,12 +1,10 @@
 package cli
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
 	"mcctl/pkg/config"
-	"mcctl/pkg/setup"
 )
 
 // arbiterKinds lists them for people.
@@ -29,8 +27,8 @@ func initArbiterFlags() (all []arbiterFlag) {
 }
 
 // settleArbiter takes the kind of the arbiter from the flag that is of one, and refuses
-// flags of another kind; begun is the plan that this call goes on with.
-func (o *initOptions) settleArbiter(begun setup.Plan) error {
+// flags of another kind.
+func (o *initOptions) settleArbiter() error {
 	o.Plan.Endpoints = strings.Join(o.Members, ",")
 	if o.NoArbiter {
 		o.Plan.ArbiterKind = string(config.None)
@@ -40,6 +38,5 @@ func (o *initOptions) settleArbiter(begun setup.Plan) error {
 			o.Plan.ArbiterKind = a.kind
 		}
 	}
-	kind := cmp.Or(begun.ArbiterKind, o.Plan.ArbiterKind)
-	return fitKind(o.cmd, "init", kind, initArbiterFlags())
+	return fitKind(o.cmd, "init", o.Plan.ArbiterKind, initArbiterFlags())
 }

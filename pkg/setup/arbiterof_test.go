@@ -127,6 +127,10 @@ func TestALaterAnswerIsMeasuredToo(t *testing.T) {
 	if _, err := quiet(s.Dir).First(t.Context(), Plan{Profile: "fast"}); !errors.Is(err, ErrAnswers) {
 		t.Errorf("a bad profile: %v", err)
 	}
+	other := Plan{ArbiterKind: "etcd", Endpoints: "http://127.0.0.1:1"}
+	if _, err := quiet(s.Dir).First(t.Context(), other); err == nil || !strings.Contains(err.Error(), "it was begun with another answer for --arbiter-kind;") {
+		t.Errorf("another arbiter: %v", err)
+	}
 	after, err := os.ReadFile(s.path(stateFile))
 	ok(t, err)
 	if string(after) != string(before) {

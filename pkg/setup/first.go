@@ -116,7 +116,9 @@ func (s *Setup) study(ctx context.Context, p Plan) (Plan, error) {
 // restudy measures what is answered only now like the rest before it.
 func (s *Setup) restudy(given Plan) error {
 	p := s.state.Plan
-	p.merge(given) // what differs is refused later
+	if len(p.merge(given)) > 0 {
+		return nil // begin refuses what differs
+	}
 	_, err := p.checkAnswers(s.Dir)
 	return err
 }
