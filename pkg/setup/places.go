@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"mcctl/pkg/config"
 	"mcctl/pkg/pgconf"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/settings"
@@ -20,7 +21,7 @@ import (
 
 // absolute makes paths mean the same wherever the next call is made.
 func (p *Plan) absolute() error {
-	for _, path := range []*string{&p.DataDirectory, &p.CA, &p.ConfigFile, &p.HBAFile, &p.IdentFile, &p.Bin, &p.Socket} {
+	for _, path := range []*string{&p.DataDirectory, &p.CA, &p.ConfigFile, &p.HBAFile, &p.IdentFile, &p.Bin, &p.Socket, &p.Arbitration, &p.Fencing} {
 		if *path == "" {
 			continue
 		}
@@ -43,7 +44,7 @@ func (p *Plan) complete() error {
 		}
 		p.User = me.Username
 	}
-	for text, value := range map[*string]string{&p.Database: "postgres", &p.Replicator: "mcctl_replication", &p.Locale: "C"} {
+	for text, value := range map[*string]string{&p.Database: "postgres", &p.Replicator: "mcctl_replication", &p.Locale: "C", &p.ArbiterKind: string(config.Witness)} {
 		if *text == "" {
 			*text = value
 		}

@@ -104,7 +104,7 @@ func authority(t *testing.T) *Setup {
 	s := quiet(t.TempDir())
 	s.state = state{Kind: First, Plan: Plan{
 		Pair: "p", Name: "server1", Other: "server2", Admin: address, Replication: "127.0.0.1:1", OtherAdmin: "127.0.0.2:2", OtherReplication: "127.0.0.2:1",
-		NoArbiter: true, DataDirectory: "/nowhere", Bin: "/bin", Socket: "/tmp", User: "u", Database: "d", Replicator: "r",
+		ArbiterKind: "none", DataDirectory: "/nowhere", Bin: "/bin", Socket: "/tmp", User: "u", Database: "d", Replicator: "r",
 	}}
 	for _, step := range []func(context.Context) error{
 		func(context.Context) error { return s.directories("tls", caDir) }, s.certify, s.writeFiles,
