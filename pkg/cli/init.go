@@ -116,7 +116,7 @@ func planFlags(cmd *cobra.Command, p *setup.Plan) {
 	f.StringVar(&p.ConfigFile, "config-file", "", "postgresql.conf of a second server, if it is not in the data directory")
 	f.StringVar(&p.HBAFile, "hba-file", "", "the same for pg_hba.conf")
 	f.StringVar(&p.IdentFile, "ident-file", "", "the same for pg_ident.conf")
-	f.StringVar(&p.CA, "ca", "", "`directory` of a certificate authority to use (default: a new one; a token's)")
+	f.StringVar(&p.CA, "ca", "", "`directory` of a certificate authority to use (default: a new one; a token's), with --serve-token: of the pair's (default: ca in the management directory)")
 	f.StringVar(&p.Listen, "listen", "", "`host:port` that an arbiter listens on (default: the port in pair.toml), or --serve-token (default: --admin)")
 }
 
@@ -141,7 +141,7 @@ func runInit(ctx context.Context, env *Env, o *initOptions) error {
 	a := &asker{env: env, in: bufio.NewReader(env.Stdin), o: o}
 	s := &setup.Setup{Dir: o.Mcdir, Now: time.Now, Say: a.say, Agree: a.agree, Progress: a.progress()}
 	if o.Serve {
-		return explainInit(o, s.Serve(ctx, setup.ServeOptions{Arbiter: o.Arbiter, Life: o.Life, Listen: o.Plan.Listen, Token: a.showToken}))
+		return explainInit(o, s.Serve(ctx, setup.ServeOptions{Arbiter: o.Arbiter, Life: o.Life, Listen: o.Plan.Listen, CA: o.Plan.CA, Token: a.showToken}))
 	}
 	kind, _, finished, err := s.Load()
 	if err != nil {

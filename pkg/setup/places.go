@@ -122,8 +122,12 @@ func (p *Plan) meet(ctx context.Context) error {
 	if standby {
 		return fmt.Errorf("take over data directory %s: it is a standby; run mcctl init on its primary, and mcctl init --join here", p.DataDirectory)
 	}
-	if has, err := session.HasRole(ctx, p.Replicator); err != nil || has {
-		return errors.Join(err, fmt.Errorf("make role %s: there is one already, and its password would be changed; name another one with --replication-user", p.Replicator))
+	has, err := session.HasRole(ctx, p.Replicator)
+	if err != nil {
+		return err
+	}
+	if has {
+		return fmt.Errorf("make role %s: there is one already, and its password would be changed; name another one with --replication-user", p.Replicator)
 	}
 	return p.meetFiles(ctx, session)
 }

@@ -199,6 +199,35 @@ func TestThanksAreSaidAgain(t *testing.T) {
 	}
 }
 
+// What would only show when somebody has come is looked at before a token is shown.
+func TestNoTokenWithoutTheAuthority(t *testing.T) {
+	s := authority(t)
+	away := filepath.Join(t.TempDir(), "safe")
+	ok(t, os.Rename(s.path(caDir), away))
+	err := s.Serve(t.Context(), ServeOptions{Arbiter: true, Life: time.Minute, Token: func(Token) { t.Error("a token is shown") }})
+	if err == nil || !strings.Contains(err.Error(), "bring the pair's authority back there, or say where it is with --ca") {
+		t.Error(err)
+	}
+	ok(t, os.Rename(away, s.path(caDir)))
+}
+
+// The token says the address that was named, and the supervisor's for all of this host.
+func TestATokenSaysWhereItIsWaitedFor(t *testing.T) {
+	for listen, want := range map[string]string{"127.0.0.9:0": "127.0.0.9", "0.0.0.0:0": "127.0.0.1", "": "127.0.0.1"} {
+		s := authority(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		err := s.Serve(ctx, ServeOptions{Arbiter: true, Life: time.Minute, Listen: listen, Token: func(token Token) {
+			if host, _ := split(token.Address); host != want {
+				t.Errorf("--listen %s: the token says %s", listen, token.Address)
+			}
+			cancel()
+		}})
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+}
+
 func TestATokenEnds(t *testing.T) {
 	_, ended := serve(t, authority(t), 10*time.Millisecond)
 	if err := <-ended; !errors.Is(err, ErrTokenEnded) {
