@@ -4,9 +4,27 @@ import (
 	"strings"
 	"testing"
 
+	"mcctl/pkg/board"
 	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
+
+// Who turns saves what it knows before: without an arbiter its copy is the record. That is
+// what it has heard, and the closed record that it has read.
+func TestATurnBeginsWithTheCopy(t *testing.T) {
+	reign, closed := rec(2, 9, "server2", pair.Alone), rec(3, 12, "server2", pair.Alone)
+	closed.Moved = "none"
+	for _, c := range []struct{ shut, want record.Record }{{record.Record{}, reign}, {closed, rec(3, 12, "server2", pair.Alone)}} {
+		a := someAgent(t)
+		ok(t, a.own.Save(rec(1, 4, "server1", pair.Paired)))
+		a.board.Note(func(s *board.Sight) { s.Learn(reign, true) })
+		ok(t, a.rewrite(movePlan{next: a.config, written: true}, c.shut))
+		if got := a.own.Get(); got != c.want {
+			t.Errorf("after %s was read the copy says %s, want %s", c.shut, got, c.want)
+		}
+	}
+}
 
 func TestArbitersThatDifferAreToldOf(t *testing.T) {
 	of := func(server pair.Server, arbiter string) wire.ServerStatus {

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"mcctl/pkg/arbiter"
+	"mcctl/pkg/board"
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/durable"
@@ -81,6 +82,7 @@ func (a *Agent) moveStep(ctx context.Context, q wire.MoveRequest) (here wire.Mov
 	case wire.MovePrepare:
 		return here, a.rememberMove(q)
 	case wire.MoveTurn:
+		a.board.Note(func(s *board.Sight) { s.Learn(q.Record, false) })
 		return here, a.turn(p, record.Record{})
 	}
 	return here, fmt.Errorf("%w: %q is no step of a move", wire.ErrRefused, q.Step)
@@ -134,10 +136,23 @@ func (a *Agent) turn(p movePlan, shut record.Record) error {
 // for an answer from here gets it first.
 func (a *Agent) beginAnew() { a.clock.After(lingering, func() { a.group.stop(ErrAgain) }) }
 
+// saveKnown saves what is known before this server goes by another arbiter. Without one
+// its own copy is the record, and an older one would be an older reign.
+func (a *Agent) saveKnown(shut record.Record) error {
+	if shut.Primary != a.config.Me() {
+		shut.Moved = ""
+		a.board.Note(func(s *board.Sight) { s.Learn(shut, false) })
+	}
+	return a.saveCopy()
+}
+
 // rewrite writes pair.toml: from now on whoever starts here uses the new arbiter. shut is
 // the closed record of the old one, where the primary has read it; coming back to it one
 // day takes something newer.
 func (a *Agent) rewrite(p movePlan, shut record.Record) error {
+	if err := a.saveKnown(shut); err != nil {
+		return err
+	}
 	if !p.written {
 		if _, err := durable.Replace(a.config.Path(config.PairFile), p.was, []byte(p.text), true); err != nil {
 			return err

@@ -47,9 +47,13 @@ var checked = []struct {
 	{"none", bounds{kind: none, commits: 1, changes: 4, faults: 2}, false},
 	{"the keeper loses its records", loses, false},
 	{"command", bounds{kind: command, commits: 1, changes: 3, faults: 1, fences: 2}, false},
-	{"moved to another witness, a fault", bounds{kind: witness, commits: 1, changes: 2, faults: 1, moves: 1, to: witness}, false},
-	{"moved to another witness, three changes", bounds{kind: witness, commits: 1, changes: 3, moves: 1, to: witness}, false},
+	{"moved to another witness", moves, false},
+	{"moved to another witness, a fault", bounds{kind: witness, commits: 1, changes: 1, faults: 1, moves: 1, to: witness}, false},
+	{"moved to another witness, two changes, a fault", bounds{kind: witness, commits: 1, changes: 2, faults: 1, moves: 1, to: witness}, true},
+	{"moved to another witness, three changes", bounds{kind: witness, commits: 1, changes: 3, moves: 1, to: witness}, true},
+	{"moved from a witness to none, a fault", bounds{kind: witness, commits: 1, changes: 2, faults: 1, moves: 1, to: none}, true},
 	{"moved to another witness, three changes, a fault", bounds{kind: witness, commits: 1, changes: 3, faults: 1, moves: 1, to: witness}, true},
+	{"moved from a witness to none", bounds{kind: witness, commits: 1, changes: 2, moves: 1, to: none}, false},
 	{"moved from none to a witness", bounds{kind: none, commits: 1, changes: 2, moves: 1, to: witness}, false},
 	{"command, two faults, three fences", bounds{kind: command, commits: 1, changes: 4, faults: 2, fences: 3}, true},
 	{"command, two commits", bounds{kind: command, commits: 2, changes: 3, faults: 2, fences: 2}, true},
@@ -95,6 +99,7 @@ var variants = []struct {
 	{28, "a closed record gives way to one server", moves},
 	{29, "the new keeper finds the record from one server", moves},
 	{30, "the old keeper's record is not closed", moves},
+	{31, "turns to none before what it knows is saved", bounds{kind: witness, commits: 1, changes: 2, moves: 1, to: none}},
 }
 
 // TestMain removes the compiled models, which several tests share, at the end.

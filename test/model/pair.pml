@@ -53,6 +53,7 @@
 #define OneComesBack   (without == 28)
 #define OneTells       (without == 29)
 #define NotClosed      (without == 30)
+#define TurnsUnsaved   (without == 31)
 
 c_decl {
 \#include <stdlib.h>
@@ -408,7 +409,9 @@ inline givesUpMove() {
 
 /* turns writes pair.toml: whoever starts on this server from now on goes by that keeper. */
 inline turns(i, k) {
-	printf("server%d turns to keeper %d\n", i + 1, k + 1); file[i] = k
+	printf("server%d turns to keeper %d\n", i + 1, k + 1);
+	if :: TurnsUnsaved -> skip :: else -> save(i, kT[i], kM[i], kR[i]) fi;
+	file[i] = k
 }
 
 /* The primary, which has read the closed record, then saves its copy with a revision beyond
@@ -622,12 +625,12 @@ proctype server(bool i) {
 	:: atomic { mv == MoveTurn && mvBy == i -> turnsPrimary(i); mv = MoveOther }
 	:: atomic { mv == MoveOther && mvBy == i ->
 		mv = 0; mvBy = 0;
-		if :: !NAMED(o) && want[i] -> turns(o, want[i] - 1) :: true -> skip fi }
+		if :: !NAMED(o) && want[i] -> learn(o, kT[i], kM[i], kR[i], false); turns(o, want[i] - 1) :: true -> skip fi }
 	/* what is left is done without an operator */
 	:: atomic { want[i] && want[i] != k + 1 && !(mv && mvBy == i) && APART(k) && closed[k] && file[i] == k ->
-		if :: PRIM(T[k]) == i -> turnsPrimary(i) :: else -> turns(i, want[i] - 1) fi }
+		if :: PRIM(T[k]) == i -> turnsPrimary(i) :: else -> learn(i, T[k], false, R[k], false); turns(i, want[i] - 1) fi }
 	:: atomic { want[i] == k + 1 && NAMED(i) && !NAMED(o) && file[o] != k ->
-		printf("server%d asks again\n", i + 1); turns(o, k) }
+		printf("server%d asks again\n", i + 1); learn(o, kT[i], kM[i], kR[i], false); turns(o, k) }
 	:: atomic { want[i] && !(mv && mvBy == i) && (want[i] == k + 1 -> (!NAMED(i) || use[o] == k) : !APART(k) || GRANTS(k)) ->
 		printf("server%d forgets the move\n", i + 1); want[i] = 0 }
 	:: atomic { file[i] != k -> printf("server%d begins anew, with keeper %d\n", i + 1, file[i] + 1);
