@@ -191,6 +191,11 @@ func (pm *postmaster) exit() {
 	}
 	c.say("gone (%s), log up to %s", c.control.State, c.log.flushAt())
 	c.w.ledger.changed(c)
+	for _, n := range c.w.nodes {
+		if n.data == c && n.server != nil {
+			n.server.stirred = true
+		}
+	}
 	close(pm.exited)
 }
 

@@ -206,6 +206,7 @@ func (in instance) StartCanary(ctx context.Context) (act.Canary, error) {
 	c := &canary{s: s, returned: make(chan struct{})}
 	s.pm.commit(0, true, func(ok bool) {
 		c.ok = ok
+		in.p.stirred = true
 		close(c.returned)
 	})
 	for {

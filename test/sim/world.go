@@ -27,9 +27,10 @@ type World struct {
 	skipped time.Duration // calm time that was not computed
 	seq     uint64
 	queue   queue
-	coros   []*coro
+	procs   []*process // those that live
+	begun   int        // coroutines so far
 	running *coro
-	ended   bool // some coroutine has ended since the last sweep
+	wary    bool // look at those who rest as well (TestNobodyIsOverlooked)
 
 	plan     plan
 	nodes    [2]*node
@@ -47,6 +48,9 @@ type World struct {
 	newest      record.Record // as record() found it last
 	recordStale bool
 }
+
+// never is later than anything.
+const never = time.Duration(1<<62 - 1)
 
 // event is something that happens at a time. A cancelled one has no do.
 type event struct {
@@ -113,16 +117,16 @@ func (w *World) pop() {
 }
 
 func (w *World) nextTime() time.Duration {
-	next := time.Duration(1<<62 - 1)
+	next := never
 	for len(w.queue) > 0 && w.queue[0].do == nil {
 		heap.Pop(&w.queue)
 	}
 	if len(w.queue) > 0 {
 		next = w.queue[0].at
 	}
-	for _, c := range w.coros {
-		if c.due >= 0 && c.due < next && !c.proc.frozen() {
-			next = c.due
+	for _, p := range w.procs {
+		if !p.frozen() {
+			next = min(next, p.due)
 		}
 	}
 	return next
