@@ -96,9 +96,11 @@ func (w *World) nextReady(last int) *coro {
 	for first < len(turns) && turns[first].number <= last {
 		first++
 	}
-	for i := range turns {
-		if c := turns[(first+i)%len(turns)]; c.ready(w.now) {
-			return c
+	for _, part := range [][]*coro{turns[first:], turns[:first]} {
+		for _, c := range part {
+			if c.ready(w.now) {
+				return c
+			}
 		}
 	}
 	for _, p := range w.procs {
