@@ -66,27 +66,43 @@ func (a *Agent) Gone(from wire.Identity) {
 }
 
 func (a *Agent) fromServer(kind string) request {
-	return map[string]request{
-		wire.KindReport:      a.hear,
-		wire.KindLearn:       a.learn,
-		wire.KindPauseReplay: func(ctx context.Context, _ json.RawMessage) (any, error) { return nil, a.replay.pause(ctx) },
-		wire.KindResumeReplay: func(ctx context.Context, _ json.RawMessage) (any, error) {
-			return nil, a.replay.resume(ctx)
-		},
-		wire.KindRelease:   a.release,
-		wire.KindResting:   a.peerRests,
-		wire.KindHolds:     a.holds,
-		wire.KindHistory:   a.history,
-		wire.KindHoldings:  a.holdings,
-		wire.KindFailover:  a.setFailover,
-		wire.KindInspect:   a.inspect,
-		wire.KindProgress:  a.progress,
-		wire.KindPreDetach: a.preDetachHere,
-		wire.KindPairFile:  a.pairFile,
-		wire.KindTelling:   a.hearTelling,
-		wire.KindWord:      a.giveWord,
-		wire.KindMoveHere:  a.moveHere,
-	}[kind]
+	switch kind {
+	case wire.KindReport:
+		return a.hear
+	case wire.KindLearn:
+		return a.learn
+	case wire.KindPauseReplay:
+		return func(ctx context.Context, _ json.RawMessage) (any, error) { return nil, a.replay.pause(ctx) }
+	case wire.KindResumeReplay:
+		return func(ctx context.Context, _ json.RawMessage) (any, error) { return nil, a.replay.resume(ctx) }
+	case wire.KindRelease:
+		return a.release
+	case wire.KindResting:
+		return a.peerRests
+	case wire.KindHolds:
+		return a.holds
+	case wire.KindHistory:
+		return a.history
+	case wire.KindHoldings:
+		return a.holdings
+	case wire.KindFailover:
+		return a.setFailover
+	case wire.KindInspect:
+		return a.inspect
+	case wire.KindProgress:
+		return a.progress
+	case wire.KindPreDetach:
+		return a.preDetachHere
+	case wire.KindPairFile:
+		return a.pairFile
+	case wire.KindTelling:
+		return a.hearTelling
+	case wire.KindWord:
+		return a.giveWord
+	case wire.KindMoveHere:
+		return a.moveHere
+	}
+	return nil
 }
 
 func (a *Agent) hear(_ context.Context, body json.RawMessage) (any, error) {

@@ -32,10 +32,12 @@ func (l Limits) Level(r disk.Room) string {
 	return LevelFine
 }
 
+// grave tells which of two levels is worse.
+var grave = map[string]int{LevelFine: 1, LevelUnknown: 2, LevelLow: 3, LevelCritical: 4}
+
 // Fullest is the worst of PostgreSQL's disks with its level. One that is not known
 // leaves the whole unknown, unless another one is short of room.
 func (l Limits) Fullest(places []Place) (worst Place, level string) {
-	grave := map[string]int{LevelFine: 1, LevelUnknown: 2, LevelLow: 3, LevelCritical: 4}
 	for _, p := range places {
 		if p.Measured || p.Same != "" {
 			continue

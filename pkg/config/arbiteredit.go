@@ -104,7 +104,7 @@ func (a *ArbiterOf) String() string {
 	case Etcd:
 		return fmt.Sprintf("%s at %s below %s", a.Kind, a.Where(), a.Etcd.Prefix)
 	case Witness:
-		return fmt.Sprintf("%s at %s", a.Kind, a.Address)
+		return string(a.Kind) + " at " + a.Address
 	}
 	return string(a.Kind)
 }

@@ -93,9 +93,9 @@ func (c *Config) Me() pair.Server { return pair.Server(c.Server.Name) }
 
 // Other is the other server of the pair.
 func (c *Config) Other() pair.Server {
-	for _, name := range c.Pair.Names() {
-		if name != c.Me() {
-			return name
+	for name := range c.Pair.Servers {
+		if s := pair.Server(name); s != c.Me() {
+			return s
 		}
 	}
 	return "" // not after Load, which demands two

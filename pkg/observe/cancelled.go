@@ -115,14 +115,18 @@ func (l *Local) endedWaits(ctx context.Context, session Session, pid int, seen p
 	if err != nil || received.SyncNames == "" || !l.waitsCount(pid) {
 		return
 	}
+	var suspects []suspect
 	for _, one := range open {
-		if received.Flush >= one.before {
-			continue
+		if received.Flush < one.before {
+			suspects = append(suspects, suspect{one, received, seen.Timeline, time.Now(), pid})
 		}
-		select {
-		case l.suspects <- suspect{one, received, seen.Timeline, time.Now(), pid}:
-		default: // more at once than anybody would read
-		}
+	}
+	if len(suspects) == 0 {
+		return
+	}
+	select {
+	case l.suspects <- suspects:
+	default: // more at once than anybody would read
 	}
 }
 
@@ -144,16 +148,15 @@ func (l *Local) WatchWaits(ctx context.Context) error {
 	for {
 		var all []suspect
 		select {
-		case one := <-l.suspects:
-			all = append(all, one)
+		case all = <-l.suspects:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 		l.sleep(ctx, resolveAfter)
 		for more := true; more; {
 			select {
-			case one := <-l.suspects:
-				all = append(all, one)
+			case those := <-l.suspects:
+				all = append(all, those...)
 			default:
 				more = false
 			}

@@ -81,14 +81,14 @@ type Local struct {
 
 	kick, looked chan struct{}
 	waits        waits
-	suspects     chan suspect
+	suspects     chan []suspect // of one look each
 }
 
 // NewLocal fills in what needs no choice.
 func NewLocal(l Local) *Local {
 	l.kick, l.looked = make(chan struct{}, 1), make(chan struct{}, 1)
 	l.Clock = clock.Or(l.Clock)
-	l.suspects = make(chan suspect, 4096)
+	l.suspects = make(chan []suspect, 128)
 	if l.TellCancelled == nil {
 		l.TellCancelled = func(Cancelled) {}
 	}

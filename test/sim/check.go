@@ -13,9 +13,9 @@ import (
 // models' disks and knows nothing of what the supervisors think.
 type ledger struct {
 	w       *World
-	last    int   // the newest commit written
-	told    []int // acknowledged, or shown to a reader
-	isTold  map[int]bool
+	last    int           // the newest commit written
+	told    []int         // acknowledged, or shown to a reader
+	isTold  []bool        // by number
 	records record.Record // the newest seen
 	acks    int
 	lastAck time.Duration // active time
@@ -40,6 +40,9 @@ func (l *ledger) acknowledges(c *cluster, id int) {
 }
 
 func (l *ledger) tell(id int) {
+	for len(l.isTold) <= id {
+		l.isTold = append(l.isTold, false)
+	}
 	if !l.isTold[id] {
 		l.isTold[id] = true
 		l.told = append(l.told, id)
@@ -89,8 +92,11 @@ func (l *ledger) named() *cluster {
 
 func has(c *cluster, id int) bool {
 	for i := c.log.flushed - 1; i >= 0; i-- {
-		if e := c.log.recs[i]; e.id == id {
+		switch e := c.log.recs[i]; {
+		case e.id == id:
 			return true
+		case e.id > 0 && e.id < id:
+			return false // numbers grow along every log
 		}
 	}
 	return false
@@ -102,7 +108,7 @@ func (l *ledger) all() {
 	if c == nil {
 		return
 	}
-	here := make(map[int]bool, c.log.flushed)
+	here := make([]bool, l.last+1)
 	for _, e := range c.log.recs[:c.log.flushed] {
 		here[e.id] = true
 	}

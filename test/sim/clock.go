@@ -35,7 +35,10 @@ func (c procClock) Timeout(ctx context.Context, d time.Duration, cause error) (c
 		cause = context.DeadlineExceeded
 	}
 	inner, cancel := context.WithCancelCause(ctx)
-	e := c.w.after(c.world(d), func() { cancel(cause) })
+	e := c.w.after(c.world(d), func() {
+		c.p.stirred = true
+		cancel(cause)
+	})
 	return inner, func() {
 		e.cancel()
 		cancel(context.Canceled)

@@ -104,18 +104,17 @@ func (c *cluster) launch(hba bool) *postmaster {
 
 // later has do happen in d, if the postmaster still lives and its host is awake then.
 func (pm *postmaster) later(d time.Duration, do func()) *event {
-	var e *event
-	var fire func()
-	fire = func() {
+	e := &event{}
+	e.do = func() {
 		switch {
-		case pm.gone || e.do == nil:
+		case pm.gone:
 		case pm.frozen || pm.c.host.asleep:
-			pm.c.w.after(50*time.Millisecond, fire)
+			pm.c.w.put(e, 50*time.Millisecond)
 		default:
 			do()
 		}
 	}
-	e = pm.c.w.after(d, fire)
+	pm.c.w.put(e, d)
 	return e
 }
 
@@ -191,6 +190,11 @@ func (pm *postmaster) exit() {
 	}
 	c.say("gone (%s), log up to %s", c.control.State, c.log.flushAt())
 	c.w.ledger.changed(c)
+	for _, n := range c.w.nodes {
+		if n.data == c && n.server != nil {
+			n.server.stirred = true
+		}
+	}
 	close(pm.exited)
 }
 

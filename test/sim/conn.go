@@ -81,6 +81,7 @@ func (c *conn) closeHere() {
 		return
 	}
 	c.here = false
+	c.client.proc.stirred = true
 	for _, k := range c.inOrder() {
 		k.err = fmt.Errorf("%w: the connection was lost", wire.ErrNoAnswer)
 		close(k.answered)
@@ -95,6 +96,7 @@ func (c *conn) closeThere() {
 		return
 	}
 	c.there = false
+	c.server.stirred = true
 	c.cancel()
 	if c.server.beating[c.from] == c {
 		delete(c.server.beating, c.from)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -12,11 +13,12 @@ import (
 // hands control back to the world, so that only one runs at a time, in an order
 // that the seed alone decides.
 type coro struct {
-	proc *process
-	name string
-	next func() (struct{}, bool)
-	stop func()
-	give func(struct{}) bool
+	proc   *process
+	name   string
+	number int // in the order of their beginnings
+	next   func() (struct{}, bool)
+	stop   func()
+	give   func(struct{}) bool
 
 	// What it waits for.
 	due   time.Duration // active time; negative: no limit
@@ -37,7 +39,8 @@ func (w *World) begin(p *process, name string, work func()) {
 	if name != "timer" {
 		w.lastWork = w.now
 	}
-	c := &coro{proc: p, name: name, due: w.now}
+	w.begun++
+	c := &coro{proc: p, name: name, number: w.begun, due: w.now}
 	c.next, c.stop = iter.Pull(func(yield func(struct{}) bool) {
 		c.give = yield
 		defer func() {
@@ -50,11 +53,15 @@ func (w *World) begin(p *process, name string, work func()) {
 		}()
 		work()
 	})
-	w.coros = append(w.coros, c)
-	if len(w.coros) > mostWork {
-		w.breaks("L0", "%d pieces of work at once, the last one %s: %s", len(w.coros), p.name, name)
-	}
 	p.coros = append(p.coros, c)
+	p.stirred = true
+	n := 0
+	for _, p := range w.procs {
+		n += len(p.coros)
+	}
+	if n > mostWork {
+		w.breaks("L0", "%d pieces of work at once, the last one %s: %s", n, p.name, name)
+	}
 }
 
 // ready reports whether it need not wait any longer.
@@ -72,44 +79,67 @@ func (c *coro) ready(now time.Duration) bool {
 
 // runReady lets every coroutine go on that can, in turn, until all of them wait.
 func (w *World) runReady() {
-	for i, waiting := 0, 0; waiting < len(w.coros) && w.broken == nil; i++ {
-		if i >= len(w.coros) {
-			i = 0
+	for last := 0; w.broken == nil; {
+		c := w.nextReady(last)
+		if c == nil {
+			return
 		}
-		c := w.coros[i]
-		if c.ended || c.proc.dead || c.proc.frozen() || !c.ready(w.now) {
-			waiting++
-			continue
-		}
-		waiting = 0
+		last = c.number
 		w.resume(c)
 	}
-	if w.ended {
-		w.sweep()
+}
+
+// nextReady is the coroutine whose turn it is after that one; nil when all of them wait.
+func (w *World) nextReady(last int) *coro {
+	turns := w.turns()
+	first := 0
+	for first < len(turns) && turns[first].number <= last {
+		first++
 	}
+	for _, part := range [][]*coro{turns[first:], turns[:first]} {
+		for _, c := range part {
+			if c.ready(w.now) {
+				return c
+			}
+		}
+	}
+	for _, p := range w.procs {
+		if !p.rests() {
+			p.rest()
+		}
+		if w.wary && !p.frozen() && slices.ContainsFunc(p.coros, func(c *coro) bool { return c.ready(w.now) }) {
+			panic("sim: a coroutine of " + p.name + " can go on, and nothing has stirred it")
+		}
+	}
+	return nil
+}
+
+// turns are the coroutines of all processes that do not rest, in the order in which
+// they began. Nearly always it is one process.
+func (w *World) turns() (all []*coro) {
+	for _, p := range w.procs {
+		switch {
+		case p.rests():
+		case all == nil:
+			all = p.coros
+		default:
+			all = slices.Concat(all, p.coros)
+			slices.SortFunc(all, func(a, b *coro) int { return a.number - b.number })
+		}
+	}
+	return all
 }
 
 func (w *World) resume(c *coro) {
 	before := w.running
 	w.running = c
 	c.due, c.ctx, c.wake = -1, nil, nil
+	c.proc.stirred = true
 	if _, more := c.next(); !more {
-		c.ended, w.ended = true, true
+		c.ended = true
+		c.proc.forget(c)
 	}
 	w.running = before
-}
-
-// sweep forgets the ones that have ended.
-func (w *World) sweep() {
-	w.ended = false
-	kept := w.coros[:0]
-	for _, c := range w.coros {
-		if !c.ended && !c.proc.dead {
-			kept = append(kept, c)
-		}
-	}
-	clear(w.coros[len(kept):])
-	w.coros = kept
 }
 
 // wait parks the running coroutine.

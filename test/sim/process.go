@@ -1,6 +1,9 @@
 package sim
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // host is a machine. Its clock counts from its own boot, at a rate of its own.
 type host struct {
@@ -44,11 +47,39 @@ type process struct {
 	dead    bool
 	stopped bool // SIGSTOP
 	coros   []*coro
+	// stirred: something happened that one of them may have waited for. While nothing
+	// does, all of them wait until due at least, and nobody needs to look at them.
+	stirred bool
+	due     time.Duration
 	killIn  int // steps until a kill that was planned; 0: none
 	killed  func()
 	onDeath func()
 	// conns are its connections, as the one who called or was called.
 	conns []*conn
+}
+
+func (w *World) newProcess(h *host, name string) *process {
+	p := &process{w: w, host: h, name: name}
+	w.procs = append(w.procs, p)
+	return p
+}
+
+// rests: none of its coroutines can go on.
+func (p *process) rests() bool { return p.frozen() || !p.stirred && p.w.now < p.due }
+
+// rest notes that all of them wait.
+func (p *process) rest() {
+	p.stirred, p.due = false, never
+	for _, c := range p.coros {
+		if c.due >= 0 {
+			p.due = min(p.due, c.due)
+		}
+	}
+}
+
+// forget drops a coroutine that has ended.
+func (p *process) forget(c *coro) {
+	p.coros = slices.DeleteFunc(p.coros, func(o *coro) bool { return o == c })
 }
 
 func (p *process) frozen() bool { return p.stopped || p.host.asleep }
@@ -82,7 +113,8 @@ func (p *process) die() {
 	if p.dead {
 		return
 	}
-	p.dead, p.w.ended = true, true
+	p.dead = true
+	p.w.procs = slices.DeleteFunc(p.w.procs, func(o *process) bool { return o == p })
 	for _, c := range p.coros {
 		if c != p.w.running && !c.ended {
 			c.ended = true
@@ -112,6 +144,7 @@ func (p *process) guard(do func()) (lived bool) {
 			lived = false
 		}
 	}()
+	p.stirred = true
 	do()
 	return true
 }

@@ -13,7 +13,7 @@ import (
 // newWorld makes a pair that has just been initialised.
 func newWorld(seed uint64, b bugs) *World {
 	w := &World{Seed: seed, rnd: rand.New(rand.NewPCG(seed, 0x6d63)), cuts: map[way]bool{}, bugs: b, faults: &faults{}, recordStale: true}
-	w.ledger = &ledger{w: w, isTold: map[int]bool{}}
+	w.ledger = &ledger{w: w}
 	w.plan = draw(w.rnd)
 	w.wit = &witnessHost{w: w, host: w.newHost(arbName)}
 	for i, name := range []string{"server1", "server2"} {

@@ -57,7 +57,9 @@ func (s *session) Look(ctx context.Context, peer string) (postgres.Look, error) 
 	}
 	c, pm := s.in.cluster, s.pm
 	l := postgres.Look{InRecovery: pm.recovery, Timeline: c.log.tl, CheckpointTimeline: c.control.Timeline, ReplayPaused: pm.paused}
-	l.SyncNames = pm.sessions.Values()["synchronous_standby_names"]
+	if pm.sessions.Wait {
+		l.SyncNames = string(pm.sessions.Other)
+	}
 	if pm.recovery {
 		l.Received, l.Replayed = c.log.flushAt(), pm.replayedAt()
 		if pm.up != nil {
@@ -206,6 +208,7 @@ func (in instance) StartCanary(ctx context.Context) (act.Canary, error) {
 	c := &canary{s: s, returned: make(chan struct{})}
 	s.pm.commit(0, true, func(ok bool) {
 		c.ok = ok
+		in.p.stirred = true
 		close(c.returned)
 	})
 	for {

@@ -41,6 +41,16 @@ func each(first, count uint64, do func(seed uint64) (goOn bool)) {
 	wg.Wait()
 }
 
+// TestNobodyIsOverlooked: a process that nothing has stirred has no coroutine that could
+// go on, so that looking only at the others leaves nobody waiting.
+func TestNobodyIsOverlooked(t *testing.T) {
+	for seed := range uint64(20) {
+		w := newWorld(1+seed, bugs{})
+		w.wary = true
+		run(w, 5*time.Minute)
+	}
+}
+
 // TestSeeds lets pairs live through what their seeds have for them: nothing that was
 // told is lost, and in the end every pair is whole.
 func TestSeeds(t *testing.T) {

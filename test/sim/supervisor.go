@@ -61,7 +61,7 @@ func (n *node) start() {
 	if n.server != nil || n.host.off {
 		return
 	}
-	p := &process{w: n.w, host: n.host, name: "mc " + string(n.me)}
+	p := n.w.newProcess(n.host, "mc "+string(n.me))
 	n.server = &server{process: p, beating: map[string]*conn{}}
 	this := n.server
 	p.onDeath = func() {
@@ -181,7 +181,7 @@ func (h *witnessHost) start() {
 	if h.server != nil || h.host.off {
 		return
 	}
-	p := &process{w: h.w, host: h.host, name: "witness"}
+	p := h.w.newProcess(h.host, "witness")
 	s := &server{process: p, beating: map[string]*conn{}}
 	p.onDeath = func() {
 		if h.server == s {
@@ -195,6 +195,7 @@ func (h *witnessHost) start() {
 		})
 		if err != nil {
 			h.w.say(p.name, "does not start: %v", err)
+			p.die()
 			return
 		}
 		s.handler = h.w.bugs.witness(h.w, wit)

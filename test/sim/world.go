@@ -10,7 +10,6 @@
 package sim
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -27,9 +26,10 @@ type World struct {
 	skipped time.Duration // calm time that was not computed
 	seq     uint64
 	queue   queue
-	coros   []*coro
+	procs   []*process // those that live
+	begun   int        // coroutines so far
 	running *coro
-	ended   bool // some coroutine has ended since the last sweep
+	wary    bool // look at those who rest as well (TestNobodyIsOverlooked)
 
 	plan     plan
 	nodes    [2]*node
@@ -48,41 +48,22 @@ type World struct {
 	recordStale bool
 }
 
-// event is something that happens at a time. A cancelled one has no do.
-type event struct {
-	at  time.Duration
-	seq uint64
-	do  func()
-}
-
-type queue []*event
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	if q[i].at != q[j].at {
-		return q[i].at < q[j].at
-	}
-	return q[i].seq < q[j].seq
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(*event)) }
-func (q *queue) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	old[len(old)-1] = nil
-	*q = old[:len(old)-1]
-	return e
-}
+// never is later than anything.
+const never = time.Duration(1<<62 - 1)
 
 // after has do happen in d. It is the only way anything happens later by itself.
 func (w *World) after(d time.Duration, do func()) *event {
-	w.seq++
-	e := &event{at: w.now + max(d, 0), seq: w.seq, do: do}
-	heap.Push(&w.queue, e)
+	e := &event{do: do}
+	w.put(e, d)
 	return e
 }
 
-func (e *event) cancel() { e.do = nil }
+// put has an event, which is not in the queue, happen in d.
+func (w *World) put(e *event, d time.Duration) {
+	w.seq++
+	e.at, e.seq = w.now+max(d, 0), w.seq
+	w.queue.push(e)
+}
 
 // calendar is the time that has passed, calm or not.
 func (w *World) calendar() time.Duration { return w.now + w.skipped }
@@ -106,23 +87,23 @@ func (w *World) pop() {
 	if len(w.queue) == 0 || w.queue[0].at > w.now {
 		return
 	}
-	e := heap.Pop(&w.queue).(*event)
+	e := w.queue.pop()
 	if e.do != nil {
 		e.do()
 	}
 }
 
 func (w *World) nextTime() time.Duration {
-	next := time.Duration(1<<62 - 1)
+	next := never
 	for len(w.queue) > 0 && w.queue[0].do == nil {
-		heap.Pop(&w.queue)
+		w.queue.pop()
 	}
 	if len(w.queue) > 0 {
 		next = w.queue[0].at
 	}
-	for _, c := range w.coros {
-		if c.due >= 0 && c.due < next && !c.proc.frozen() {
-			next = c.due
+	for _, p := range w.procs {
+		if !p.frozen() {
+			next = min(next, p.due)
 		}
 	}
 	return next
