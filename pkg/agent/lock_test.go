@@ -40,7 +40,7 @@ func TestOneSupervisorOnAManagementDirectory(t *testing.T) {
 	if got := pidIn(t, c); got != os.Getpid() {
 		t.Errorf("the pid file says %d", got)
 	}
-	if _, err := lock(c); err == nil || !strings.Contains(err.Error(), "another supervisor runs on "+c.Dir) {
+	if _, err := lock(c); err == nil || !strings.Contains(err.Error(), "another supervisor runs on "+c.Dir+"; see mcctl status -M "+c.Dir) {
 		t.Errorf("a second one: %v", err)
 	}
 	if got := pidIn(t, c); got != os.Getpid() {

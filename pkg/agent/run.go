@@ -90,8 +90,13 @@ func (a *Agent) recover() error {
 }
 
 func (a *Agent) listen() (admin, control net.Listener, err error) {
-	if admin, err = wire.ListenTLS(a.config.Endpoint(a.config.Me()).Admin, a.tls.Server); err != nil {
-		return nil, nil, fmt.Errorf("take this supervisor's own address, servers.%s.admin in pair.toml: %w", a.config.Me(), err)
+	me := a.config.Me()
+	own := a.config.Endpoint(me).Admin
+	if admin, err = wire.ListenTLS(own, a.tls.Server); err != nil {
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return nil, nil, fmt.Errorf("take this supervisor's own address %s: another process listens there; stop that, or choose another servers.%s.admin in pair.toml, on both servers", own, me)
+		}
+		return nil, nil, fmt.Errorf("take this supervisor's own address, servers.%s.admin in pair.toml: %w", me, err)
 	}
 	if control, err = wire.ListenUnix(a.config.Path("run", "control.sock"), 0o600); err != nil {
 		_ = admin.Close()
@@ -215,7 +220,7 @@ func lock(c *config.Config) (unlock func(), err error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("lock management directory: another supervisor runs on %s", c.Dir)
+		return nil, fmt.Errorf("lock management directory: another supervisor runs on %s; see mcctl status -M %s", c.Dir, c.Dir)
 	}
 	pidFile := c.Path("run", "supervisor.pid")
 	if err := durable.WriteFile(pidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {

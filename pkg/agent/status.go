@@ -118,9 +118,11 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	case a.fencing.nextStep(s, f, other) != "":
 		return a.fencing.nextStep(s, f, other)
 	case f.Record == decide.RecordUnread || f.Record == decide.RecordClaimed:
-		return "the record has not been read: start the arbiter, or the other server"
+		return a.unread(s)
 	case f.Keeper != decide.KeeperReached:
 		return fmt.Sprintf("the arbiter at %s is not reached, and until then no role can change: %s", a.config.Pair.Arbiter.Where(), cmp.Or(a.keeper.Problem(), "start it there"))
+	case f.Record == decide.RecordMine && f.Data == decide.DataBroken && s.PID == 0:
+		return fmt.Sprintf("this server is the primary, but its data directory %s is empty or half made: check data_directory in server.toml and whether its file system is mounted; if the data is lost, only what %s has is left", a.config.Server.DataDirectory, other)
 	case f.Record == decide.RecordTheirs && f.Data == decide.DataBroken && s.PID == 0 && !slices.Contains(a.config.Policy().Rejoin, config.Rebuild):
 		return "the data directory is empty or half made, and policy.rejoin does not allow a rebuild: mcctl rebuild"
 	case f.Failover == decide.FailoverOff:
@@ -128,7 +130,7 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	case a.keepDown.Load():
 		return "PostgreSQL is left down, as start --mc-only said: start it with pg_ctl, or start the supervisor anew without that option"
 	case f.Peer != decide.PeerHere:
-		return fmt.Sprintf("the supervisor of %s is %s: %s", other, f.Peer, linkTrouble(s))
+		return a.peerAway(s, f)
 	case a.hands.Rebuilds.GivenUp() && f.Mode != decide.Paired:
 		return "the rebuild was given up: mcctl rebuild, or restart the supervisor to let it decide anew"
 	case s.Held:

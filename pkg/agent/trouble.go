@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/wire"
 )
@@ -44,7 +45,30 @@ func oneLine(err error) string {
 	return head
 }
 
-// linkTrouble is why the other supervisor is not reached, and what to do about it.
+// unread is why nobody tells the record: an arbiter or a server that runs, but is not
+// ours, is not mended by starting it.
+func (a *Agent) unread(s board.Sight) string {
+	text := "the record has not been read: start the arbiter, or the other server"
+	if why := a.keeper.Problem(); why != "" && a.config.Pair.Arbiter.Kind != config.None {
+		text += fmt.Sprintf("; the arbiter at %s: %s", a.config.Pair.Arbiter.Where(), why)
+	}
+	if s.Link.Error != "" {
+		text += fmt.Sprintf("; %s at %s: %s", a.config.Other(), a.config.Endpoint(a.config.Other()).Admin, s.Link.Error)
+	}
+	return text
+}
+
+// peerAway is why the other supervisor is not reached, and what to do about it.
+func (a *Agent) peerAway(s board.Sight, f decide.Facts) string {
+	other := a.config.Other()
+	where := a.config.Endpoint(other).Admin
+	if s.Link.Refused {
+		return fmt.Sprintf("no supervisor of %s listens at %s: %s", other, where, linkTrouble(s))
+	}
+	return fmt.Sprintf("the supervisor of %s at %s is %s: %s", other, where, f.Peer, linkTrouble(s))
+}
+
+// linkTrouble is the reason alone.
 func linkTrouble(s board.Sight) string {
 	if s.Link.Error == "" || s.Link.Refused {
 		return "start it there with mcctl start"

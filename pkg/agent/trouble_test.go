@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
@@ -53,5 +55,37 @@ func TestProblem(t *testing.T) {
 	a.runner.failed, a.runner.why = "", nil
 	if step := a.nextStep(shut, a.limits.Classify(shut, wire.Now())); !strings.Contains(step, "not let in") {
 		t.Errorf("the next step is %q", step)
+	}
+}
+
+// Whoever is not reached is named with its address and the reason: an address that is
+// wrong is not mended by starting what is there.
+func TestTheNextStepNamesWhoIsNotReached(t *testing.T) {
+	a := someAgent(t)
+	there := a.config.Endpoint("server2").Admin
+	stranger := wire.LinkState{Error: "reached q/server2, which belongs to another pair than p/server1: check the address"}
+	mine := board.Sight{Known: true, Record: rec(1, 1, "server1", pair.Alone), Confirmed: true, KeeperReached: true}
+	for name, c := range map[string]struct {
+		change func(*board.Sight, *decide.Facts)
+		want   string
+	}{
+		"nobody listens": {func(s *board.Sight, f *decide.Facts) {
+			f.Peer, s.Link = decide.PeerRefused, wire.LinkState{Refused: true, Error: "x"}
+		},
+			"no supervisor of server2 listens at " + there + ": start it there with mcctl start"},
+		"silence": {func(s *board.Sight, f *decide.Facts) { f.Peer = decide.PeerLost },
+			"the supervisor of server2 at " + there + " is lost: start it there with mcctl start"},
+		"a stranger": {func(s *board.Sight, f *decide.Facts) { f.Peer, s.Link = decide.PeerLost, stranger },
+			"the supervisor of server2 at " + there + " is lost: " + stranger.Error},
+		"the record is unread": {func(s *board.Sight, f *decide.Facts) { f.Record, s.Link = decide.RecordUnread, stranger },
+			"the record has not been read: start the arbiter, or the other server; server2 at " + there + ": " + stranger.Error},
+		"the primary's data is away": {func(s *board.Sight, f *decide.Facts) { f.Record, f.Data = decide.RecordMine, decide.DataBroken },
+			"this server is the primary, but its data directory " + a.config.Server.DataDirectory + " is empty or half made: check data_directory in server.toml and whether its file system is mounted; if the data is lost, only what server2 has is left"},
+	} {
+		s, f := mine, decide.Facts{Record: decide.RecordMine, Keeper: decide.KeeperReached, Failover: decide.FailoverOn}
+		c.change(&s, &f)
+		if got := a.nextStep(s, f); got != c.want {
+			t.Errorf("%s: the next step is %q, want %q", name, got, c.want)
+		}
 	}
 }

@@ -147,7 +147,7 @@ func (o *moveOptions) soundHere() error {
 		texts[i] = string(b)
 	}
 	if _, _, err := config.ReplaceArbiter(o.Mcdir, texts[0], texts[1], o.keys()); err != nil {
-		return failed(exitUsage, fmt.Errorf("%s with this arbiter would be wrong:\n%w", config.PairFile, err), "mend the line above, or the flags; nothing was changed")
+		return failed(exitUsage, fmt.Errorf("%s with this arbiter would be wrong:\n%w", config.PairFile, err), "mend the lines above, or the flags; nothing was changed")
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // errHeld tells that another process holds a pid file.
-var errHeld = errors.New("another process is doing that already")
+var errHeld = errors.New("another process of mcctl holds it, and does that already")
 
 // claimPatience is how long a claim waits for a holder that is just ending, as
 // when start follows stop at once.

@@ -98,7 +98,7 @@ const (
 	DataClean
 	// DataCrashed: a primary that was not.
 	DataCrashed
-	// DataBroken: half rewound or half copied.
+	// DataBroken: empty, half rewound or half copied.
 	DataBroken
 )
 

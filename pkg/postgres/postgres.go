@@ -73,7 +73,7 @@ func (in *Instance) dataVersion() (int, error) {
 		return 0, fmt.Errorf("look at data directory: %w; check data_directory in server.toml", missing)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("%s is not a data directory of PostgreSQL, it has no PG_VERSION: check data_directory in server.toml: %w", in.Data, err)
+		return 0, fmt.Errorf("%s is not a data directory of PostgreSQL, it has no PG_VERSION: check data_directory in server.toml", in.Data)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("read version of data directory: %w", err)

@@ -35,7 +35,7 @@ func newConn(conn net.Conn, silence time.Duration) *Conn {
 func Dial(ctx context.Context, network, addr string, config *tls.Config) (*Conn, error) {
 	nc, err := dial(ctx, network, addr, config, 0)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w: %w", addr, ErrNoAnswer, err)
+		return nil, fmt.Errorf("connect to %s: %w: %w", addr, ErrNoAnswer, told{err})
 	}
 	c := newConn(nc, 0)
 	go c.listen(func(uint32, envelope) {}) // ends with Close, which waits for it

@@ -103,5 +103,12 @@ func plain(err error) string {
 	return strings.TrimPrefix(err.Error(), errHandshake.Error()+": ")
 }
 
+// told is an error that reads as plain has it.
+type told struct{ error }
+
+func (t told) Error() string { return plain(t.error) }
+
+func (t told) Unwrap() error { return t.error }
+
 // Carried is a handler's error as whoever asked gets it.
 func Carried(err error) error { return &RemoteError{Code: codeOf(err), Text: err.Error()} }

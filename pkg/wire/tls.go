@@ -32,13 +32,16 @@ func LoadTLS(ca, cert, key string) (*TLSPair, error) {
 	}
 	own, err := tls.LoadX509KeyPair(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("load certificate %s with key %s: %w", cert, key, err)
+		return nil, fmt.Errorf("load certificate %s with key %s: %w; check tls.certificate and tls.key", cert, key, err)
 	}
 	p := &TLSPair{}
 	if p.Own, err = identityOf([]*x509.Certificate{own.Leaf}); err != nil {
 		return nil, fmt.Errorf("load certificate %s: %w", cert, err)
 	}
 	if err := verify([]*x509.Certificate{own.Leaf}, roots, x509.ExtKeyUsageClientAuth); err != nil {
+		if foreign := (x509.UnknownAuthorityError{}); errors.As(err, &foreign) {
+			return nil, fmt.Errorf("load certificate %s: it was not signed by the authority in %s, and nobody would accept it: check tls.certificate and tls.ca", cert, ca)
+		}
 		return nil, fmt.Errorf("load certificate %s: the other side would not accept it: %w", cert, err)
 	}
 	p.base = &tls.Config{

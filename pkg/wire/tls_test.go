@@ -165,17 +165,15 @@ func TestLoadTLSRefuses(t *testing.T) {
 	file := func(dir, name string) string { return filepath.Join(dir, name) }
 	empty := file(t.TempDir(), "empty")
 	must(t, os.WriteFile(empty, nil, 0o600))
-	for name, f := range map[string][3]string{
-		"authority missing":   {"/nonexistent", file(n.dir, "server1.crt"), file(n.dir, "server1.key")},
-		"authority empty":     {empty, file(n.dir, "server1.crt"), file(n.dir, "server1.key")},
-		"key of another":      {file(n.dir, "ca.crt"), file(n.dir, "server1.crt"), file(n.dir, "server2.key")},
-		"another authority":   {file(strangers.dir, "ca.crt"), file(n.dir, "server1.crt"), file(n.dir, "server1.key")},
-		"the authority's own": {file(n.ca, "ca.crt"), file(n.ca, "ca.crt"), file(n.ca, "ca.key")},
+	for name, c := range map[string]struct{ ca, cert, key, says string }{
+		"authority missing":   {"/nonexistent", file(n.dir, "server1.crt"), file(n.dir, "server1.key"), "/nonexistent: no such file"},
+		"authority empty":     {empty, file(n.dir, "server1.crt"), file(n.dir, "server1.key"), empty + " holds no PEM certificate"},
+		"key of another":      {file(n.dir, "ca.crt"), file(n.dir, "server1.crt"), file(n.dir, "server2.key"), "check tls.certificate and tls.key"},
+		"another authority":   {file(strangers.dir, "ca.crt"), file(n.dir, "server1.crt"), file(n.dir, "server1.key"), "not signed by the authority in " + file(strangers.dir, "ca.crt") + ", and nobody would accept it: check tls.certificate and tls.ca"},
+		"the authority's own": {file(n.ca, "ca.crt"), file(n.ca, "ca.crt"), file(n.ca, "ca.key"), file(n.ca, "ca.crt")},
 	} {
-		if _, err := LoadTLS(f[0], f[1], f[2]); err == nil {
-			t.Errorf("%s: loaded", name)
-		} else {
-			t.Logf("%s: %v", name, err)
+		if _, err := LoadTLS(c.ca, c.cert, c.key); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
 		}
 	}
 }

@@ -44,15 +44,20 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
+	await(ts, want, args[0], args[1:])
+}
+
+// await is until and tells: text is what the page calls for.
+func await(ts *testscript.TestScript, want *regexp.Regexp, text string, args []string) {
 	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
-		out, complaint, _ := run(ts, args[1:])
+		out, complaint, _ := run(ts, args)
 		if want.MatchString(out + complaint) {
 			_, _ = ts.Stdout().Write([]byte(out))
 			_, _ = ts.Stderr().Write([]byte(complaint))
 			return
 		}
 		if time.Since(began) > patience {
-			ts.Fatalf("not within %s: %q; last:\n%s%s", patience, args[0], out, complaint)
+			ts.Fatalf("not within %s: %q; last:\n%s%s", patience, text, out, complaint)
 		}
 	}
 }
