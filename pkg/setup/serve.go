@@ -47,8 +47,12 @@ func (s *Setup) Serve(ctx context.Context, opt ServeOptions) error {
 	if err != nil {
 		return err
 	}
-	if kind != First || !finished {
+	if kind != First && kind != Second || !finished {
 		return fmt.Errorf("serve a token: %s is not the complete management directory of a pair's first server; only that one has the certificate authority", s.Dir)
+	}
+	// The second server may have a copy: the first one may be lost.
+	if err := wire.CheckCA(s.path(caDir)); err != nil {
+		return fmt.Errorf("serve a token: %w; copy the directory ca to %s, from the first server or from where it is kept", err, s.Dir)
 	}
 	c, err := config.Load(s.Dir)
 	if err != nil {
