@@ -97,7 +97,7 @@ func TestMovingPostgresqlConf(t *testing.T) {
 		}
 		s.variables[server]["NEW"] = dir
 		before[server] += strings.NewReplacer("DATA", s.lab.Data(server), "DIR", dir).
-			Replace("data_directory = 'DATA'\nhba_file = 'DIR/pg_hba.conf'\nident_file = 'DIR/pg_ident.conf'\n")
+			Replace("\ndata_directory = 'DATA'\nhba_file = 'DIR/pg_hba.conf'\nident_file = 'DIR/pg_ident.conf'\n")
 	}
 	s.begin()
 	s.execute(s.load("moving-postgresql-conf.md"))
