@@ -127,6 +127,13 @@ func (j *Jobs) LeaveToRecord() {
 	j.cutOff = true
 }
 
+// LeftToRecord tells that only the record can say what becomes of the job.
+func (j *Jobs) LeftToRecord() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.cutOff && !j.job.Final
+}
+
 // Drop ends a job that nobody has begun to carry out. Whoever asks for that may be late:
 // one that was begun meanwhile, or has even come to its point of no return, goes on. One
 // that is dropped at the moment it begins ends at its first step.
@@ -194,7 +201,9 @@ func (j *Jobs) Forced(to pair.Server, r record.Record) (wire.Job, error) {
 }
 
 // Settle ends a job whose outcome shows: in the record as the keeper has it now,
-// and in whether the server that it names primary is open.
+// and in whether the server that it names primary is open. Of a job that was left to the
+// record the keeper must have been asked for it since: a change without an answer may
+// still be on its way to the keeper's disk.
 func (j *Jobs) Settle(r record.Record, open bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -186,6 +186,9 @@ func (h *Hands) rewindInJob(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := h.mayReplace(ctx); err != nil {
+		return err
+	}
 	return h.rewind(ctx)
 }
 
@@ -267,6 +270,9 @@ func (h *Hands) copyOnce(ctx context.Context, w way, at standing, q wire.Rebuild
 	}
 	h.progress("copying: %s", w.why)
 	if inPlace {
+		if err := h.mayReplace(ctx); err != nil {
+			return err
+		}
 		if err := h.Rebuilds.Commit(wire.RebuildCopying); err != nil {
 			return err
 		}
@@ -285,7 +291,7 @@ func (h *Hands) copyOnce(ctx context.Context, w way, at standing, q wire.Rebuild
 		return errors.Join(err, h.Postgres.DropCopy()) // it takes up room, and nobody can go on with it
 	}
 	h.Rebuilds.Whole()
-	if _, err := h.history(ctx); err != nil { // S4 again: the copy took its time
+	if err := h.mayReplace(ctx); err != nil {
 		return err
 	}
 	if err := h.Postgres.DropOld(); err != nil { // of a rebuild whose copy never streamed

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
@@ -82,6 +83,16 @@ func (h *Hands) history(ctx context.Context) (wire.HistoryAnswer, error) {
 		return a, fmt.Errorf("ask %s for its history: it reigns by %s, and here %s is known", h.other(), a.Record, known)
 	}
 	return a, nil
+}
+
+// mayReplace asks right before data is rewound or replaced: time has passed since that
+// was decided, and while the record is paired this data may be the other good copy (S4).
+func (h *Hands) mayReplace(ctx context.Context) error {
+	a, err := h.history(ctx)
+	if known := h.Board.Read().Record; err == nil && (a.Record.Mode != pair.Alone || known.Mode != pair.Alone) {
+		err = fmt.Errorf("replace the data of %s: the pair is paired again: %s reigns by %s, and here %s is known", h.me(), h.other(), a.Record, known)
+	}
+	return err
 }
 
 func (h *Hands) rewind(ctx context.Context) error {

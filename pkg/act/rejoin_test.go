@@ -193,6 +193,20 @@ func TestAHistoryCountsOnlyFromWhomTheRecordNames(t *testing.T) {
 	}
 }
 
+// S4: what was decided while the primary was alone is not done once it is paired.
+func TestNothingIsReplacedOnceThePairIsPaired(t *testing.T) {
+	for _, c := range []struct {
+		there, here pair.Mode
+		may         bool
+	}{{pair.Alone, pair.Alone, true}, {pair.Paired, pair.Alone, false}, {pair.Alone, pair.Paired, false}} {
+		h, other := newHands(t, theirs(c.here))
+		other.answer = func(context.Context, string, any) (any, error) { return wire.HistoryAnswer{Record: theirs(c.there)}, nil }
+		if err := h.mayReplace(within(t)); (err == nil) != c.may {
+			t.Errorf("%s there, %s here: %v, want that it may %v", c.there, c.here, err, c.may)
+		}
+	}
+}
+
 func TestRejoinStopsWhatRunsAndAsksAfterwards(t *testing.T) {
 	h, other := newHands(t, theirs(pair.Alone))
 	started(t, h)

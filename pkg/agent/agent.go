@@ -34,7 +34,8 @@ type Options struct {
 	Version string
 	// Failover turns automatic switch and detach on or off; nil keeps what was.
 	Failover *bool
-	// KeepPostgresDown leaves a PostgreSQL that does not run as it is (--mc-only).
+	// KeepPostgresDown leaves a PostgreSQL that does not run as it is (--mc-only), until
+	// somebody has started it.
 	KeepPostgresDown bool
 	// WaitForArbiter makes the start fail when the arbiter cannot be reached.
 	WaitForArbiter bool
@@ -79,6 +80,7 @@ type Agent struct {
 	outcomes  *outcomes
 
 	checkpointing atomic.Bool
+	keepDown      atomic.Bool // see Options.KeepPostgresDown
 
 	moving sync.Mutex    // held by the one move of the arbiter
 	moved  chan struct{} // move.json was written
@@ -86,7 +88,8 @@ type Agent struct {
 
 	looker observe.Aside
 
-	wishing sync.Mutex // held while a wish is saved, taken before mu
+	wishing    sync.Mutex  // held while a wish is saved, taken before mu
+	savingRest atomic.Bool // see saveRest
 
 	mu    sync.Mutex // never held while a disk is waited for: the loop needs it
 	rule  decide.Rule
@@ -162,6 +165,7 @@ func assembleIn(w World, opt Options) (*Agent, error) {
 	c := opt.Config
 	a := &Agent{opt: opt, config: c, log: opt.Log, board: board.NewBoard(), copyDue: make(chan struct{}, 1), moved: make(chan struct{}, 1), outcomes: newOutcomes(), stopped: make(chan struct{})}
 	a.world, a.clock, a.server, a.limits = w, w.Clock, w.Postgres, limits{c}
+	a.keepDown.Store(opt.KeepPostgresDown)
 	a.systemd, a.telling.clock, a.fencing.clock = &notifier{}, a.clock, a.clock
 	a.warm = newWarm(a.clock.Mutex(), a.server.Connect)
 	a.replay = replayHold{warm: a.warm, clock: a.clock, mu: a.clock.Mutex()}

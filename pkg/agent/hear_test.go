@@ -79,6 +79,16 @@ func TestAPeerThatNoLongerRestsIsForgottenDurably(t *testing.T) {
 	eventually(t, "that is on the disk", func() bool { w, err := a.store.LoadWishes(); return err == nil && !w.PeerResting })
 }
 
+// A stop that this server was not told of, since it was away, is heard of by the reports.
+func TestAPeerThatRestsByItsReportsIsRememberedDurably(t *testing.T) {
+	a := someAgent(t)
+	tell(t, a, wire.KindReport, wire.Report{Postgres: wire.ReportResting})
+	if !a.board.Read().PeerResting {
+		t.Error("it does not rest")
+	}
+	eventually(t, "that is on the disk", func() bool { w, err := a.store.LoadWishes(); return err == nil && w.PeerResting })
+}
+
 func TestALearnedRecordIsConfirmedAndNeverGoesBack(t *testing.T) {
 	a := someAgent(t)
 	newest := rec(4, 8, "server2", pair.Alone)

@@ -18,22 +18,12 @@ func (a *Agent) newKeeper() (arbiter.Keeper, error) {
 	case config.None:
 		return arbiter.NewLocalIn(beside, a.own, c.Me(), a.peerRecord), nil
 	case config.Etcd:
-		return arbiter.NewEtcd(etcdOf(c), a.witnessReport, a.board.Wake)
+		return arbiter.NewEtcd(arbiter.EtcdOf(c), a.witnessReport, a.board.Wake)
 	default:
 		dial := func(l wire.LinkConfig) arbiter.Link { return a.world.Link(arbiterName, l) }
 		return arbiter.NewWitnessOver(dial, a.clock, wire.LinkConfig{
 			Addr:     of.Address,
 			Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
 		}, a.witnessReport, a.board.Wake), nil
-	}
-}
-
-func etcdOf(c *config.Config) arbiter.EtcdConfig {
-	of, t := c.Pair.Arbiter.Etcd, c.Pair.Timings
-	return arbiter.EtcdConfig{
-		Endpoints: of.Endpoints, Prefix: of.Prefix, Pair: c.Pair.Name, Me: c.Me(), Other: c.Other(),
-		CA: of.CA, Certificate: of.Certificate, Key: of.Key,
-		Username: of.Username, PasswordFile: of.PasswordFile,
-		Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
 	}
 }

@@ -21,6 +21,9 @@ func (a *Agent) loop(ctx context.Context) error {
 		facts := a.limits.Classify(s, now)
 		rule := decide.Decide(facts)
 		a.board.Set(func(s *board.Sight) { steadySince(s, facts, now) })
+		if s.PID != 0 {
+			a.keepDown.Store(false) // it was down at the start, and is looked after from now on
+		}
 		a.note(rule, facts)
 		a.advice.turn(a, s, facts)
 		if facts.Keeper == decide.KeeperReached {
@@ -98,11 +101,11 @@ func (a *Agent) observe() board.Sight {
 }
 
 // permitted holds back the start of PostgreSQL when the operator started the
-// supervisor alone (--mc-only).
+// supervisor alone (--mc-only) and nobody has started PostgreSQL since.
 func (a *Agent) permitted(rule decide.Rule) decide.Rule {
 	switch rule.Do {
 	case decide.StartOpen, decide.StartGated, decide.StartStandby, decide.Rejoin:
-		if a.opt.KeepPostgresDown {
+		if a.keepDown.Load() {
 			rule.Do = decide.Wait
 		}
 	}

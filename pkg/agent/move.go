@@ -259,12 +259,10 @@ func (m *mover) goAlone(ctx context.Context) error {
 	if alone(a.board.Read()) {
 		return nil
 	}
-	a.board.Note(func(s *board.Sight) { s.Task = decide.TaskDetach })
-	defer a.board.Note(func(s *board.Sight) {
-		if s.Task == decide.TaskDetach {
-			s.Task = decide.NoTask
-		}
-	})
+	if err := a.claim(decide.TaskDetach); err != nil {
+		return err
+	}
+	defer a.board.Release(decide.TaskDetach)
 	if err := a.await(ctx, alone); err != nil {
 		return fmt.Errorf("detach %s: %w; see mcctl explain", a.config.Other(), err)
 	}

@@ -116,7 +116,7 @@ func (a *Agent) tryArbiter(ctx context.Context, c *config.Config) (record.Record
 	case config.Witness:
 		return arbiter.TryWitness(ctx, c.Pair.Arbiter.Address, a.tls.Client(arbiterName))
 	case config.Etcd:
-		return arbiter.TryEtcd(ctx, etcdOf(c))
+		return arbiter.TryEtcd(ctx, arbiter.EtcdOf(c))
 	}
 	return record.Record{}, nil
 }

@@ -130,10 +130,23 @@ func (a *Agent) beginSwitch(ctx context.Context, _ json.RawMessage) (any, error)
 
 func (a *Agent) enterSwitch() (wire.Job, error) {
 	job, err := a.jobs.Begin("switch", a.config.Me(), a.config.Other(), a.board.Read().Record)
-	if err == nil {
-		a.board.Note(func(s *board.Sight) { s.Task = decide.TaskSwitch })
+	if err != nil {
+		return job, err
 	}
-	return job, err
+	if err := a.claim(decide.TaskSwitch); err != nil {
+		a.jobs.Drop(err)
+		return job, errors.Join(err, a.jobs.SaveEnd())
+	}
+	return job, nil
+}
+
+// claim takes on a task of an operator's, unless there is one: a stop above all, which
+// may have been asked for while a disk was waited for.
+func (a *Agent) claim(task decide.Task) error {
+	if underWay := a.board.Claim(task); underWay != decide.NoTask {
+		return fmt.Errorf("%w: a %s is under way", wire.ErrRefused, underWay)
+	}
+	return nil
 }
 
 // force is T8: the operator decides that this server reigns, whatever may be lost.
@@ -187,18 +200,17 @@ func (a *Agent) detach(_ context.Context, body json.RawMessage) (any, error) {
 	if err := a.prepareDetach(ctx, body); err != nil {
 		return nil, err
 	}
-	if task := a.board.Read().Task; task != decide.NoTask {
-		return nil, fmt.Errorf("%w: a %s is under way", wire.ErrRefused, task)
+	before := a.board.Read()
+	if before.Task != decide.NoTask {
+		return nil, fmt.Errorf("%w: a %s is under way", wire.ErrRefused, before.Task)
 	}
 	if err := a.wish(func(w *wishes) { w.Held = true }); err != nil {
 		return nil, err
 	}
-	a.board.Note(func(s *board.Sight) { s.Task = decide.TaskDetach })
-	defer a.board.Note(func(s *board.Sight) {
-		if s.Task == decide.TaskDetach {
-			s.Task = decide.NoTask
-		}
-	})
+	if err := a.claim(decide.TaskDetach); err != nil {
+		return nil, errors.Join(err, a.wish(func(w *wishes) { w.Held = before.Held }))
+	}
+	defer a.board.Release(decide.TaskDetach)
 	if err := a.await(ctx, func(s board.Sight) bool { return board.Mode(s) == decide.Alone && s.Doing == "" }); err != nil {
 		return nil, fmt.Errorf("detach %s: %w; see mcctl explain", a.config.Other(), err)
 	}

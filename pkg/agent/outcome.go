@@ -40,11 +40,28 @@ func (o *outcomes) read() outcome {
 	return o.newest
 }
 
+// outcome is the newest one. For a switch whose answer was lost the keeper is asked: its
+// answer waits for a change that it is just saving, whereas its heartbeats do not.
+func (a *Agent) outcome(ctx context.Context) (outcome, error) {
+	o := a.outcomes.read()
+	if !a.jobs.LeftToRecord() {
+		return o, nil
+	}
+	ctx, cancel := a.clock.Timeout(ctx, a.config.Timings().HeartbeatTimeout.Duration, nil)
+	defer cancel()
+	r, err := a.keeper.Read(ctx)
+	return outcome{r, o.open && r == o.record}, err
+}
+
 // settleJobs ends the jobs whose outcome shows.
 func (a *Agent) settleJobs(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if a.clock.Wait(ctx, -1, a.outcomes.news) {
-			o := a.outcomes.read()
+			o, err := a.outcome(ctx)
+			if err != nil {
+				a.log.Debug("what became of a switch is not known yet", "error", err)
+				continue
+			}
 			a.jobs.Settle(o.record, o.open)
 			if err := errors.Join(a.jobs.SaveEnd(), a.hands.Rebuilds.SaveEnd()); err != nil {
 				a.log.Debug("the end of a job is not saved yet", "error", err)

@@ -43,7 +43,7 @@ func (a *Agent) rebuild(ctx context.Context, body json.RawMessage) (any, error) 
 		return nil, err
 	}
 	if begun {
-		a.board.Note(func(s *board.Sight) { s.Task = decide.TaskRebuild })
+		_ = a.claim(decide.TaskRebuild) // after a stop that is under way the next start goes on with it
 	}
 	return wire.RebuildAnswer{Job: &job, Plan: &job.Plan, Begun: begun}, nil
 }
@@ -93,13 +93,7 @@ func (a *Agent) cancelRebuild(_ context.Context, body json.RawMessage) (any, err
 	return job, nil
 }
 
-func (a *Agent) dropRebuild() {
-	a.board.Note(func(s *board.Sight) {
-		if s.Task == decide.TaskRebuild {
-			s.Task = decide.NoTask
-		}
-	})
-}
+func (a *Agent) dropRebuild() { a.board.Release(decide.TaskRebuild) }
 
 // dropVainRebuild ends a rebuild that can never begin: this server has become primary.
 // What an operator gave up is forgotten when the server has come back another way.

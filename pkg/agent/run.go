@@ -24,6 +24,10 @@ import (
 // arbiterPatience is how long a start waits for the arbiter before it fails.
 const arbiterPatience = 20 * time.Second
 
+// ArbiterNotReached is how a supervisor begins to say why it did not start: mc_ctl has
+// a number for it.
+const ArbiterNotReached = "start supervisor: the arbiter at "
+
 // lingering is how long the supervisor stays after the operator's stop is
 // complete, so that the answer still gets out.
 const lingering = 50 * time.Millisecond
@@ -108,7 +112,7 @@ func (a *Agent) awaitArbiter(ctx context.Context) error {
 		select {
 		case <-a.board.Woken():
 		case <-limit:
-			return fmt.Errorf("start supervisor: the arbiter at %s is not reached: %s; or start this server without it, with --async-connect-arbiter", a.config.Pair.Arbiter.Where(), cmp.Or(a.keeper.Problem(), "it does not answer"))
+			return fmt.Errorf("%s%s is not reached: %s; or start this server without it, with --async-connect-arbiter", ArbiterNotReached, a.config.Pair.Arbiter.Where(), cmp.Or(a.keeper.Problem(), "it does not answer"))
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -94,22 +94,30 @@ func (a *Agent) hear(_ context.Context, body json.RawMessage) (any, error) {
 	if err := json.Unmarshal(body, &r); err != nil {
 		return nil, fmt.Errorf("read report: %w", err)
 	}
-	woken := false
 	a.board.Note(func(s *board.Sight) {
 		s.Report, s.ReportAt, s.Heard, s.Inbound = r, a.clock.Now(), a.clock.Now(), true
 		// The open primary knows by whose leave it is open.
 		s.Learn(r.Record, r.Postgres == wire.ReportOpen && r.Record.Primary == r.Server)
-		woken = s.PeerResting && r.Postgres != wire.ReportResting
-		if woken {
-			s.PeerResting = false
-		}
+		s.PeerResting = r.Postgres == wire.ReportResting
 	})
-	if woken { // a report is answered without waiting for a disk
-		a.background("forget that the other server rests", func(context.Context) error {
-			return a.wish(func(w *wishes) { w.PeerResting = false })
-		})
-	}
+	a.saveRest()
 	return nil, nil
+}
+
+// saveRest saves whether the other server rests if that is news: what it said last counts
+// after a restart too. A report is answered without waiting for the disk, and what could
+// not be saved is tried again with the next one.
+func (a *Agent) saveRest() {
+	a.mu.Lock()
+	saved := a.wishes.PeerResting == a.board.Read().PeerResting
+	a.mu.Unlock()
+	if saved || !a.savingRest.CompareAndSwap(false, true) {
+		return
+	}
+	a.background("save whether the other server rests", func(context.Context) error {
+		defer a.savingRest.Store(false)
+		return a.wish(func(w *wishes) { w.PeerResting = a.board.Read().PeerResting })
+	})
 }
 
 // learn takes a record that the other server has just got from the keeper. The

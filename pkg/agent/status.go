@@ -33,11 +33,12 @@ func (a *Agent) status() wire.Status {
 		st.Job = &job
 	}
 	st.Healthy = f.Mode == decide.Paired && f.Peer == decide.PeerHere && f.Failover == decide.FailoverOn && f.Keeper == decide.KeeperReached &&
-		well(local) && well(other) && a.fencing.settled() && (f.Stream == decide.StreamClose)
-	st.Summary, st.NextStep, st.Warnings = summary(st, f), a.nextStep(s, f), strings.FieldsFunc(s.ConfigTrouble, func(c rune) bool { return c == '\n' })
+		inRole(local) && inRole(other) && a.fencing.settled() && (f.Stream == decide.StreamClose)
+	st.Switched = f.Mode == decide.Alone && a.commands.switched(s.Record)
+	st.Summary = summary(st, f.Record != decide.RecordUnread && f.Record != decide.RecordClaimed)
+	st.NextStep, st.Warnings = a.nextStep(s, f), strings.FieldsFunc(s.ConfigTrouble, func(c rune) bool { return c == '\n' })
 	st.Warnings = append(st.Warnings, a.roomWarnings(s, st)...)
 	st.Warnings = append(st.Warnings, differentArbiters(local, other)...)
-	st.Switched = f.Mode == decide.Alone && a.commands.switched(s.Record)
 	return st
 }
 
@@ -46,10 +47,6 @@ func stallMS(s board.Sight) float64 {
 		return 0
 	}
 	return float64((wire.Now()-s.Waiting)/time.Microsecond) / 1e3
-}
-
-func well(s wire.ServerStatus) bool {
-	return s.Role == pair.Primary && s.Postgres == wire.ReportOpen || s.Role == pair.Standby && s.Postgres == wire.ReportStandby
 }
 
 func (a *Agent) role(s board.Sight, of pair.Server) pair.Role {
@@ -111,21 +108,6 @@ func differentArbiters(local, other wire.ServerStatus) []string {
 	return []string{fmt.Sprintf("%s goes by the arbiter %s, but %s by %s: repeat mcctl arbiter move", local.Server, local.Arbiter, other.Server, other.Arbiter)}
 }
 
-// summary is Mirroring Controller's word for the pair.
-func summary(st wire.Status, f decide.Facts) string {
-	switch {
-	case f.Record == decide.RecordUnread || f.Record == decide.RecordClaimed:
-		return "unknown"
-	case f.Failover == decide.FailoverOff:
-		return "failover-disabled"
-	case st.Job != nil && !st.Job.Final:
-		return "switching"
-	case f.Mode == decide.Paired && f.Peer == decide.PeerHere:
-		return "switchable"
-	}
-	return "not-switchable"
-}
-
 // nextStep is the one thing an operator should look at first.
 func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	other := a.config.Other()
@@ -143,6 +125,8 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return "the data directory is empty or half made, and policy.rejoin does not allow a rebuild: mcctl rebuild"
 	case f.Failover == decide.FailoverOff:
 		return "automatic switch and detach are off: mcctl enable-failover"
+	case a.keepDown.Load():
+		return "PostgreSQL is left down, as start --mc-only said: start it with pg_ctl, or start the supervisor anew without that option"
 	case f.Peer != decide.PeerHere:
 		return fmt.Sprintf("the supervisor of %s is %s: %s", other, f.Peer, linkTrouble(s))
 	case a.hands.Rebuilds.GivenUp() && f.Mode != decide.Paired:

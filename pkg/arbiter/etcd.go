@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"mcctl/pkg/config"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
@@ -27,6 +28,17 @@ type EtcdConfig struct {
 	// Username and the file with its password; empty where etcd needs none.
 	Username, PasswordFile string
 	Interval, Timeout      time.Duration
+}
+
+// EtcdOf is the etcd of a configuration.
+func EtcdOf(c *config.Config) EtcdConfig {
+	of, t := c.Pair.Arbiter.Etcd, c.Pair.Timings
+	return EtcdConfig{
+		Endpoints: of.Endpoints, Prefix: of.Prefix, Pair: c.Pair.Name, Me: c.Me(), Other: c.Other(),
+		CA: of.CA, Certificate: of.Certificate, Key: of.Key,
+		Username: of.Username, PasswordFile: of.PasswordFile,
+		Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
+	}
 }
 
 // etcd is a Keeper whose record is a key in etcd. There is no process of ours that

@@ -161,6 +161,25 @@ func (b *Board) Set(change func(*Sight)) {
 	change(&b.s)
 }
 
+// Claim begins a task unless one is under way, which it tells.
+func (b *Board) Claim(task decide.Task) (underWay decide.Task) {
+	b.Note(func(s *Sight) {
+		if underWay = s.Task; underWay == decide.NoTask {
+			s.Task = task
+		}
+	})
+	return underWay
+}
+
+// Release ends a task, unless another one has taken its place.
+func (b *Board) Release(task decide.Task) {
+	b.Note(func(s *Sight) {
+		if s.Task == task {
+			s.Task = decide.NoTask
+		}
+	})
+}
+
 // Wake makes the loop turn although nothing was noted.
 func (b *Board) Wake() {
 	select {

@@ -21,7 +21,7 @@ func supervisorChecks() []Check {
 		{
 			ID: "arbiter-reached", What: "the arbiter is reached", Severity: Error,
 			Why:    "without it no role can change, and a lost standby holds up commits",
-			Mend:   "on the arbiter's host: mcctl arbiter start; and see that {arbiter} can be reached from {me}",
+			Mend:   "see that the arbiter runs (a witness: mcctl arbiter start on its host), and that {arbiter} can be reached from {me}",
 			Blocks: blocks(Failover, Switch, Rewind, Rebuild), Needs: needs(Supervisor), Judge: arbiterReached,
 		},
 		{
@@ -169,7 +169,7 @@ func policyChecks() []Check {
 		{
 			ID: "no-arbiter", What: "there is an arbiter", Severity: Info,
 			Why:    "without one nobody takes over from a host that is silent; only what the primary's own supervisor notices leads to a switch",
-			Mend:   "set up an arbiter on a third host, and name it in [arbiter] of {mcdir}/pair.toml",
+			Mend:   "set up an arbiter on a third host, then: mcctl arbiter move -M {mcdir} witness --address HOST:PORT",
 			Blocks: blocks(Failover), Once: true, Judge: chosen(func(c config.Config) bool { return c.Pair.Arbiter.Kind != config.None }, "arbiter.kind is none"),
 		},
 		{

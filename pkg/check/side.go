@@ -112,7 +112,7 @@ func (s *Side) words() map[string]string {
 	return map[string]string{
 		"mcdir": s.Mcdir, "data": c.Server.DataDirectory, "bin": c.Server.BinDirectory, "conf": c.Server.ConfigFile,
 		"hba": c.Server.HBAFile, "me": string(s.Server), "other": string(c.Other()), "user": c.Server.Replication.User,
-		"passfile": c.Server.Replication.Passfile, "there": c.Endpoint(c.Other()).Replication, "arbiter": c.Pair.Arbiter.Address,
+		"passfile": c.Server.Replication.Passfile, "there": c.Endpoint(c.Other()).Replication, "arbiter": c.Pair.Arbiter.Where(),
 		"admin": c.Endpoint(c.Other()).Admin, "psql": s.psql(),
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,20 +26,6 @@ type moveOptions struct {
 	Gone    bool
 	Yes     bool
 	Timeout time.Duration
-}
-
-// moveFlag is a flag of mcctl arbiter move that gives a key of pair.toml its value.
-type moveFlag struct{ name, key, kind, help string }
-
-var moveFlags = []moveFlag{
-	{"address", "address", "witness", "`host:port` of the witness"},
-	{"prefix", "etcd.prefix", "etcd", "what the pair's keys begin with (default: /mcctl)"},
-	{"ca", "etcd.ca", "etcd", "`file` of the authority of the members' certificates"},
-	{"cert", "etcd.certificate", "etcd", "`file` of this server's certificate"},
-	{"key", "etcd.key", "etcd", "`file` of its key"},
-	{"user", "etcd.username", "etcd", "`name` to log in as"},
-	{"password-file", "etcd.password_file", "etcd", "`file` that holds the password in one line"},
-	{"fencing-delay", "fencing_delay", "command", "how much longer the standby waits before it fences, such as 5s"},
 }
 
 func newArbiterMove(env *Env, run func(context.Context, *Env, *moveOptions) error) *cobra.Command {
@@ -88,10 +72,10 @@ word that it never answers again.`,
 	}
 	outputFlag(cmd, &o.Output, formText, formJSON)
 	f := cmd.Flags()
-	for _, m := range moveFlags {
-		o.Texts[m.key] = f.String(m.name, "", m.kind+": "+m.help)
+	for _, a := range arbiterFlags() {
+		o.Texts[a.key] = f.String(a.name, "", a.usage())
 	}
-	f.StringSliceVar(&o.Members, "endpoints", nil, "etcd: all members, such as https://192.0.2.21:2379, with commas in between")
+	f.StringSliceVar(&o.Members, endpointsFlag.name, nil, endpointsFlag.usage())
 	f.BoolVar(&o.DryRun, "dry-run", false, "only look whether it can be done")
 	f.BoolVar(&o.Gone, "old-is-gone", false, "do not ask the old arbiter, which never answers again")
 	f.BoolVar(&o.Yes, "yes", false, "do it, with --old-is-gone")
@@ -102,10 +86,8 @@ word that it never answers again.`,
 // check refuses flags of another kind of arbiter, and the lack of what a kind needs.
 func (o *moveOptions) check(cmd *cobra.Command) error {
 	given := cmd.Flags().Changed
-	for _, m := range append(slices.Clone(moveFlags), moveFlag{name: "endpoints", kind: "etcd"}) {
-		if given(m.name) && m.kind != o.Kind {
-			return misuse(cmd, "arbiter move: --%s is for %s, not for %s", m.name, m.kind, o.Kind)
-		}
+	if err := fitKind(cmd, "arbiter move", o.Kind, append(arbiterFlags(), endpointsFlag)); err != nil {
+		return err
 	}
 	switch {
 	case o.Kind == "witness" && !given("address"):
@@ -120,20 +102,11 @@ func (o *moveOptions) check(cmd *cobra.Command) error {
 
 // keys are those of pair.toml, as TOML writes their values.
 func (o *moveOptions) keys() map[string]string {
-	keys := map[string]string{"kind": strconv.Quote(o.Kind)}
+	texts := map[string]string{}
 	for key, value := range o.Texts {
-		if *value != "" {
-			keys[key] = strconv.Quote(*value)
-		}
+		texts[key] = *value
 	}
-	var members []string
-	for _, m := range o.Members {
-		members = append(members, strconv.Quote(m))
-	}
-	if members != nil {
-		keys["etcd.endpoints"] = "[" + strings.Join(members, ", ") + "]"
-	}
-	return keys
+	return config.ArbiterKeys(o.Kind, texts, o.Members)
 }
 
 func runArbiterMove(ctx context.Context, env *Env, o *moveOptions) error {

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"mcctl/pkg/act"
-	"mcctl/pkg/config"
 	"mcctl/pkg/lost"
 )
 
@@ -48,9 +47,9 @@ one. It is read from the management directory, so it needs no supervisor.`,
 }
 
 func runEventsShow(_ context.Context, env *Env, o *eventsShowOptions) error {
-	c, err := config.Load(o.Mcdir)
+	c, err := loadConfig(o.Mcdir)
 	if err != nil {
-		return failed(exitFailed, err, "mcctl config check -M %s", o.Mcdir)
+		return err
 	}
 	store := act.LostOf(c)
 	r, err := reportOf(store, o.ID)

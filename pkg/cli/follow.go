@@ -174,7 +174,7 @@ func (f *follower) byRecord(ctx context.Context) (ended bool, err error) {
 			f.job.Final, f.job.Phase = true, phaseDone
 		}
 		return f.job.Final, nil
-	case !st.Arbiter.Reached || st.Summary == "unknown" || st.Summary == "switching":
+	case !st.Arbiter.Reached || st.Summary == wire.SummaryUnknown || st.Job != nil && !st.Job.Final:
 		f.unchanged = time.Time{}
 		return false, nil
 	}

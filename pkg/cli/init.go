@@ -12,21 +12,24 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mcctl/pkg/config"
 	"mcctl/pkg/setup"
 )
 
 // initOptions are the flags of mcctl init.
 type initOptions struct {
-	Mcdir    string
-	Plan     setup.Plan
-	Join     bool
-	JoinFile string
-	Arbiter  bool
-	Serve    bool
-	Life     time.Duration
-	Yes      bool
-	Restart  bool
-	cmd      *cobra.Command
+	Mcdir     string
+	Plan      setup.Plan
+	Members   []string // of an etcd
+	NoArbiter bool
+	Join      bool
+	JoinFile  string
+	Arbiter   bool
+	Serve     bool
+	Life      time.Duration
+	Yes       bool
+	Restart   bool
+	cmd       *cobra.Command
 }
 
 func newInit(env *Env, run func(context.Context, *Env, *initOptions) error) *cobra.Command {
@@ -40,6 +43,11 @@ for what the flags leave open.
 The first server: with a new PostgreSQL where the data directory is missing or
 empty, else over the PostgreSQL that runs there, whose edits are shown first and
 which is not restarted unless you agree (--restart).
+
+The arbiter of the pair is a witness unless --arbiter-kind or a flag of another kind
+says otherwise. These flags are those of mcctl arbiter move: files for etcd are the
+same on both servers, relative to the management directory, which may hold them in
+tls before. Commands are of one host: the second server needs the flags, too.
 
 The second server, and an arbiter: they join with a token, one line that
 mcctl init --serve-token prints on the first server, where it waits for them.
@@ -71,8 +79,11 @@ Cut off at any point, the same command goes on.`,
 	f.BoolVar(&o.Yes, "yes", false, "agree to the edits of PostgreSQL's files")
 	f.BoolVar(&o.Restart, "restart", false, "agree to a restart of PostgreSQL")
 	planFlags(cmd, &o.Plan)
+	f.StringSliceVar(&o.Members, "arbiter-"+endpointsFlag.name, nil, endpointsFlag.usage())
+	f.BoolVar(&o.NoArbiter, "no-arbiter", false, "the same as --arbiter-kind none: a dead primary host waits for an operator")
 	exclusive(cmd, "join", "join-file", "serve-token")
 	exclusive(cmd, "arbiter-address", "no-arbiter")
+	exclusive(cmd, "arbiter-kind", "no-arbiter")
 	return cmd
 }
 
@@ -88,8 +99,12 @@ func planFlags(cmd *cobra.Command, p *setup.Plan) {
 	f.StringVar(&p.OtherAdmin, "other-admin", "", "`host:port` of the other server's supervisor")
 	f.StringVar(&p.OtherReplication, "other-replication", "", "`host:port` of the other server's PostgreSQL, as this one reaches it")
 	f.StringVar(&p.OtherClient, "other-client", "", "`host:port` of the other server's PostgreSQL, as clients reach it (default: --other-replication)")
-	f.StringVar(&p.Arbiter, "arbiter-address", "", "`host:port` of the arbiter")
-	f.BoolVar(&p.NoArbiter, "no-arbiter", false, "there is no arbiter: a dead primary host waits for an operator")
+	f.StringVar(&p.ArbiterKind, "arbiter-kind", "", "`kind` of the arbiter: "+arbiterKinds+" (default: witness, or the kind that the other flags are of)")
+	for _, a := range arbiterFlags() {
+		f.StringVar(p.Answer("arbiter-"+a.name), "arbiter-"+a.name, "", a.usage())
+	}
+	f.StringVar(&p.Arbitration, arbitrationFlag.name, "", arbitrationFlag.usage())
+	f.StringVar(&p.Fencing, "fencing-command", "", "`file` of this host that cuts the other server off; an arbiter of kind command needs it")
 	f.StringVar(&p.Profile, "profile", "", "`profile` of the timings: default or tight")
 	f.StringVar(&p.DataDirectory, "data-directory", "", "PostgreSQL's data `directory`")
 	f.StringVar(&p.Bin, "bin-directory", "", "`directory` of PostgreSQL's programs (default: found)")
@@ -101,7 +116,7 @@ func planFlags(cmd *cobra.Command, p *setup.Plan) {
 	f.StringVar(&p.ConfigFile, "config-file", "", "postgresql.conf of a second server, if it is not in the data directory")
 	f.StringVar(&p.HBAFile, "hba-file", "", "the same for pg_hba.conf")
 	f.StringVar(&p.IdentFile, "ident-file", "", "the same for pg_ident.conf")
-	f.StringVar(&p.CA, "ca", "", "`directory` of a certificate authority to use (default: a new one; a token's)")
+	f.StringVar(&p.CA, "ca", "", "`directory` of a certificate authority to use (default: a new one; a token's), with --serve-token: of the pair's (default: ca in the management directory)")
 	f.StringVar(&p.Listen, "listen", "", "`host:port` that an arbiter listens on (default: the port in pair.toml), or --serve-token (default: --admin)")
 }
 
@@ -126,7 +141,7 @@ func runInit(ctx context.Context, env *Env, o *initOptions) error {
 	a := &asker{env: env, in: bufio.NewReader(env.Stdin), o: o}
 	s := &setup.Setup{Dir: o.Mcdir, Now: time.Now, Say: a.say, Agree: a.agree, Progress: a.progress()}
 	if o.Serve {
-		return explainInit(o, s.Serve(ctx, setup.ServeOptions{Arbiter: o.Arbiter, Life: o.Life, Listen: o.Plan.Listen, Token: a.showToken}))
+		return explainInit(o, s.Serve(ctx, setup.ServeOptions{Arbiter: o.Arbiter, Life: o.Life, Listen: o.Plan.Listen, CA: o.Plan.CA, Token: a.showToken}))
 	}
 	kind, _, finished, err := s.Load()
 	if err != nil {
@@ -144,6 +159,11 @@ func runInit(ctx context.Context, env *Env, o *initOptions) error {
 		return nil
 	}
 	want := o.kind(kind)
+	if want == setup.First {
+		if err := o.settleArbiter(); err != nil {
+			return err
+		}
+	}
 	if kind == "" {
 		if err := a.answers(want); err != nil {
 			return err
@@ -204,9 +224,21 @@ func (a *asker) make(ctx context.Context, s *setup.Setup, kind string, token set
 		if len(waiting) > 0 {
 			a.say(fmt.Sprintf("NOT YET: restart PostgreSQL when it suits you (mcctl init --restart -M %s does it); until then %s will not change, and the second server cannot join", dir, strings.Join(waiting, ", ")))
 		}
-		a.say(fmt.Sprintf("the first server is ready; next:\n  mcctl init --serve-token --arbiter -M %[1]s   and join the arbiter, if there is to be one\n  mcctl init --serve-token -M %[1]s             and join the second server\n  mcctl start -M %[1]s                          and start the others", dir))
+		_, plan, _, err := s.Load()
+		if err != nil {
+			return err
+		}
+		a.say("the first server is ready; next:" + afterFirst(plan, dir))
 	}
 	return nil
+}
+
+// afterFirst is what remains to be done for a pair.
+func afterFirst(plan setup.Plan, dir string) (text string) {
+	if plan.ArbiterKind == string(config.Witness) {
+		text = fmt.Sprintf("\n  mcctl init --serve-token --arbiter -M %s   and join the arbiter", dir)
+	}
+	return text + fmt.Sprintf("\n  mcctl init --serve-token -M %[1]s             and join the second server\n  mcctl start -M %[1]s                          and start the others", dir)
 }
 
 // explainInit gives an error its exit status and says how to go on.

@@ -4,11 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 
 	"mcctl/pkg/setup"
 )
@@ -73,11 +76,16 @@ func TestInitRefuses(t *testing.T) {
 		{initFlags(fresh, running), exitFailed, "mcctl: init: take over data directory " + running + ": no PostgreSQL of this user is running in " + running + "; start it, or run mcctl init as the user who runs it\n"},
 		{initFlags(fresh, data, "--other-admin", "127.0.0.1:1"), exitUsage, "servers.server2.admin: 127.0.0.1:1 is servers.server1.admin already (the supervisor of server1); every service has its own address\n"},
 		{initFlags(fresh, data, "--name", "Server 1"), exitUsage, "\"Server 1\" is not a usable name"},
+		{initFlags(fresh, data, "--arbiter-endpoints", "http://a:1"), exitUsage, "mcctl: init: --arbiter-endpoints is for etcd, not for none\n"},
+		{initFlags(fresh, data, "--arbiter-kind", "none"), exitUsage, "mcctl: init: --arbiter-kind and --no-arbiter exclude each other\n"},
+		{[]string{"init", "-M", fresh, "--arbiter-kind", "etcd"}, exitUsage, "--other-replication, --arbiter-endpoints, --data-directory\n"},
+		{[]string{"init", "-M", fresh, "--arbiter-fencing-delay", "5s"}, exitUsage, "--other-replication, --arbitration-command, --fencing-command, --data-directory\n"},
+		{[]string{"init", "-M", fresh, "--arbitration-command", "x", "--arbiter-ca", "y"}, exitUsage, "mcctl: init: --arbitration-command is for command, not for etcd\n"},
 		{[]string{"init", "-M", fresh, "--join-file", token, "--data-directory", data}, exitUsage, "mcctl: init: this is no token: it is one line that begins with mcctl-join-1., as mcctl init --serve-token prints it\n"},
 		{[]string{"init", "-M", fresh, "--join", "--join-file", token}, exitUsage, "mcctl: init: --join and --join-file exclude each other\n"},
 		{[]string{"init", "-M", fresh, "--join", "--data-directory", data}, exitUsage, "this is no token"},
 		{[]string{"init", "-M", fresh, "--arbiter"}, exitUsage, "mcctl: init: an arbiter's certificate is signed by the authority of its pairs"},
-		{[]string{"init", "-M", fresh, "--serve-token"}, exitFailed, "is not the complete management directory of a pair's first server"},
+		{[]string{"init", "-M", fresh, "--serve-token"}, exitFailed, "is not the complete management directory of a server of a pair"},
 	} {
 		mcctl(t.Context(), c.args...).wants(t, c.status, c.want)
 		if after := everything(t, dir); after != before {
@@ -95,24 +103,90 @@ func TestInitRefusesRoot(t *testing.T) {
 	shot{exitStatus(status), out.String(), complaints.String()}.wants(t, exitRefused, "mcctl: init: refused as root", "hint: runuser -u postgres -- mcctl init")
 }
 
-func TestInitAsksForWhatIsMissing(t *testing.T) {
+// asked is the plan that these answers on a terminal make, and what was asked.
+func asked(t *testing.T, plan setup.Plan, answers ...string) (setup.Plan, string) {
+	t.Helper()
 	var out, complaints bytes.Buffer
 	env := testEnv(&out, &complaints)
 	env.Asking = true
-	answers := "orders\n\n192.0.2.1:27540\n\n\n\n192.0.2.2:27540\n\nnone\n/data\n"
-	a := &asker{env: env, in: bufio.NewReader(strings.NewReader(answers)), o: &initOptions{}}
+	in := bufio.NewReader(strings.NewReader(strings.Join(append(answers, ""), "\n")))
+	a := &asker{env: env, in: in, o: &initOptions{Plan: plan}}
 	if err := a.answers(setup.First); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v; asked:\n%s", err, &out)
 	}
+	if rest, _ := io.ReadAll(in); len(rest) > 0 {
+		t.Errorf("%q was not asked for:\n%s", rest, &out)
+	}
+	return a.o.Plan, out.String()
+}
+
+func TestInitAsksForWhatIsMissing(t *testing.T) {
+	got, out := asked(t, setup.Plan{}, "orders", "", "192.0.2.1:27540", "", "", "", "192.0.2.2:27540", "", "quorum", "none", "/data")
 	want := setup.Plan{
 		Pair: "orders", Name: "server1", Admin: "192.0.2.1:27540", Replication: "192.0.2.1:5432", Other: "server2",
-		OtherAdmin: "192.0.2.2:27540", OtherReplication: "192.0.2.2:5432", NoArbiter: true, DataDirectory: "/data",
+		OtherAdmin: "192.0.2.2:27540", OtherReplication: "192.0.2.2:5432", ArbiterKind: "none", DataDirectory: "/data",
 	}
-	if a.o.Plan != want {
-		t.Errorf("got %+v\nwant %+v", a.o.Plan, want)
+	if got != want {
+		t.Errorf("got %+v\nwant %+v", got, want)
 	}
-	if !strings.Contains(out.String(), "host:port of this server's PostgreSQL [192.0.2.1:5432]: ") {
-		t.Errorf("asked:\n%s", &out)
+	if !strings.Contains(out, "host:port of this server's PostgreSQL [192.0.2.1:5432]: ") {
+		t.Errorf("asked:\n%s", out)
+	}
+}
+
+// What is asked for an arbiter is what its kind needs, and what the flags do not say.
+func TestInitAsksForAnArbiter(t *testing.T) {
+	rest := setup.Plan{
+		Pair: "p", Name: "a", Admin: "h:1", Replication: "h:2", Other: "b", OtherAdmin: "i:1", OtherReplication: "i:2", DataDirectory: "/data",
+	}
+	for _, c := range []struct {
+		flags, answers []string // flags: name, value, ...
+		want           map[string]string
+	}{
+		{nil, []string{"", "h:3"}, map[string]string{"arbiter-kind": "witness", "arbiter-address": "h:3"}},
+		{[]string{"arbiter-address", "h:3"}, nil, nil},
+		{nil, []string{"command", "/a", "", "/f"}, map[string]string{"arbiter-kind": "command", "arbitration-command": "/a", "fencing-command": "/f"}},
+		{nil, []string{"etcd", "http://h:4", ""}, map[string]string{"arbiter-kind": "etcd", "arbiter-endpoints": "http://h:4"}},
+		{
+			nil,
+			[]string{"etcd", "https://h:4,https://i:4", "tls/ca", "tls/crt", "tls/key", "mcctl", "pw"},
+			map[string]string{
+				"arbiter-kind": "etcd", "arbiter-endpoints": "https://h:4,https://i:4", "arbiter-ca": "tls/ca", "arbiter-cert": "tls/crt", "arbiter-key": "tls/key",
+				"arbiter-user": "mcctl", "arbiter-password-file": "pw",
+			},
+		},
+		{[]string{"arbiter-kind", "etcd", "arbiter-user", "mcctl"}, []string{"https://h:4", "ca", "", "pw"}, map[string]string{"arbiter-endpoints": "https://h:4", "arbiter-ca": "ca", "arbiter-password-file": "pw"}},
+		{[]string{"arbiter-kind", "etcd", "arbiter-endpoints", "https://h:4"}, nil, nil},
+	} {
+		plan := rest
+		for i := 0; i < len(c.flags); i += 2 {
+			*plan.Answer(c.flags[i]) = c.flags[i+1]
+		}
+		want := plan
+		for flag, answer := range c.want {
+			*want.Answer(flag) = answer
+		}
+		if got, out := asked(t, plan, c.answers...); got != want && len(c.answers) > 0 || len(c.answers) == 0 && out != "" {
+			t.Errorf("%v, %v: got %+v\nwant %+v\nasked:\n%s", c.flags, c.answers, got, want, out)
+		}
+	}
+}
+
+// The flags of mcctl arbiter move are those of mcctl init, and mean the same.
+func TestInitNamesAnArbiterAsMoveDoes(t *testing.T) {
+	move, first := newArbiterMove(&Env{}, nil), newInit(&Env{}, nil)
+	n := 0
+	move.Flags().VisitAll(func(f *pflag.Flag) {
+		if kind, _, _ := strings.Cut(f.Usage, ": "); !isArbiterKind(kind) {
+			return
+		}
+		n++
+		if other := first.Flags().Lookup("arbiter-" + f.Name); other == nil || other.Usage != f.Usage || other.Value.Type() != f.Value.Type() {
+			t.Errorf("--%s: init has %+v", f.Name, other)
+		}
+	})
+	if n != 9 {
+		t.Errorf("move has %d such flags", n)
 	}
 }
 

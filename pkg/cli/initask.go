@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,76 +22,52 @@ type asker struct {
 
 func (a *asker) say(text string) { _, _ = fmt.Fprintln(a.env.Stdout, text) }
 
-// question is how an answer is asked for, with what is likely.
-type question struct {
-	flag, text string
-	likely     func(setup.Plan) string
-}
-
-func questions() []question {
-	none := func(setup.Plan) string { return "" }
-	word := func(s string) func(setup.Plan) string { return func(setup.Plan) string { return s } }
-	return []question{
-		{"pair", "name of the pair", none},
-		{"name", "name of this server", word("server1")},
-		{"admin", "host:port of this server's supervisor", none},
-		{"replication", "host:port of this server's PostgreSQL", func(p setup.Plan) string { return withPort(p.Admin, "5432") }},
-		{"other-name", "name of the other server", word("server2")},
-		{"other-admin", "host:port of the other server's supervisor", none},
-		{"other-replication", "host:port of the other server's PostgreSQL", func(p setup.Plan) string { return withPort(p.OtherAdmin, "5432") }},
-		{"arbiter-address", `host:port of the arbiter, or "none"`, none},
-		{"data-directory", "PostgreSQL's data directory", none},
-	}
-}
-
-// withPort is an address with another port.
-func withPort(address, port string) string {
-	i := strings.LastIndexByte(address, ':')
-	if i < 0 {
-		return ""
-	}
-	return address[:i+1] + port
-}
-
 // answers asks for what the flags leave open, or names all the flags that are missing.
 func (a *asker) answers(kind string) error {
-	missing := a.o.Plan.Needed(kind)
-	if len(missing) > 0 && !a.env.Asking {
+	p := &a.o.Plan
+	if missing := p.Needed(kind); len(missing) > 0 && !a.env.Asking {
 		return misuse(a.o.cmd, "init: these flags are missing: --%s", strings.Join(missing, ", --"))
 	}
-	for _, flag := range missing {
-		if err := a.ask(flag); err != nil {
+	if !a.env.Asking {
+		return nil
+	}
+	choosing := kind == setup.First && p.OpenArbiter()
+	for _, q := range questions() {
+		wanted := slices.Contains(p.Needed(kind), q.flag)
+		if q.when != nil {
+			wanted = choosing && *p.Answer(q.flag) == "" && q.when(*p)
+		}
+		if !wanted {
+			continue
+		}
+		if err := a.ask(q); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (a *asker) ask(flag string) error {
-	for _, q := range questions() {
-		if q.flag != flag {
+func (a *asker) ask(q question) error {
+	likely := ""
+	if q.likely != nil {
+		likely = q.likely(a.o.Plan)
+	}
+	for {
+		answer, err := a.read(q.text + yes(likely != "", " ["+likely+"]", "") + yes(q.optional, " [none]", "") + ": ")
+		if err != nil {
+			return err
+		}
+		if answer == "" {
+			answer = likely
+		}
+		if q.flag == "arbiter-kind" && !isArbiterKind(answer) {
 			continue
 		}
-		likely := q.likely(a.o.Plan)
-		for {
-			answer, err := a.read(q.text + yes(likely != "", " ["+likely+"]", "") + ": ")
-			if err != nil {
-				return err
-			}
-			if answer == "" {
-				answer = likely
-			}
-			switch {
-			case flag == "arbiter-address" && answer == "none":
-				a.o.Plan.NoArbiter = true
-				return nil
-			case answer != "":
-				a.o.Plan.Set(flag, answer)
-				return nil
-			}
+		if answer != "" || q.optional {
+			*a.o.Plan.Answer(q.flag) = answer
+			return nil
 		}
 	}
-	return nil
 }
 
 func (a *asker) read(prompt string) (string, error) {

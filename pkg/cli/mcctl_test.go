@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"mcctl/pkg/agent"
 	"mcctl/pkg/wire"
 )
 
@@ -121,9 +122,9 @@ func TestMcCtlMisuse(t *testing.T) {
 func TestMcCtlArbiterNotReached(t *testing.T) {
 	var out, complaints bytes.Buffer
 	v := &mcVoice{out: &out, err: &complaints, program: "mc_ctl", letters: "MCA", pid: 7}
-	v.report(failed(exitFailed, fmt.Errorf("start supervisor of server1: exit status 1\n  the arbiter at 192.0.2.9:1 does not answer: start it"), "mend that"))
+	v.report(failed(exitFailed, fmt.Errorf("start supervisor of server1: exit status 1\n  "+agent.ArbiterNotReached+"192.0.2.9:1 is not reached: connection refused"), "mend that"))
 	want := `mc_ctl[7]: ERROR: start supervisor of server1: exit status 1 (MCA00152)
-mc_ctl[7]: ERROR: the arbiter at 192.0.2.9:1 does not answer: start it (MCA00152)
+mc_ctl[7]: ERROR: start supervisor: the arbiter at 192.0.2.9:1 is not reached: connection refused (MCA00152)
 mc_ctl[7]: NOTICE: mend that (MCA90002)
 `
 	if complaints.String() != want || out.String() != "" {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"mcctl/pkg/agent"
 )
 
 // Types of messages, as Mirroring Controller has them.
@@ -60,7 +62,7 @@ func (v *mcVoice) report(err error) exitStatus {
 		return f.status
 	}
 	number := mcNumberError + int(f.status)
-	if text := f.err.Error(); strings.Contains(text, "the arbiter at ") && strings.Contains(text, "does not answer") {
+	if strings.Contains(f.err.Error(), agent.ArbiterNotReached) { // in words of the supervisor, which was another process
 		number = mcNumberArbiter
 	}
 	v.say(mcError, number, f.err.Error())

@@ -6,54 +6,16 @@ import (
 	"net"
 	"strings"
 
-	"mcctl/pkg/config"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
 )
 
-// The words of mc_ctl status.
+// The words of mc_ctl status for a server.
 const (
-	mcSwitchable       = "switchable"
-	mcSwitching        = "switching"
-	mcSwitched         = "switched"
-	mcNotSwitchable    = "not-switchable"
-	mcFailoverDisabled = "failover-disabled"
-
 	mcNormal   = "normal"
 	mcAbnormal = "abnormal"
 	mcUnknown  = "unknown"
 )
-
-// mcMirroring is the pair in Mirroring Controller's words. It says switchable only
-// when a switch would be allowed now: runbooks and monitors go by this word.
-func mcMirroring(st wire.Status) string {
-	switch {
-	case st.Summary == mcUnknown:
-		return mcUnknown
-	case st.Job != nil && !st.Job.Final:
-		return mcSwitching
-	case !st.Failover:
-		return mcFailoverDisabled
-	case mcReady(st):
-		return mcSwitchable
-	case st.Switched:
-		return mcSwitched
-	}
-	return mcNotSwitchable
-}
-
-func mcReady(st wire.Status) bool {
-	if st.Record.Mode != pair.Paired || !st.Arbiter.Reached && st.Arbiter.Kind != string(config.None) {
-		return false
-	}
-	for _, s := range st.Servers {
-		well := s.Role == pair.Primary && s.Postgres == wire.ReportOpen || s.Role == pair.Standby && s.Postgres == wire.ReportStandby
-		if !well || s.Supervisor != "here" || s.DiskError != "" {
-			return false
-		}
-	}
-	return len(st.Servers) == 2
-}
 
 // mcRow is one server in Mirroring Controller's words: host_role, host_status,
 // db_proc_status and disk_status.
@@ -119,7 +81,7 @@ func writeMcStatus(w io.Writer, st wire.Status, hosts map[pair.Server]string) er
 		role, host, proc, disk := mcRow(s)
 		rows = append(rows, []string{string(s.Server), role, hosts[s.Server], host, proc, disk})
 	}
-	_, err := fmt.Fprintf(w, "mirroring status\n----------------\n%s\n%s", mcMirroring(st), mcTable(rows))
+	_, err := fmt.Fprintf(w, "mirroring status\n----------------\n%s\n%s", st.Summary, mcTable(rows))
 	return err
 }
 

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -129,29 +127,10 @@ func runRebuild(ctx context.Context, env *Env, o *rebuildOptions) error {
 	case o.DryRun || plan.Way == wire.WayStraight:
 		return nil
 	}
-	if err := v.confirm(plan); err != nil {
+	if err := confirm(v.env, "rebuild", fmt.Sprintf("Replace the data of %s?", plan.Server), v.o.Mcdir, v.o.Yes, v.o.Output); err != nil {
 		return err
 	}
 	return v.begin(ctx)
-}
-
-// confirm asks on a terminal; a script must have said --yes.
-func (v *rebuildView) confirm(plan *wire.RebuildPlan) error {
-	switch {
-	case v.o.Yes:
-		return nil
-	case !v.env.Terminal || v.o.Output == formJSON:
-		return failed(exitRefused, errors.New("rebuild: not done without --yes"), "if that is right: mcctl rebuild --yes -M %s", v.o.Mcdir)
-	}
-	_, _ = fmt.Fprintf(v.env.Stdout, "Replace the data of %s? [y/N] ", plan.Server)
-	line, err := bufio.NewReader(v.env.Stdin).ReadString('\n')
-	if err != nil && line == "" {
-		return failed(exitRefused, errors.New("rebuild: nobody answered"), "nothing was changed")
-	}
-	if a := strings.ToLower(strings.TrimSpace(line)); a != "y" && a != "yes" {
-		return failed(exitRefused, errors.New("rebuild: not confirmed"), "nothing was changed")
-	}
-	return nil
 }
 
 func (v *rebuildView) begin(ctx context.Context) error {

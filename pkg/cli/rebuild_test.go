@@ -105,7 +105,7 @@ func TestRebuildIsNotDoneUnasked(t *testing.T) {
 		r := newRebuilding(t, copyPlan(), "done")
 		var out, complaints bytes.Buffer
 		env := testEnv(&out, &complaints)
-		env.Terminal, env.Stdin = true, strings.NewReader(answer)
+		env.Asking, env.Stdin = true, strings.NewReader(answer)
 		status := exitStatus(Main(t.Context(), env, []string{"rebuild", "-M", r.mcdir}))
 		if (status == exitDone) != done || !strings.Contains(out.String(), "Replace the data of server2? [y/N]") {
 			t.Errorf("answered %q: status %d\n%s%s", answer, status, &out, &complaints)

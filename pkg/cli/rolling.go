@@ -1,14 +1,11 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,7 +95,7 @@ func runRollingUpdate(ctx context.Context, env *Env, o *rollingOptions) error {
 	if o.Status {
 		return u.tell()
 	}
-	if err := checkOwner(env.Euid(), c); err != nil {
+	if err := checkOwner("rolling-update", env.Euid(), c); err != nil {
 		return err
 	}
 	release, err := claim(filepath.Join(o.Mcdir, "run", "rolling-update.pid"))
@@ -177,7 +174,7 @@ func (u *updater) begin(ctx context.Context) error {
 	if err := u.showPlan(); err != nil || u.o.DryRun {
 		return err
 	}
-	return u.confirm()
+	return confirm(u.env, "rolling-update", "Begin?", u.o.Mcdir, u.o.Yes, u.o.Output)
 }
 
 func (u *updater) showPlan() error {
@@ -190,35 +187,16 @@ func (u *updater) showPlan() error {
 	return u.event("plan")
 }
 
-// confirm asks on a terminal; a script must have said --yes.
-func (u *updater) confirm() error {
-	switch {
-	case u.o.Yes:
-		return nil
-	case !u.env.Terminal || u.o.Output == formJSON:
-		return failed(exitRefused, errors.New("rolling-update: not done without --yes"), "if the plan is right: mcctl rolling-update --yes -M %s", u.o.Mcdir)
-	}
-	_, _ = fmt.Fprint(u.env.Stdout, "Begin? [y/N] ")
-	answer, err := bufio.NewReader(u.env.Stdin).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("rolling-update: read the answer: %w", err)
-	}
-	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
-		return failed(exitRefused, errors.New("rolling-update: not confirmed"), "nothing was changed")
-	}
-	return nil
-}
-
 // ended notes why a run did not come to its end, and says how to go on.
 func (u *updater) ended(ctx context.Context, err error) error {
-	hint := "go on: mcctl rolling-update -M %[1]s; or give up what is left: mcctl rolling-update --abort -M %[1]s"
+	hint := fmt.Sprintf("go on: mcctl rolling-update -M %[1]s; or give up what is left: mcctl rolling-update --abort -M %[1]s", u.o.Mcdir)
 	status := exitFailed
 	var f *failure
 	switch {
 	case ctx.Err() != nil:
 		err = errors.New("interrupted")
 	case errors.Is(err, errYourTurn):
-		status, hint = exitGoingOn, "when it is done: mcctl rolling-update --done -M %[1]s; or give up: mcctl rolling-update --abort -M %[1]s"
+		status, hint = exitGoingOn, fmt.Sprintf("when it is done: mcctl rolling-update --done -M %[1]s; or give up: mcctl rolling-update --abort -M %[1]s", u.o.Mcdir)
 	case errors.As(err, &f):
 		status = f.status
 		if f.hint != "" {
@@ -230,7 +208,7 @@ func (u *updater) ended(ctx context.Context, err error) error {
 		err = errors.Join(err, saved)
 	}
 	err = errors.Join(err, u.event("ended"))
-	return failed(status, fmt.Errorf("rolling-update: in step %s: %w", u.Step, err), hint, u.o.Mcdir)
+	return failed(status, fmt.Errorf("rolling-update: in step %s: %w", u.Step, err), "%s", hint)
 }
 
 // abort starts this server if it is down, and forgets the rest.

@@ -75,8 +75,11 @@ func readUpdate(mcdir string) (*updateState, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil || len(u.Steps) == 0 {
-		return nil, failed(exitFailed, fmt.Errorf("read state of the rolling update: %w", errors.Join(err)), "look at mcctl status; remove %s to begin anew", updateFile(mcdir))
+	if err == nil && len(u.Steps) == 0 {
+		err = errors.New("it has no steps")
+	}
+	if err != nil {
+		return nil, failed(exitFailed, fmt.Errorf("read state of the rolling update: %w", err), "look at mcctl status; remove %s to begin anew", updateFile(mcdir))
 	}
 	return &u, nil
 }

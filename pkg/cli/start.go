@@ -71,7 +71,7 @@ func runStart(ctx context.Context, env *Env, o *startOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := checkOwner(env.Euid(), c); err != nil {
+	if err := checkOwner("start", env.Euid(), c); err != nil {
 		return err
 	}
 	if err := checkFiles(c); err != nil {
@@ -82,7 +82,7 @@ func runStart(ctx context.Context, env *Env, o *startOptions) error {
 		if o.Foreground {
 			return quietly(exitRefused) // systemd would take this process for the supervisor, and is not to try again
 		}
-		return nil
+		return startedBefore(ctx, env, o, st)
 	} else if !errors.Is(err, errNotRunning) {
 		return failed(exitFailed, fmt.Errorf("start: a supervisor is there but does not answer: %w", err), "end it first: mcctl stop -e --mc-only -M %s", o.Mcdir)
 	}
@@ -129,15 +129,53 @@ func startDaemon(ctx context.Context, env *Env, o *startOptions, c *config.Confi
 		return o.NoWait || isUp(st, o.McOnly), waitingFor(st)
 	}, func(waiting string) { _, _ = fmt.Fprintln(env.Stdout, waiting) })
 	if errors.Is(err, errLasting) {
-		return failed(exitFailed, fmt.Errorf("start: %s", refusal), "the supervisor goes on trying; after a change of server.toml: mcctl stop -M %s, then start it again", o.Mcdir)
+		return o.refused(refusal)
 	}
 	if errors.Is(err, errTimeout) {
-		return failed(exitGoingOn, fmt.Errorf("start: PostgreSQL is not up after %s; the start goes on", o.Timeout), "follow it: mcctl status --watch -M %s; why: mcctl explain -M %s", o.Mcdir, o.Mcdir)
+		return o.notYet()
 	}
 	if err != nil {
 		return fmt.Errorf("start supervisor of %s: %w", c.Me(), err)
 	}
 	_, _ = fmt.Fprintf(env.Stdout, "the supervisor of %s is running\n", c.Me())
+	return nil
+}
+
+func (o *startOptions) refused(why string) error {
+	return failed(exitFailed, fmt.Errorf("start: %s", why), "the supervisor goes on trying; after a change of server.toml: mcctl stop -M %s, then start it again", o.Mcdir)
+}
+
+func (o *startOptions) notYet() error {
+	return failed(exitGoingOn, fmt.Errorf("start: PostgreSQL is not up after %s; the start goes on", o.Timeout), "follow it: mcctl status --watch -M %s; why: mcctl explain -M %s", o.Mcdir, o.Mcdir)
+}
+
+// startedBefore is a start where the supervisor runs already: what its options say of a
+// supervisor is not done, and told; PostgreSQL is waited for as ever.
+func startedBefore(ctx context.Context, env *Env, o *startOptions, st wire.Status) error {
+	if on := o.Failover == failoverOn; o.Failover != "" && on != st.Failover {
+		_, _ = fmt.Fprintf(env.Stdout, "automatic switch and detach stay %s: mcctl %s-failover -M %s\n", yes(on, "disabled", "enabled"), yes(on, "enable", "disable"), o.Mcdir)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
+	defer cancel()
+	for before := ""; !o.NoWait && !isUp(st, o.McOnly); {
+		if why := refusalOf(st); why != "" {
+			return o.refused(why)
+		}
+		if waiting := waitingFor(st); waiting != before {
+			before = waiting
+			_, _ = fmt.Fprintln(env.Stdout, waiting)
+		}
+		err := sleep(ctx, 100*time.Millisecond)
+		if err == nil {
+			st, err = control{o.Mcdir}.status(ctx)
+		}
+		switch {
+		case errors.Is(context.Cause(ctx), errTimeout):
+			return o.notYet()
+		case err != nil:
+			return err
+		}
+	}
 	return nil
 }
 
@@ -194,27 +232,27 @@ func waitingFor(st wire.Status) string {
 // PostgreSQL does not run as root, and files of a second user would keep the
 // right one from starting later. A data directory that is missing is no reason to
 // refuse: it may be about to be rebuilt.
-func checkOwner(euid int, c *config.Config) error {
+func checkOwner(command string, euid int, c *config.Config) error {
 	info, err := os.Stat(c.Server.DataDirectory)
 	if err != nil {
 		if euid == 0 {
-			return failed(exitRefused, errors.New("start: refused as root: PostgreSQL does not run as root"), "run it as the user who shall own %s", c.Server.DataDirectory)
+			return failed(exitRefused, fmt.Errorf("%s: refused as root: PostgreSQL does not run as root", command), "run it as the user who shall own %s", c.Server.DataDirectory)
 		}
 		return nil
 	}
 	owner := info.Sys().(*syscall.Stat_t).Uid
 	switch {
 	case euid == 0 && owner == 0:
-		return failed(exitRefused, fmt.Errorf("start: refused as root: PostgreSQL does not run as root, but root owns data directory %s", c.Server.DataDirectory),
+		return failed(exitRefused, fmt.Errorf("%s: refused as root: PostgreSQL does not run as root, but root owns data directory %s", command, c.Server.DataDirectory),
 			"give it to the right user: chown -R postgres: %s", c.Server.DataDirectory)
 	case owner == 0:
-		return failed(exitRefused, fmt.Errorf("start: refused: data directory %s belongs to root, and PostgreSQL does not run as root", c.Server.DataDirectory),
+		return failed(exitRefused, fmt.Errorf("%s: refused: data directory %s belongs to root, and PostgreSQL does not run as root", command, c.Server.DataDirectory),
 			"check data_directory in %s; or give it to the right user: chown -R postgres: %s", c.Dir+"/"+config.ServerFile, c.Server.DataDirectory)
 	case euid != int(owner):
-		return failed(exitRefused, fmt.Errorf("start: refused%s: data directory %s belongs to %s", yes(euid == 0, " as root", ""), c.Server.DataDirectory, userName(owner)),
-			"run it as that user: runuser -u %s -- mcctl start -M %s", userName(owner), c.Dir)
+		return failed(exitRefused, fmt.Errorf("%s: refused%s: data directory %s belongs to %s", command, yes(euid == 0, " as root", ""), c.Server.DataDirectory, userName(owner)),
+			"run it as that user: %s mcctl %s -M %s", yes(euid == 0, "runuser -u "+userName(owner)+" --", "sudo -u "+userName(owner)), command, c.Dir)
 	case info.Mode().Perm()&0o027 != 0:
-		return failed(exitRefused, fmt.Errorf("start: refused: data directory %s can be reached by others (mode %04o); PostgreSQL would not start", c.Server.DataDirectory, info.Mode().Perm()),
+		return failed(exitRefused, fmt.Errorf("%s: refused: data directory %s can be reached by others (mode %04o); PostgreSQL would not start", command, c.Server.DataDirectory, info.Mode().Perm()),
 			"chmod 0700 %s", c.Server.DataDirectory)
 	}
 	return nil

@@ -2,9 +2,11 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"mcctl/pkg/config"
 	"mcctl/pkg/pair"
@@ -43,28 +45,28 @@ func TestStartChecksTheDataDirectory(t *testing.T) {
 	}
 	me := os.Geteuid()
 	if me != 0 {
-		if err := checkOwner(me, c); err != nil {
+		if err := checkOwner("start", me, c); err != nil {
 			t.Errorf("our own directory: %v", err)
 		}
 	}
-	if err := checkOwner(me+1, c); err == nil || !strings.Contains(err.Error(), "belongs to") {
+	if err := checkOwner("start", me+1, c); err == nil || !strings.Contains(err.Error(), "belongs to") {
 		t.Errorf("somebody else's directory: %v", err)
 	}
 	if err := os.Chmod(data, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if me != 0 {
-		if err := checkOwner(me, c); err == nil || report(&bytes.Buffer{}, err) != exitRefused {
+		if err := checkOwner("start", me, c); err == nil || report(&bytes.Buffer{}, err) != exitRefused {
 			t.Errorf("a directory open to all: %v", err)
 		}
 	}
 	if err := os.Remove(data); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkOwner(1, c); err != nil {
+	if err := checkOwner("start", 1, c); err != nil {
 		t.Errorf("a directory to be made: %v", err)
 	}
-	if err := checkOwner(0, c); err == nil {
+	if err := checkOwner("start", 0, c); err == nil {
 		t.Error("root may start where there is no data directory")
 	}
 }
@@ -80,5 +82,34 @@ func TestIsUp(t *testing.T) {
 		if got := isUp(st, true); got != (up || postgres == "down") {
 			t.Errorf("%s with --mc-only counts as up: %t", postgres, got)
 		}
+	}
+}
+
+// A start of what runs already waits for PostgreSQL like any other, and tells that it
+// has not turned anything on or off.
+func TestStartOfWhatRunsAlready(t *testing.T) {
+	st := paired()
+	s := newSupervisor(t, st)
+	down := paired()
+	down.Servers[0].Postgres, down.Servers[0].Why = "starting", "it starts"
+	s.on(wire.KindStatus, func(json.RawMessage) (any, error) {
+		if s.count(wire.KindStatus) < 3 {
+			return down, nil
+		}
+		return st, nil
+	})
+	var out, complaints bytes.Buffer
+	env := testEnv(&out, &complaints)
+	o := &startOptions{superviseOptions: superviseOptions{Mcdir: s.mcdir, Failover: failoverOff}, Timeout: time.Minute}
+	if err := startedBefore(t.Context(), env, o, down); err != nil {
+		t.Error(err)
+	}
+	want := "automatic switch and detach stay enabled: mcctl disable-failover -M " + s.mcdir + "\nserver1: rule 290: it starts\n"
+	if out.String() != want {
+		t.Errorf("it says\n%s, want\n%s", out.String(), want)
+	}
+	o.Timeout = time.Millisecond
+	if err := startedBefore(t.Context(), env, o, down); report(&complaints, err) != exitGoingOn {
+		t.Errorf("after its time: %v", err)
 	}
 }

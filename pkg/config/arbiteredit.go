@@ -6,12 +6,41 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // arbiterKeys are the keys of the table [arbiter] that say which arbiter it is, in the
 // order in which they are written. fencing_delay says how it is used, and is kept.
 var arbiterKeys = []string{"kind", "address", "etcd.endpoints", "etcd.prefix", "etcd.ca", "etcd.certificate", "etcd.key", "etcd.username", "etcd.password_file"}
+
+// ArbiterKeys are keys below "arbiter." for WithArbiter and ArbiterTOML: what is not empty,
+// as TOML writes it.
+func ArbiterKeys(kind string, texts map[string]string, endpoints []string) map[string]string {
+	keys := map[string]string{"kind": strconv.Quote(kind)}
+	for key, value := range texts {
+		if value != "" {
+			keys[key] = strconv.Quote(value)
+		}
+	}
+	var members []string
+	for _, e := range endpoints {
+		members = append(members, strconv.Quote(e))
+	}
+	if members != nil {
+		keys["etcd.endpoints"] = "[" + strings.Join(members, ", ") + "]"
+	}
+	return keys
+}
+
+// ArbiterTOML is the tables [arbiter] and, if it has any of these keys, [arbiter.etcd].
+func ArbiterTOML(want map[string]string) string {
+	text := "[arbiter]\n" + assignments("", want, nil)
+	if etcd := assignments("etcd.", want, nil); etcd != "" {
+		text += "\n[arbiter.etcd]\n" + etcd
+	}
+	return text
+}
 
 // WithArbiter is the text of a pair.toml with another arbiter: its keys below
 // "arbiter.", with their values as TOML writes them. Keys of the old arbiter that the

@@ -29,7 +29,7 @@ func (s *Setup) MakeArbiter(ctx context.Context, token Token, plan Plan) error {
 	if token.Name != "" && token.Name != arbiterName {
 		return errors.New("the token was made for the server " + token.Name + ", not for an arbiter; make one with mcctl init --serve-token --arbiter")
 	}
-	if err := plan.hasAuthority(); kind == "" && err != nil {
+	if err := errors.Join(plan.hasAuthority(), s.certificatesAreFree(arbiterName)); kind == "" && err != nil {
 		return err
 	}
 	release, err := s.claim()
@@ -74,5 +74,5 @@ func (s *Setup) writeArbiter(context.Context) error {
 	if s.state.Plan.Listen == "" {
 		s.state.Plan.Listen = listen
 	}
-	return s.write(config.ArbiterFile, s.state.Plan.arbiterTOML(heartbeat))
+	return s.write(config.ArbiterFile, s.state.Plan.ownTOML(heartbeat))
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"mcctl/pkg/hook"
 	"mcctl/pkg/majors"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
@@ -112,11 +113,26 @@ func (p Plan) mayJoin(ctx context.Context, token Token) error {
 	if p.Socket != "" {
 		errs = append(errs, p.hasSocketDirectory())
 	}
+	return errors.Join(errs...)
+}
+
+// hasFiles looks at the files that a second server was given, by this call or an
+// earlier one.
+func (p Plan) hasFiles() error {
+	var errs []error
 	for flag, file := range map[string]string{"--config-file": p.ConfigFile, "--hba-file": p.HBAFile, "--ident-file": p.IdentFile} {
 		if file == "" {
 			continue
 		}
 		if _, err := os.ReadFile(file); err != nil {
+			errs = append(errs, fmt.Errorf("use %s: %w", flag, err))
+		}
+	}
+	for flag, file := range map[string]string{"--arbitration-command": p.Arbitration, "--fencing-command": p.Fencing} {
+		if file == "" {
+			continue
+		}
+		if err := hook.Judge(file); err != nil {
 			errs = append(errs, fmt.Errorf("use %s: %w", flag, err))
 		}
 	}

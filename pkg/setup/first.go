@@ -33,10 +33,14 @@ func (s *Setup) First(ctx context.Context, plan Plan) (waiting []string, err err
 	if err != nil {
 		return nil, err
 	}
-	if kind == "" {
-		if plan, err = s.study(ctx, plan); err != nil {
-			return nil, err
-		}
+	switch kind {
+	case "":
+		plan, err = s.study(ctx, plan)
+	case First:
+		err = s.restudy(plan)
+	}
+	if err != nil {
+		return nil, err
 	}
 	release, err := s.claim()
 	if err != nil {
@@ -66,10 +70,14 @@ func (s *Setup) study(ctx context.Context, p Plan) (Plan, error) {
 	if err := p.complete(); err != nil {
 		return p, err
 	}
-	if err := p.checkAnswers(s.Dir); err != nil {
-		return p, err
+	c, err := p.checkAnswers(s.Dir)
+	if err == nil {
+		err = errors.Join(s.certificatesAreFree(p.Name), p.hasAuthority())
 	}
-	if err := p.hasAuthority(); err != nil {
+	if err == nil {
+		err = s.isNewToEtcd(ctx, c)
+	}
+	if err != nil {
 		return p, err
 	}
 	entries, err := os.ReadDir(p.DataDirectory)
@@ -105,6 +113,16 @@ func (s *Setup) study(ctx context.Context, p Plan) (Plan, error) {
 	return p, nil
 }
 
+// restudy measures what is answered only now like the rest before it.
+func (s *Setup) restudy(given Plan) error {
+	p := s.state.Plan
+	if len(p.merge(given)) > 0 {
+		return nil // begin refuses what differs
+	}
+	_, err := p.checkAnswers(s.Dir)
+	return err
+}
+
 // ErrAnswers tells that a plan contradicts itself. Nothing was changed.
 var ErrAnswers = errors.New("these answers do not make a pair")
 
@@ -115,7 +133,7 @@ const (
 )
 
 // checkAnswers has package config judge the files that the answers would make.
-func (p Plan) checkAnswers(dir string) error {
+func (p Plan) checkAnswers(dir string) (*config.Config, error) {
 	_, port := split(p.Replication)
 	q := p
 	for _, text := range []*string{&q.Bin, &q.Socket} {
@@ -123,10 +141,11 @@ func (p Plan) checkAnswers(dir string) error {
 			*text = "/" // found out later
 		}
 	}
-	if _, err := config.Check(dir, q.pairTOML(), q.serverTOML(port)); err != nil {
-		return fmt.Errorf("%w:\n%w", ErrAnswers, err)
+	c, err := config.Check(dir, q.pairTOML(), q.serverTOML(port))
+	if err := errors.Join(err, p.hasEtcdFiles(dir)); err != nil {
+		return nil, fmt.Errorf("%w:\n%w", ErrAnswers, err)
 	}
-	return nil
+	return c, nil
 }
 
 func (s *Setup) instance() *postgres.Instance {

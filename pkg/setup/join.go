@@ -33,9 +33,10 @@ func (s *Setup) Join(ctx context.Context, token Token, plan Plan) error {
 		return err
 	}
 	if kind == "" {
-		if err := plan.mayJoin(ctx, token); err != nil {
-			return err
-		}
+		err = errors.Join(s.certificatesAreFree(token.Name), plan.mayJoin(ctx, token))
+	}
+	if err := errors.Join(err, plan.hasFiles()); err != nil {
+		return err
 	}
 	release, err := s.claim()
 	if err != nil {
@@ -104,13 +105,21 @@ func (s *Setup) ask(ctx context.Context, token Token, save func(*Material) error
 }
 
 // writeJoined writes the files that follow from the material.
-func (s *Setup) writeJoined(context.Context) error {
+func (s *Setup) writeJoined(ctx context.Context) error {
 	m, p := s.state.Material, &s.state.Plan
 	if err := wire.SaveCertificate(s.path("tls"), p.Name, m.Certificate, m.Authority); err != nil {
 		return err
 	}
+	of, err := config.ReadPair(m.PairTOML)
+	if err != nil {
+		return err
+	}
+	err = s.lacks(of.Arbiter)
 	if m.Apart && (p.ConfigFile == "" || p.HBAFile == "") {
-		return errors.New("the first server keeps postgresql.conf and pg_hba.conf apart from its data, so that a copy of the data has none: bring copies of both files to this host, then run the same command with --config-file FILE --hba-file FILE (and --ident-file FILE)")
+		err = errors.Join(err, errors.New("the first server keeps postgresql.conf and pg_hba.conf apart from its data, so that a copy of the data has none: bring copies of both files to this host, then run the same command with --config-file FILE --hba-file FILE (and --ident-file FILE)"))
+	}
+	if err != nil {
+		return err
 	}
 	p.User, p.Database, p.Replicator = m.User, m.Database, m.Replicator
 	if err := p.findLike(m); err != nil {
@@ -120,6 +129,7 @@ func (s *Setup) writeJoined(context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.tryEtcd(ctx, c)
 	here, there := c.Endpoint(c.Me()), c.Endpoint(c.Other())
 	p.Pair, p.Other = c.Pair.Name, string(c.Other())
 	p.Replication, p.OtherReplication = here.Replication, there.Replication

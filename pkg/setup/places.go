@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"mcctl/pkg/config"
 	"mcctl/pkg/pgconf"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/settings"
@@ -20,7 +21,7 @@ import (
 
 // absolute makes paths mean the same wherever the next call is made.
 func (p *Plan) absolute() error {
-	for _, path := range []*string{&p.DataDirectory, &p.CA, &p.ConfigFile, &p.HBAFile, &p.IdentFile, &p.Bin, &p.Socket} {
+	for _, path := range []*string{&p.DataDirectory, &p.CA, &p.ConfigFile, &p.HBAFile, &p.IdentFile, &p.Bin, &p.Socket, &p.Arbitration, &p.Fencing} {
 		if *path == "" {
 			continue
 		}
@@ -43,7 +44,7 @@ func (p *Plan) complete() error {
 		}
 		p.User = me.Username
 	}
-	for text, value := range map[*string]string{&p.Database: "postgres", &p.Replicator: "mcctl_replication", &p.Locale: "C"} {
+	for text, value := range map[*string]string{&p.Database: "postgres", &p.Replicator: "mcctl_replication", &p.Locale: "C", &p.ArbiterKind: string(config.Witness)} {
 		if *text == "" {
 			*text = value
 		}
@@ -121,8 +122,12 @@ func (p *Plan) meet(ctx context.Context) error {
 	if standby {
 		return fmt.Errorf("take over data directory %s: it is a standby; run mcctl init on its primary, and mcctl init --join here", p.DataDirectory)
 	}
-	if has, err := session.HasRole(ctx, p.Replicator); err != nil || has {
-		return errors.Join(err, fmt.Errorf("make role %s: there is one already, and its password would be changed; name another one with --replication-user", p.Replicator))
+	has, err := session.HasRole(ctx, p.Replicator)
+	if err != nil {
+		return err
+	}
+	if has {
+		return fmt.Errorf("make role %s: there is one already, and its password would be changed; name another one with --replication-user", p.Replicator)
 	}
 	return p.meetFiles(ctx, session)
 }

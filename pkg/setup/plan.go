@@ -24,10 +24,23 @@ type Plan struct {
 	OtherAdmin       string `json:"other_admin,omitempty" flag:"other-admin"`
 	OtherReplication string `json:"other_replication,omitempty" flag:"other-replication"`
 	OtherClient      string `json:"other_client,omitempty" flag:"other-client"`
-	// Arbiter is its address; NoArbiter says that there is none.
-	Arbiter   string `json:"arbiter,omitempty" flag:"arbiter-address"`
-	NoArbiter bool   `json:"no_arbiter,omitempty" flag:"no-arbiter"`
-	Profile   string `json:"profile,omitempty" flag:"profile"`
+	// ArbiterKind is one of package config's; empty is a witness. What follows are keys of
+	// pair.toml below arbiter.: a relative path is meant from the management directory of
+	// either server.
+	ArbiterKind      string `json:"arbiter_kind,omitempty" flag:"arbiter-kind"`
+	Arbiter          string `json:"arbiter,omitempty" flag:"arbiter-address" key:"address"`
+	Endpoints        string `json:"arbiter_endpoints,omitempty" flag:"arbiter-endpoints" key:"etcd.endpoints"` // with commas
+	EtcdPrefix       string `json:"arbiter_prefix,omitempty" flag:"arbiter-prefix" key:"etcd.prefix"`
+	EtcdCA           string `json:"arbiter_ca,omitempty" flag:"arbiter-ca" key:"etcd.ca"`
+	EtcdCertificate  string `json:"arbiter_cert,omitempty" flag:"arbiter-cert" key:"etcd.certificate"`
+	EtcdKey          string `json:"arbiter_key,omitempty" flag:"arbiter-key" key:"etcd.key"`
+	EtcdUser         string `json:"arbiter_user,omitempty" flag:"arbiter-user" key:"etcd.username"`
+	EtcdPasswordFile string `json:"arbiter_password_file,omitempty" flag:"arbiter-password-file" key:"etcd.password_file"`
+	FencingDelay     string `json:"arbiter_fencing_delay,omitempty" flag:"arbiter-fencing-delay" key:"fencing_delay"`
+	// Arbitration and Fencing are this server's commands, absolute.
+	Arbitration string `json:"arbitration_command,omitempty" flag:"arbitration-command"`
+	Fencing     string `json:"fencing_command,omitempty" flag:"fencing-command"`
+	Profile     string `json:"profile,omitempty" flag:"profile"`
 	// DataDirectory is PostgreSQL's, absolute; Bin where its programs are; Socket the
 	// directory of its unix socket; User and Database whom the supervisor connects as.
 	DataDirectory string `json:"data_directory,omitempty" flag:"data-directory"`
@@ -51,23 +64,28 @@ type Plan struct {
 
 // Needed lists the flags that a plan of this kind cannot do without and has not.
 func (p Plan) Needed(kind string) (flags []string) {
-	need := map[string][]string{
-		First:  {"pair", "name", "admin", "replication", "other-name", "other-admin", "other-replication", "arbiter-address", "data-directory"},
-		Second: {"data-directory"},
-	}[kind]
+	var need []string
+	switch kind {
+	case First:
+		need = slices.Concat([]string{"pair", "name", "admin", "replication", "other-name", "other-admin", "other-replication"}, p.arbiterNeeds(), []string{"data-directory"})
+	case Second:
+		need = []string{"data-directory"}
+	}
 	for _, flag := range need {
-		if *p.field(flag) == "" && (flag != "arbiter-address" || !p.NoArbiter) {
+		if *p.Answer(flag) == "" {
 			flags = append(flags, flag)
 		}
 	}
 	return flags
 }
 
-// Set answers the question of a flag.
-func (p *Plan) Set(flag, answer string) { *p.field(flag) = answer }
+// OpenArbiter tells that the first server's flags do not say all that the arbiter needs.
+func (p Plan) OpenArbiter() bool {
+	return slices.ContainsFunc(p.arbiterNeeds(), func(flag string) bool { return *p.Answer(flag) == "" })
+}
 
-// field is the text of a flag.
-func (p *Plan) field(flag string) *string {
+// Answer is the text of a flag.
+func (p *Plan) Answer(flag string) *string {
 	v := reflect.ValueOf(p).Elem()
 	for i := range v.NumField() {
 		if v.Type().Field(i).Tag.Get("flag") == flag && v.Field(i).Kind() == reflect.String {
@@ -112,11 +130,7 @@ func (p Plan) pairTOML() string {
 	}
 	endpoint(p.Name, p.Admin, p.Replication, p.Client)
 	endpoint(p.Other, p.OtherAdmin, p.OtherReplication, p.OtherClient)
-	if p.NoArbiter {
-		fmt.Fprintf(&b, "\n[arbiter]\nkind = %q\n", config.None)
-	} else {
-		fmt.Fprintf(&b, "\n[arbiter]\nkind = %q\naddress = %q\n", config.Witness, p.Arbiter)
-	}
+	b.WriteString("\n" + p.arbiterTOML())
 	profile := p.Profile
 	if profile == "" {
 		profile = config.ProfileDefault
@@ -138,10 +152,18 @@ func (p Plan) serverTOML(port int) string {
 	fmt.Fprintf(&b, "\n[postgres]\nsocket_directory = %q\nport = %d\nuser = %q\ndatabase = %q\n", p.Socket, port, p.User, p.Database)
 	fmt.Fprintf(&b, "\n[replication]\nuser = %q\npassfile = \"pgpass\"\n", p.Replicator)
 	b.WriteString("\n" + tlsTOML(p.Name))
+	head := "\n[commands]\n"
+	for _, command := range [][2]string{{"fencing", p.Fencing}, {"arbitration", p.Arbitration}} {
+		if command[1] != "" {
+			fmt.Fprintf(&b, "%s%s = %q\n", head, command[0], command[1])
+			head = ""
+		}
+	}
 	return b.String()
 }
 
-func (p Plan) arbiterTOML(heartbeat string) string {
+// ownTOML is arbiter.toml.
+func (p Plan) ownTOML(heartbeat string) string {
 	text := fmt.Sprintf("# An arbiter: it keeps the record of any number of pairs.\n\nlisten = %q\nrecords = \"records\"\n\n%s", p.Listen, tlsTOML(arbiterName))
 	if heartbeat != "" {
 		text += fmt.Sprintf("\n[timings]\nheartbeat_timeout = %q\n", heartbeat)

@@ -29,9 +29,12 @@ const arbiterName = "arbiter"
 type ServeOptions struct {
 	Arbiter bool          // an arbiter, else the second server
 	Life    time.Duration // how long the token may be used
-	// Listen is where to wait; empty: the supervisor's address or, while that one runs,
-	// any port beside it.
+	// Listen is where to wait, which the token says; empty: the supervisor's address or,
+	// while that one runs, any port beside it. From every address of this host (0.0.0.0)
+	// the token says the supervisor's.
 	Listen string
+	// CA is the directory of the pair's authority; empty: where mcctl init made it.
+	CA string
 	// Token gets the token once the server listens.
 	Token func(Token)
 }
@@ -47,22 +50,23 @@ func (s *Setup) Serve(ctx context.Context, opt ServeOptions) error {
 	if err != nil {
 		return err
 	}
+	// The second server may have the authority too: the first one may be lost.
 	if kind != First && kind != Second || !finished {
-		return fmt.Errorf("serve a token: %s is not the complete management directory of a pair's first server; only that one has the certificate authority", s.Dir)
-	}
-	// The second server may have a copy: the first one may be lost.
-	if err := wire.CheckCA(s.path(caDir)); err != nil {
-		return fmt.Errorf("serve a token: %w; copy the directory ca to %s, from the first server or from where it is kept", err, s.Dir)
+		return fmt.Errorf("serve a token: %s is not the complete management directory of a server of a pair", s.Dir)
 	}
 	c, err := config.Load(s.Dir)
 	if err != nil {
 		return err
 	}
+	authority := cmp.Or(opt.CA, s.path(caDir))
+	if err := wire.CheckCA(authority); err != nil {
+		return fmt.Errorf("serve a token: %w; bring the pair's authority back there, or say where it is with --ca", err)
+	}
 	// What the operator has edited since counts.
 	p, server := &s.state.Plan, c.Server
 	p.DataDirectory, p.Bin, p.Socket, p.User, p.Database = server.DataDirectory, server.BinDirectory, server.Postgres.SocketDirectory, server.Postgres.User, server.Postgres.Database
 	p.Replication = c.Endpoint(c.Me()).Replication
-	h := &host{setup: s, config: c, name: arbiterName, who: wire.Identity{Name: arbiterName}}
+	h := &host{setup: s, config: c, authority: authority, name: arbiterName, who: wire.Identity{Name: arbiterName}}
 	if !opt.Arbiter {
 		h.name = string(c.Other())
 		h.who = wire.Identity{Pair: c.Pair.Name, Name: h.name}
@@ -86,6 +90,9 @@ func (s *Setup) Serve(ctx context.Context, opt ServeOptions) error {
 	}
 	defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
 	reach, _ := split(admin)
+	if host, _ := split(opt.Listen); host != "" && !net.ParseIP(host).IsUnspecified() {
+		reach = host
+	}
 	_, port := split(ln.Addr().String())
 	token := Token{Address: net.JoinHostPort(reach, fmt.Sprint(port)), CA: fingerprint[:], Secret: rand.Text(), Name: h.name, Ends: ends}
 	h.secret = sha256.Sum256([]byte(token.Secret))
@@ -133,9 +140,11 @@ func (s *Setup) mayBeCopied(ctx context.Context) error {
 type host struct {
 	setup  *Setup
 	config *config.Config
-	name   string
-	who    wire.Identity
-	secret [sha256.Size]byte
+	// authority is the directory of the pair's certificate authority.
+	authority string
+	name      string
+	who       wire.Identity
+	secret    [sha256.Size]byte
 	// guest is the key that has used the token. It may come again, having been cut off;
 	// no other may.
 	guest []byte
@@ -199,7 +208,7 @@ func (h *host) grant(ctx context.Context, p plea) (*Material, error) {
 		return nil, errors.New("the token was used by another host already; make a new one, and find out who that was")
 	}
 	m := &Material{}
-	if m.Certificate, m.Authority, err = wire.SignRequest(h.setup.path(caDir), h.who, p.Request); err != nil {
+	if m.Certificate, m.Authority, err = wire.SignRequest(h.authority, h.who, p.Request); err != nil {
 		return nil, err
 	}
 	text, err := os.ReadFile(h.config.Path(config.PairFile))

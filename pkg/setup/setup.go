@@ -84,13 +84,30 @@ func (s *Setup) Load() (kind string, plan Plan, finished bool, err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", Plan{}, false, fmt.Errorf("use management directory: %w", err)
 	}
-	// A lock, or a state that was being written, is what a call left that was cut off
-	// before it had done anything.
-	foreign := func(e fs.DirEntry) bool { return e.Name() != "."+stateFile+".mcctl-tmp" }
+	// A state that was being written is what a call left that was cut off before it had
+	// done anything. In tls may be what pair.toml will name: the files for an etcd.
+	foreign := func(e fs.DirEntry) bool {
+		return e.Name() != "."+stateFile+".mcctl-tmp" && (e.Name() != "tls" || !e.IsDir())
+	}
 	if slices.ContainsFunc(entries, foreign) {
 		return "", Plan{}, false, fmt.Errorf("use %s: %w", s.Dir, ErrNotEmpty)
 	}
 	return "", Plan{}, false, nil
+}
+
+// certificateFiles are what this command makes in tls.
+func certificateFiles(name string) []string {
+	return []string{filepath.Join("tls", "ca.crt"), filepath.Join("tls", name+".crt"), filepath.Join("tls", name+".key")}
+}
+
+// certificatesAreFree looks into a directory that is not begun yet.
+func (s *Setup) certificatesAreFree(name string) error {
+	for _, file := range certificateFiles(name) {
+		if _, err := os.Lstat(s.path(file)); err == nil {
+			return fmt.Errorf("use %s: %s is there: %w", s.Dir, file, ErrNotEmpty)
+		}
+	}
+	return nil
 }
 
 // ErrHeld tells that another call is at work on the directory.

@@ -104,7 +104,7 @@ func authority(t *testing.T) *Setup {
 	s := quiet(t.TempDir())
 	s.state = state{Kind: First, Plan: Plan{
 		Pair: "p", Name: "server1", Other: "server2", Admin: address, Replication: "127.0.0.1:1", OtherAdmin: "127.0.0.2:2", OtherReplication: "127.0.0.2:1",
-		NoArbiter: true, DataDirectory: "/nowhere", Bin: "/bin", Socket: "/tmp", User: "u", Database: "d", Replicator: "r",
+		ArbiterKind: "none", DataDirectory: "/nowhere", Bin: "/bin", Socket: "/tmp", User: "u", Database: "d", Replicator: "r",
 	}}
 	for _, step := range []func(context.Context) error{
 		func(context.Context) error { return s.directories("tls", caDir) }, s.certify, s.writeFiles,
@@ -196,6 +196,35 @@ func TestThanksAreSaidAgain(t *testing.T) {
 	ok(t, <-ended)
 	if again.state.Owed != nil {
 		t.Error("the token's secret is kept")
+	}
+}
+
+// What would only show when somebody has come is looked at before a token is shown.
+func TestNoTokenWithoutTheAuthority(t *testing.T) {
+	s := authority(t)
+	away := filepath.Join(t.TempDir(), "safe")
+	ok(t, os.Rename(s.path(caDir), away))
+	err := s.Serve(t.Context(), ServeOptions{Arbiter: true, Life: time.Minute, Token: func(Token) { t.Error("a token is shown") }})
+	if err == nil || !strings.Contains(err.Error(), "bring the pair's authority back there, or say where it is with --ca") {
+		t.Error(err)
+	}
+	ok(t, os.Rename(away, s.path(caDir)))
+}
+
+// The token says the address that was named, and the supervisor's for all of this host.
+func TestATokenSaysWhereItIsWaitedFor(t *testing.T) {
+	for listen, want := range map[string]string{"127.0.0.9:0": "127.0.0.9", "0.0.0.0:0": "127.0.0.1", "": "127.0.0.1"} {
+		s := authority(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		err := s.Serve(ctx, ServeOptions{Arbiter: true, Life: time.Minute, Listen: listen, Token: func(token Token) {
+			if host, _ := split(token.Address); host != want {
+				t.Errorf("--listen %s: the token says %s", listen, token.Address)
+			}
+			cancel()
+		}})
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 	}
 }
 

@@ -216,14 +216,23 @@ type Done struct {
 	Note string `json:"note,omitempty"`
 }
 
+// What Status.Summary may be.
+const (
+	SummarySwitchable       = "switchable" // a switch would be allowed now
+	SummarySwitching        = "switching"
+	SummarySwitched         = "switched"
+	SummaryNotSwitchable    = "not-switchable"
+	SummaryFailoverDisabled = "failover-disabled"
+	SummaryUnknown          = "unknown"
+)
+
 // Status is what a supervisor knows of the pair.
 type Status struct {
 	Pair    string        `json:"pair"`
 	Local   pair.Server   `json:"local"`
 	Record  record.Record `json:"record"`
 	Healthy bool          `json:"healthy"` // paired, both servers well, failover enabled, arbiter reached
-	// Summary is one word as Mirroring Controller says it: switchable, switching,
-	// not-switchable, failover-disabled or unknown.
+	// Summary is the pair in one word of Mirroring Controller's.
 	Summary  string `json:"summary"`
 	NextStep string `json:"next_step,omitempty"`
 	// Warnings are about PostgreSQL's configuration files on the answering server, and

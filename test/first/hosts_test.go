@@ -27,7 +27,10 @@ type hosts struct {
 
 // addresses of the page.
 func addresses() []string {
-	return []string{"192.0.2.100:27540", "192.0.2.100:5432", "192.0.2.110:27540", "192.0.2.110:5432", "192.0.3.120:27541"}
+	return []string{
+		"192.0.2.100:27540", "192.0.2.100:5432", "192.0.2.110:27540", "192.0.2.110:5432", "192.0.3.120:27541",
+		"192.0.3.121:2379", "192.0.3.122:2379", "192.0.3.123:2379",
+	}
 }
 
 func newHosts(t *testing.T) *hosts {
@@ -105,6 +108,8 @@ func (h *hosts) own(host, text string) string {
 		"/etc/mcctl/orders", h.path(host, "mc"),
 		"/var/lib/postgresql/15/main", h.path(host, "data"),
 		"/etc/mcctl/arbiter", h.path(host, "mc"),
+		"/mnt/etcd/", h.dir+"/",
+		"/usr/local/bin/", h.path("bin")+"/",
 	).Replace(text)
 }
 

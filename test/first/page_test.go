@@ -15,7 +15,29 @@ import (
 // block is a command block of the page: its first line says where and how it is run.
 type block struct{ host, how, text string }
 
+// page is the story with a witness.
 func page(t *testing.T) (blocks []block) {
+	t.Helper()
+	for _, b := range allBlocks(t) {
+		if !strings.HasPrefix(b.how, "by ") {
+			blocks = append(blocks, b)
+		}
+	}
+	return blocks
+}
+
+// pageBy is what another arbiter has instead.
+func pageBy(t *testing.T, what string) (blocks []block) {
+	t.Helper()
+	for _, b := range allBlocks(t) {
+		if b.how == "by "+what {
+			blocks = append(blocks, b)
+		}
+	}
+	return blocks
+}
+
+func allBlocks(t *testing.T) (blocks []block) {
 	t.Helper()
 	b, err := os.ReadFile("../../docs/init.md")
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 // bounds limit the state space, as pair.pml explains them.
-type bounds struct{ kind, commits, changes, faults, loses, fences int }
+type bounds struct{ kind, commits, changes, faults, loses, fences, moves, to int }
 
 const (
 	witness = 1
@@ -32,6 +32,8 @@ var (
 	loses = bounds{kind: witness, commits: 1, changes: 2, faults: 1, loses: 1}
 	// fences: fencing commands may be called, by both servers.
 	fences = bounds{kind: command, commits: 1, changes: 2, faults: 1, fences: 2}
+	// moves: the record is moved to another keeper.
+	moves = bounds{kind: witness, commits: 1, changes: 2, moves: 1, to: witness}
 )
 
 // checked are the bounds within which everything is tried; wide ones are for
@@ -45,6 +47,10 @@ var checked = []struct {
 	{"none", bounds{kind: none, commits: 1, changes: 4, faults: 2}, false},
 	{"the keeper loses its records", loses, false},
 	{"command", bounds{kind: command, commits: 1, changes: 3, faults: 1, fences: 2}, false},
+	{"moved to another witness, a fault", bounds{kind: witness, commits: 1, changes: 2, faults: 1, moves: 1, to: witness}, false},
+	{"moved to another witness, three changes", bounds{kind: witness, commits: 1, changes: 3, moves: 1, to: witness}, false},
+	{"moved to another witness, three changes, a fault", bounds{kind: witness, commits: 1, changes: 3, faults: 1, moves: 1, to: witness}, true},
+	{"moved from none to a witness", bounds{kind: none, commits: 1, changes: 2, moves: 1, to: witness}, false},
 	{"command, two faults, three fences", bounds{kind: command, commits: 1, changes: 4, faults: 2, fences: 3}, true},
 	{"command, two commits", bounds{kind: command, commits: 2, changes: 3, faults: 2, fences: 2}, true},
 	{"the keeper loses its records, three changes", bounds{kind: witness, commits: 1, changes: 3, faults: 1, loses: 1}, true},
@@ -85,6 +91,10 @@ var variants = []struct {
 	{24, "tells the standby after it was fenced", fences},
 	{25, "an old telling counts after the word was given", fences},
 	{26, "a word counts after another telling", fences},
+	{27, "a paired record is left behind open", bounds{kind: witness, commits: 1, changes: 1, moves: 1, to: witness}},
+	{28, "a closed record gives way to one server", moves},
+	{29, "the new keeper finds the record from one server", moves},
+	{30, "the old keeper's record is not closed", moves},
 }
 
 // TestMain removes the compiled models, which several tests share, at the end.
@@ -169,7 +179,7 @@ func build(t *testing.T, b bounds, how string) checker {
 	}
 	c := checker{dir}
 	args := []string{"-DTERMS=3"}
-	for name, value := range map[string]int{"KIND": b.kind, "COMMITS": b.commits, "CHANGES": b.changes, "FAULTS": b.faults, "LOSES": b.loses, "FENCES": b.fences} {
+	for name, value := range map[string]int{"KIND": b.kind, "COMMITS": b.commits, "CHANGES": b.changes, "FAULTS": b.faults, "LOSES": b.loses, "FENCES": b.fences, "MOVES": b.moves, "TO": b.to} {
 		args = append(args, fmt.Sprintf("-D%s=%d", name, value))
 	}
 	c.command(t, nil, "spin", append(args, "-a", model)...)

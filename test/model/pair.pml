@@ -14,6 +14,8 @@
  *   KIND     WITNESS (also etcd: the same compare-and-swap), NONE, COMMAND
  *   FENCES   fencing commands called in all (COMMAND)
  *   LOSES    the keeper may lose its records once, at any moment (WITNESS)
+ *   MOVES    moves to another keeper begun in all (WITNESS, NONE)
+ *   TO       the kind of that other keeper (WITNESS, NONE)
  * The rule to leave out is read from the environment when the checker starts.
  */
 #define WITNESS 1
@@ -47,6 +49,10 @@
 #define TellsAfter     (without == 24)
 #define OldTelling     (without == 25)
 #define OldWord        (without == 26)
+#define LeavesPaired   (without == 27)
+#define OneComesBack   (without == 28)
+#define OneTells       (without == 29)
+#define NotClosed      (without == 30)
 
 c_decl {
 \#include <stdlib.h>
@@ -67,6 +73,7 @@ c_decl {
 #define Attach   2
 #define Failover 3
 #define HandOver 4
+#define Close    5
 /* where an action stands: the step that comes next */
 #define Idle         0
 #define DetachSave   2
@@ -104,10 +111,43 @@ byte late; bit lateBy; byte lateR;                /* a question that nobody wait
 bool sure[2] = true;         /* the keeper has told the record in this run */
 byte tl[2] = 1;        /* the timeline, by the term that began it */
 
-byte T = 1; bool M = true; byte R = 1;                   /* the keeper's record */
-bool bare;            /* the keeper has lost its records, and not found them again */
+/* A keeper. A pair that does not move has one. */
+#if MOVES
+#define KEEPERS 2
+#else
+#define KEEPERS 1
+#define KEEPER(i) 0
+#define PRESENT 0
+#define APART(k) (KIND == WITNESS)
+#define GRANTS(k) (!bare[k])
+#endif
+byte T[KEEPERS] = 1; bool M[KEEPERS] = true; byte R[KEEPERS] = 1; /* its record */
+bool bare[KEEPERS];   /* it has lost its records, and not found them again */
 bool yes[2];          /* the keeper has said yes, and the answer is on its way */
-byte rep[2];          /* the term that the keeper without records was told; 0: nothing yet */
+byte rep[2 * KEEPERS]; /* the term that a keeper without records was told by each server; 0: nothing yet */
+
+#if MOVES
+/* where a move stands: the step that comes next */
+#define MovePrepare 1
+#define MoveAlone   2
+#define MoveClose   3
+#define MoveTurn    4
+#define MoveOther   5
+bit file[2];           /* the keeper that pair.toml of a server names */
+bit use[2];            /* the one that its supervisor goes by */
+byte want[2];          /* where move.json says to go, the number of the keeper and one; 0: nowhere */
+bool closed[2];        /* the keeper's record is closed */
+byte mv; bit mvBy;     /* the move under way, and on which server */
+byte moves;            /* moves begun so far */
+byte found;            /* how often a record was found, which sets its revision */
+bool put;              /* an old pair.toml was put back */
+bit present;           /* whose record counts: the keeper that found it last; no server reads this */
+bit lateK;             /* the keeper that was asked by who is late */
+#define KEEPER(i) use[i]
+#define PRESENT present
+#define APART(k) ((k -> TO : KIND) == WITNESS)
+#define GRANTS(k) (!bare[k] && !closed[k])
+#endif
 
 #if KIND == COMMAND
 /* What a standby i may do: it was told in this run that the record it knows is paired, or
@@ -155,11 +195,11 @@ byte told;             /* commits acknowledged, or readable by a client */
 /* nobody's report can tell a restarted primary that it still is one: it must meet the other */
 #define WORD(o) (!(PRIM(SAIDT(o)) == 1 - o && SAIDM(o) && !sure[1 - o]))
 #else
-#define WORD(o) (KIND != WITNESS || (pg[o] == Open && PRIM(SAIDT(o)) == o) || (conf[o] && SAID(o) && PRIM(kT[o]) != o))
+#define WORD(o) (!APART(KEEPER(1 - o)) || (pg[o] == Open && PRIM(SAIDT(o)) == o) || (conf[o] && SAID(o) && PRIM(kT[o]) != o))
 #endif
 #define HASALL(o, what) ((what & ~(at[o] == RejoinCopy && BackupCounts -> goal[o] : disk[o])) == 0)
 
-#define S1 (bare || (told & ~disk[PRIM(T)]) == 0)
+#define S1 (bare[PRESENT] || (told & ~disk[PRIM(T[PRESENT])]) == 0)
 
 inline acknowledge(i, c) {
 	assert(!(pg[1 - i] == Open && !flag[1 - i]));  /* S2 */
@@ -201,29 +241,47 @@ inline learn(i, t, m, r, word) {
 	fi
 }
 
-#define LEGAL(kind, by, r) \
-	((NoCompare || R == r) && changed < CHANGES && !bare && \
-	((kind <= Attach && PRIM(T) == by) || \
-	 (kind == Failover && (M || PromoteAlone) && PRIM(T) != by && T < TERMS) || \
-	 (kind == HandOver && (M || HandOverAlone) && PRIM(T) == by && T < TERMS)))
+#define LEGAL(k, kind, by, r) \
+	((NoCompare || R[k] == r) && changed < CHANGES && GRANTS(k) && \
+	((kind <= Attach && PRIM(T[k]) == by) || \
+	 (kind == Failover && (M[k] || PromoteAlone) && PRIM(T[k]) != by && T[k] < TERMS) || \
+	 (kind == HandOver && (M[k] || HandOverAlone) && PRIM(T[k]) == by && T[k] < TERMS) || \
+	 (kind == Close && !M[k] && PRIM(T[k]) == by)))
 
-/* apply is record.Record.Apply on the keeper's record. */
-inline apply(kind) {
-	changed++; R++;
+#if MOVES
+#define LATEAT lateK
+#define nolate() late = Nothing; lateR = 0; lateBy = 0; lateK = 0
+#else
+#define LATEAT 0
+#define nolate() late = Nothing; lateR = 0; lateBy = 0
+#endif
+
+/* apply is record.Record.Apply on a keeper's record. */
+inline apply(k, kind) {
+	changed++; R[k]++;
 	if
-	:: kind == Detach -> M = false
-	:: kind == Attach -> M = true
-	:: else -> T++; M = false
+	:: kind == Detach -> M[k] = false
+	:: kind == Attach -> M[k] = true
+#if MOVES
+	:: kind == Close -> closed[k] = true
+#endif
+	:: else -> T[k]++; M[k] = false
 	fi;
 	/* whoever is late now starts from a revision that is gone */
-	if :: NoCompare -> skip :: else -> late = Nothing; lateR = 0; lateBy = 0 fi
+	if :: NoCompare || LATEAT != k -> skip :: else -> nolate() fi
 }
+
+#if MOVES
+#define islate(kind, i, r) late = kind; lateBy = i; lateR = r; lateK = use[i]
+#else
+#define islate(kind, i, r) late = kind; lateBy = i; lateR = r
+#endif
 
 /* forget ends the action under way. A question that was asked may still arrive, once
  * nobody waits for its answer: one such is kept for the pair, the newest. */
 inline forget(i) {
 	if
-	:: at[i] >= DetachAsk && !yes[i] -> late = at[i] - DetachAsk + 1; lateBy = i; lateR = kR[i]
+	:: at[i] >= DetachAsk && !yes[i] -> islate(at[i] - DetachAsk + 1, i, kR[i])
 	:: else -> skip
 	fi;
 	at[i] = Idle; goal[i] = 0; yes[i] = false
@@ -236,14 +294,34 @@ inline forget(i) {
 #define SURE(i) (!(cM[i] && PRIM(cT[i]) == i) || FencesUnmet)
 #define forgets(i) trust[i] = (ToldBefore && cM[i] -> Told : Untold); fenced[i] = false; lent[i] = true; given[i] = false; tellT[1 - i] = 0; tellR[1 - i] = 0
 #else
-#define SURE(i) (KIND != WITNESS)
+#define SURE(i) (!APART(KEEPER(i)))
 #define forgets(i) skip
+#endif
+
+#if MOVES
+/* A move dies with its supervisor, and its question may come late. The next run goes by the
+ * keeper that pair.toml names; where that is the primary itself, its copy is the record from
+ * now on. What the old run has told the old keeper counts until that one notices its end. */
+inline anew(i) {
+	if
+	:: mv && mvBy == i -> givesUpMove()
+	:: else -> skip
+	fi;
+	use[i] = file[i];
+	if
+	:: !APART(use[i]) && bare[use[i]] && PRIM(cT[i]) == i ->
+		T[use[i]] = cT[i]; M[use[i]] = cM[i]; R[use[i]] = cR[i]; bare[use[i]] = false; present = use[i]
+	:: else -> skip
+	fi
+}
+#else
+#define anew(i) rep[i] = 0
 #endif
 
 /* supervisor restarts: it knows what its disk says. */
 inline restart(i) {
-	forget(i);
-	kT[i] = cT[i]; kM[i] = cM[i]; kR[i] = cR[i]; conf[i] = false; sure[i] = SURE(i); rep[i] = 0;
+	forget(i); anew(i);
+	kT[i] = cT[i]; kM[i] = cM[i]; kR[i] = cR[i]; conf[i] = false; sure[i] = SURE(i);
 	forgets(i)
 }
 
@@ -269,10 +347,10 @@ inline reload(i) {
 /* Without an arbiter the record is the primary's own copy, and a change is its writing. */
 inline written_here(i, kind, next) {
 	if
-	:: LEGAL(kind, i, kR[i]) ->
-		apply(kind);
-		cT[i] = T; cM[i] = M; cR[i] = R;
-		learn(i, T, M, R, true);
+	:: LEGAL(KEEPER(i), kind, i, kR[i]) ->
+		apply(KEEPER(i), kind);
+		cT[i] = T[KEEPER(i)]; cM[i] = M[KEEPER(i)]; cR[i] = R[KEEPER(i)];
+		learn(i, cT[i], cM[i], cR[i], true);
 		at[i] = next
 	:: else -> at[i] = Idle; goal[i] = 0
 	fi
@@ -291,7 +369,7 @@ inline written_alone(i, kind, next) {
 		hT = (kind > Attach -> kT[i] + 1 : kT[i]); hM = (kind == Attach); hR = kR[i] + 1;
 		cT[i] = hT; cM[i] = hM; cR[i] = hR;
 		learn(i, hT, hM, hR, true);
-		if :: NEWER(hT, hR, T, R) -> T = hT; M = hM; R = hR :: else -> skip fi;
+		if :: NEWER(hT, hR, T[0], R[0]) -> T[0] = hT; M[0] = hM; R[0] = hR :: else -> skip fi;
 		hT = 0; hM = 0; hR = 0;
 		at[i] = next
 	:: else -> at[i] = Idle; goal[i] = 0
@@ -304,12 +382,44 @@ inline fence(x) {
 }
 #endif
 
-#if KIND == WITNESS
+#if MOVES
+inline propose(i, kind, wait, next) {
+	if
+	:: APART(KEEPER(i)) -> at[i] = wait
+	:: else -> written_here(i, kind, next)
+	fi
+}
+#elif KIND == WITNESS
 #define propose(i, kind, wait, next) at[i] = wait
 #elif KIND == COMMAND
 #define propose(i, kind, wait, next) written_alone(i, kind, next)
 #else
 #define propose(i, kind, wait, next) written_here(i, kind, next)
+#endif
+
+#if MOVES
+inline givesUpMove() {
+	if
+	:: mv == MoveClose -> islate(Close, mvBy, kR[mvBy])
+	:: else -> skip
+	fi;
+	mv = 0; mvBy = 0
+}
+
+/* turns writes pair.toml: whoever starts on this server from now on goes by that keeper. */
+inline turns(i, k) {
+	printf("server%d turns to keeper %d\n", i + 1, k + 1); file[i] = k
+}
+
+/* The primary, which has read the closed record, then saves its copy with a revision beyond
+ * it; or cannot. */
+inline turnsPrimary(i) {
+	turns(i, want[i] - 1);
+	if
+	:: APART(use[i]) && closed[use[i]] -> save(i, T[use[i]], false, R[use[i]] + 1)
+	:: true -> skip
+	fi
+}
 #endif
 
 #if KIND == COMMAND
@@ -322,11 +432,14 @@ proctype server(bool i) {
 #define o (1 - i)
 	do
 	/* ---- the record is read or told ---- */
-#if KIND == WITNESS
-	:: atomic { !bare && (NEWER(T, R, kT[i], kR[i]) || !sure[i] || (T == kT[i] && R == kR[i] && !conf[i])) ->
-		printf("server%d reads the record: term %d, paired %d\n", i + 1, T, M); learn(i, T, M, R, true); sure[i] = true }
-#else
-	:: atomic { !conf[i] && PRIM(cT[i]) == i && sure[i] && !NEWER(kT[i], kR[i], cT[i], cR[i]) ->
+#define k KEEPER(i)
+#if KIND == WITNESS || MOVES
+	:: atomic { APART(k) && GRANTS(k) && (NEWER(T[k], R[k], kT[i], kR[i]) || !sure[i] || (T[k] == kT[i] && R[k] == kR[i] && !conf[i])) ->
+		printf("server%d reads the record: term %d, paired %d\n", i + 1, T[k], M[k]); learn(i, T[k], M[k], R[k], true); sure[i] = true }
+#endif
+#undef k
+#if KIND != WITNESS || MOVES
+	:: atomic { !APART(KEEPER(i)) && !conf[i] && PRIM(cT[i]) == i && sure[i] && !NEWER(kT[i], kR[i], cT[i], cR[i]) ->
 		printf("server%d holds the record itself\n", i + 1); conf[i] = true }
 #endif
 	:: atomic { NEWER(SAIDT(o), SAIDR(o), kT[i], kR[i]) || (SAIDT(o) == kT[i] && SAIDR(o) == kR[i] && !conf[i] && WORD(o)) ->
@@ -377,8 +490,8 @@ proctype server(bool i) {
 		printf("server%d puts right: puts the names in\n", i + 1); names[i] = true }
 
 	/* ---- T3 failover and T4 hand-over ---- */
-#if KIND == WITNESS
-	:: atomic { at[i] == Idle && THEIRS(i) && sure[i] && (kM[i] || PromoteAlone) && pg[i] == Standby ->
+#if KIND == WITNESS || MOVES
+	:: atomic { APART(KEEPER(i)) && at[i] == Idle && THEIRS(i) && sure[i] && (kM[i] || PromoteAlone) && pg[i] == Standby ->
 		printf("server%d: T3: asks to take over\n", i + 1); at[i] = TakeAsk }
 #endif
 #if KIND == COMMAND
@@ -438,7 +551,7 @@ proctype server(bool i) {
 	:: atomic { at[i] == Idle && MINE(i) && (ALONE(i) || PairedOpens) && pg[i] == Down && data[i] == Primary ->
 		printf("server%d: T5: saves its copy and starts open\n", i + 1);
 		save(i, kT[i], kM[i], kR[i]); names[i] = false; starts(i, Down); opens(i) }
-	:: atomic { at[i] == Idle && NAMED(i) && (MINE(i) || pg[o] == Standby || KIND == NONE) && pg[i] == Down && data[i] == Primary && !(MINE(i) && ALONE(i)) ->
+	:: atomic { at[i] == Idle && NAMED(i) && (MINE(i) || pg[o] == Standby || (KIND != COMMAND && !APART(KEEPER(i)))) && pg[i] == Down && data[i] == Primary && !(MINE(i) && ALONE(i)) ->
 		names[i] = !ALONE(i);
 		if
 		:: NoGate -> printf("server%d: T6: starts without a gate\n", i + 1); starts(i, Down); opens(i)
@@ -471,7 +584,7 @@ proctype server(bool i) {
 			printf("server%d: T7: leaves it to an operator\n", i + 1); at[i] = Idle
 		:: tl[o] >= tl[i] && (disk[i] & ~disk[o]) == 0 -> printf("server%d: T7: follows straight\n", i + 1); data[i] = Follower; at[i] = Idle
 		:: else ->
-			assert(bare || (PRIM(T) == o && tl[o] == T));   /* S4 */
+			assert(bare[PRESENT] || (PRIM(T[PRESENT]) == o && tl[o] == T[PRESENT]));   /* S4 */
 			if
 			:: printf("server%d: T7: rewinds\n", i + 1); disk[i] = disk[i] & disk[o]; tl[i] = tl[o]; data[i] = Follower; at[i] = Idle
 			:: printf("server%d: T7: a rewind is cut off\n", i + 1); disk[i] = disk[i] & disk[o]; tl[i] = tl[o]; data[i] = Broken; at[i] = Idle
@@ -482,8 +595,48 @@ proctype server(bool i) {
 		printf("server%d: T7: the copy goes on\n", i + 1); goal[i] = disk[o] }
 	:: atomic { at[i] == RejoinCopy && pg[o] == Open && PRIM(kT[o]) == o && kT[o] >= kT[i] ->
 		printf("server%d: T7: replaces its data by the copy\n", i + 1);
-		assert(bare || PRIM(T) == o);                         /* S4 */
+		assert(bare[PRESENT] || PRIM(T[PRESENT]) == o);                         /* S4 */
 		disk[i] = goal[i]; tl[i] = tl[o]; goal[i] = 0; data[i] = Follower; at[i] = Idle }
+
+#if MOVES
+	/* ---- the move to the other keeper: on the primary, one step after the other ---- */
+#define k use[i]
+	:: atomic { !mv && moves < MOVES && NAMED(i) && !NAMED(o) && pg[i] == Open && (APART(k) -> sure[i] && GRANTS(k) : true) && use[i] == file[i] && !GRANTS(1 - k) &&
+	            (bare[1 - k] || NEWER(kT[i], kR[i], T[1 - k], R[1 - k])) ->
+		printf("server%d: move: both servers try keeper %d\n", i + 1, 2 - k); moves++; mv = MovePrepare; mvBy = i }
+	:: atomic { mv == MovePrepare && mvBy == i ->
+		printf("server%d: move: both save where they are to go\n", i + 1); want[o] = 2 - k;
+		if :: want[i] = 2 - k; mv = MoveAlone :: true -> mv = 0; mvBy = 0 fi }
+	:: atomic { mv == MoveAlone && mvBy == i && ((at[i] == Idle && MINE(i) && ALONE(i)) || LeavesPaired) ->
+		printf("server%d: move: is alone\n", i + 1); mv = (APART(k) && !LeavesPaired && !NotClosed -> MoveClose : MoveTurn) }
+	:: atomic { mv == MoveClose && mvBy == i ->
+		if
+		:: LEGAL(k, Close, i, kR[i]) ->
+			printf("the record of keeper %d is closed\n", k + 1); apply(k, Close);
+			if
+			:: mv = MoveTurn
+			:: printf("server%d: move: hears no answer\n", i + 1); mv = 0; mvBy = 0
+			fi
+		:: else -> printf("server%d: move: the record is not closed\n", i + 1); mv = 0; mvBy = 0
+		fi }
+	:: atomic { mv == MoveTurn && mvBy == i -> turnsPrimary(i); mv = MoveOther }
+	:: atomic { mv == MoveOther && mvBy == i ->
+		mv = 0; mvBy = 0;
+		if :: !NAMED(o) && want[i] -> turns(o, want[i] - 1) :: true -> skip fi }
+	/* what is left is done without an operator */
+	:: atomic { want[i] && want[i] != k + 1 && !(mv && mvBy == i) && APART(k) && closed[k] && file[i] == k ->
+		if :: PRIM(T[k]) == i -> turnsPrimary(i) :: else -> turns(i, want[i] - 1) fi }
+	:: atomic { want[i] == k + 1 && NAMED(i) && !NAMED(o) && file[o] != k ->
+		printf("server%d asks again\n", i + 1); turns(o, k) }
+	:: atomic { want[i] && !(mv && mvBy == i) && (want[i] == k + 1 -> (!NAMED(i) || use[o] == k) : !APART(k) || GRANTS(k)) ->
+		printf("server%d forgets the move\n", i + 1); want[i] = 0 }
+	:: atomic { file[i] != k -> printf("server%d begins anew, with keeper %d\n", i + 1, file[i] + 1);
+		restart(i) }
+	:: atomic { mv && mvBy == i -> printf("server%d: move: given up\n", i + 1); givesUpMove() }
+	:: atomic { !put && file[i] == 1 && !NAMED(i) ->
+		printf("server%d is started with an old pair.toml\n", i + 1); put = true; file[i] = 0; want[i] = 0; restart(i) }
+#undef k
+#endif
 
 	/* ---- what may go wrong here at any moment ---- */
 	:: atomic { (at[i] >= AttachProve && at[i] <= GateWait) || at[i] == RejoinCopy -> printf("server%d gives up what it does\n", i + 1); forget(i) }
@@ -513,18 +666,19 @@ proctype server(bool i) {
  * as late, and is granted or not. */
 #define ASKS(x) (at[x] >= DetachAsk)
 #define KINDOF(x) (at[x] - DetachAsk + 1)
+#define FINDS(k, a, b) (APART(k) && !GRANTS(k) && ((a && b) || (((OneComesBack && closed[k]) || (OneTells && bare[k])) && (a || b))))
 proctype line(bool x) {
 	do
 	:: atomic { ASKS(x) && !yes[x] ->
 		if
-		:: LEGAL(KINDOF(x), x, kR[x]) ->
+		:: LEGAL(KEEPER(x), KINDOF(x), x, kR[x]) ->
 			printf("the keeper says yes to server%d\n", x + 1);
-			apply(KINDOF(x));
+			apply(KEEPER(x), KINDOF(x));
 #if LOSES
 			yes[x] = true
 #else
 			at[x] = (at[x] == DetachAsk -> DetachSave : Idle);
-			learn(x, T, M, R, true)
+			learn(x, T[KEEPER(x)], M[KEEPER(x)], R[KEEPER(x)], true)
 #endif
 		:: else -> printf("the keeper says no to server%d\n", x + 1); at[x] = Idle
 		fi }
@@ -537,18 +691,30 @@ proctype line(bool x) {
 		:: else -> at[x] = Idle; learn(x, kT[x] + 1, false, kR[x] + 1, true)
 		fi }
 	/* over a new connection: what the old one still brings is no answer */
-	:: atomic { bare && rep[x] != (CopiesCount -> cT[x] : kT[x]) ->
+	:: atomic { bare[0] && rep[x] != (CopiesCount -> cT[x] : kT[x]) ->
 		printf("server%d tells the keeper what it knows\n", x + 1);
 		if :: LateYesCounts || at[x] < DetachAsk -> skip :: else -> at[x] = Idle; yes[x] = false fi;
 		rep[x] = (CopiesCount -> cT[x] : kT[x]) }
 #endif
 	:: atomic { late != Nothing && lateBy == x ->
 		if
-		:: LEGAL(late, x, lateR) ->
-			printf("a question of server%d comes late and is granted\n", x + 1); apply(late)
+		:: LEGAL(LATEAT, late, x, lateR) ->
+			printf("a question of server%d comes late and is granted\n", x + 1); apply(LATEAT, late)
 		:: else -> skip
 		fi;
-		late = Nothing; lateR = 0; lateBy = 0 }
+		nolate() }
+#if MOVES
+#define k KEEPER(x)
+	:: atomic { APART(k) && !GRANTS(k) && rep[2 * k + x] != kT[x] && (bare[k] || NEWER(kT[x], kR[x], T[k], R[k])) ->
+		printf("server%d tells keeper %d what it knows\n", x + 1, k + 1); rep[2 * k + x] = kT[x] }
+#undef k
+	/* A keeper that has no record, or a closed one, finds it from what both servers tell: from
+	 * a closed one only when both know something newer. The line looks after the keeper of its number. */
+	:: atomic { FINDS(x, rep[2 * x], rep[2 * x + 1]) ->
+		printf("keeper %d finds the record\n", x + 1); found++;
+		T[x] = (rep[2 * x] > rep[2 * x + 1] -> rep[2 * x] : rep[2 * x + 1]); M[x] = false; R[x] = found * (CHANGES + 3);
+		bare[x] = false; closed[x] = false; rep[2 * x] = 0; rep[2 * x + 1] = 0; present = x }
+#endif
 	od
 }
 
@@ -560,20 +726,27 @@ proctype line(bool x) {
 /* The keeper's disk: lost once, and found again from what both servers tell
  * (record.FromKnown): the newest term, alone. */
 proctype keeper() {
-	atomic { printf("the keeper loses its records\n"); bare = true; T = 1; M = false; R = 0 };
+	atomic { printf("the keeper loses its records\n"); bare[0] = true; T[0] = 1; M[0] = false; R[0] = 0 };
 	atomic {
 		rep[0] && rep[1] ->
 		printf("the keeper finds the record again\n");
-		T = NEWEST; R = JUMP;
-		M = (FoundPaired && (kM[PRIM(T)] || PLEDGED(PRIM(T))));
-		bare = false; rep[0] = 0; rep[1] = 0
+		T[0] = NEWEST; R[0] = JUMP;
+		M[0] = (FoundPaired && (kM[PRIM(T[0])] || PLEDGED(PRIM(T[0]))));
+		bare[0] = false; rep[0] = 0; rep[1] = 0
 	}
 }
 #endif
 
-/* S1, in every state */
+/* in every state: S1, and that no two keepers grant */
+#if MOVES
+#define ONE (LeavesPaired || !(APART(0) && APART(1) && GRANTS(0) && GRANTS(1)))
+#else
+#define ONE true
+#endif
 proctype watch() {
-	atomic { !S1 -> printf("S1: the server that the record names lacks what clients were told\n"); assert(S1) }
+	atomic { !S1 || !ONE ->
+		if :: !S1 -> printf("S1: the server that the record names lacks what clients were told\n") :: else -> printf("two keepers grant\n") fi;
+		assert(S1); assert(ONE) }
 }
 
 init {
@@ -586,6 +759,10 @@ init {
 		run server(0); run server(1); run line(0); run line(1); run watch();
 #if LOSES
 		run keeper()
+#endif
+#if MOVES
+		bare[1] = true;
+		if :: APART(0) -> skip :: else -> sure[0] = true fi;
 #endif
 	}
 }

@@ -1,0 +1,28 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// confirm asks a question on a terminal; a script must have said --yes.
+func confirm(env *Env, command, question, mcdir string, said bool, output string) error {
+	switch {
+	case said:
+		return nil
+	case !env.Asking || output == formJSON:
+		return failed(exitRefused, fmt.Errorf("%s: not done without --yes", command), "if that is right: mcctl %s --yes -M %s", command, mcdir)
+	}
+	_, _ = fmt.Fprintf(env.Stdout, "%s [y/N] ", question)
+	answer, err := bufio.NewReader(env.Stdin).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s: read the answer: %w", command, err)
+	}
+	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+		return failed(exitRefused, fmt.Errorf("%s: not confirmed", command), "nothing was changed")
+	}
+	return nil
+}
