@@ -200,7 +200,9 @@ func TestNothingIsReplacedOnceThePairIsPaired(t *testing.T) {
 		may         bool
 	}{{pair.Alone, pair.Alone, true}, {pair.Paired, pair.Alone, false}, {pair.Alone, pair.Paired, false}} {
 		h, other := newHands(t, theirs(c.here))
-		other.answer = func(context.Context, string, any) (any, error) { return wire.HistoryAnswer{Record: theirs(c.there)}, nil }
+		other.answer = func(context.Context, string, any) (any, error) {
+			return wire.HistoryAnswer{Record: theirs(c.there)}, nil
+		}
 		if err := h.mayReplace(within(t)); (err == nil) != c.may {
 			t.Errorf("%s there, %s here: %v, want that it may %v", c.there, c.here, err, c.may)
 		}

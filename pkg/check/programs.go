@@ -67,7 +67,7 @@ func unitChecks() []Check {
 	return []Check{{
 		ID: "foreign-unit", What: "nothing but mcctl starts this PostgreSQL", Severity: Error,
 		Why:   "started at boot by somebody else, an old primary opens for writes past the supervisor",
-		Mend:  "systemctl disable {unit} (on Debian also: echo manual > {file} when that is a start.conf)",
+		Mend:  "as root: echo manual > {file}, when that is a start.conf of Debian; else: systemctl disable {unit}",
 		Needs: needs(Files), Judge: foreignUnits,
 	}}
 }

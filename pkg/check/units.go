@@ -1,6 +1,8 @@
 package check
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,7 +15,7 @@ func unitDirs() []string {
 }
 
 // units finds what would start the PostgreSQL in data beside mcctl: Debian's
-// clusters whose start.conf says auto (pg_createcluster(1)), and enabled units whose
+// clusters whose start.conf says auto or is missing (pg_createcluster(1)), and enabled units whose
 // text names the data directory, as those of the PostgreSQL packages for Red Hat do
 // (Environment=PGDATA=…). A unit that finds its directory in another way is not found.
 func units(root, data string) []Unit {
@@ -27,15 +29,16 @@ func units(root, data string) []Unit {
 }
 
 func debianClusters(root, data string) (found []Unit) {
-	files, _ := filepath.Glob(filepath.Join(root, "etc/postgresql/*/*/start.conf")) // the pattern is well formed
-	for _, file := range files {
-		dir := filepath.Dir(file)
+	confs, _ := filepath.Glob(filepath.Join(root, "etc/postgresql/*/*/postgresql.conf")) // the pattern is well formed
+	for _, conf := range confs {
+		dir := filepath.Dir(conf)
+		file := filepath.Join(dir, "start.conf")
 		start, err := os.ReadFile(file)
-		if err != nil || !slices.Contains(strings.Fields(string(start)), "auto") {
+		if !errors.Is(err, fs.ErrNotExist) && (err != nil || !slices.Contains(strings.Fields(string(start)), "auto")) {
 			continue
 		}
-		conf, err := os.ReadFile(filepath.Join(dir, "postgresql.conf"))
-		if err == nil && names(string(conf), data) {
+		text, err := os.ReadFile(conf)
+		if err == nil && names(string(text), data) {
 			cluster, version := filepath.Base(dir), filepath.Base(filepath.Dir(dir))
 			found = append(found, Unit{"postgresql@" + version + "-" + cluster + ".service", file})
 		}

@@ -56,7 +56,7 @@ func runArbiterStart(ctx context.Context, env *Env, o *arbiterStartOptions) erro
 	if pid := arbiterNow(ctx, o.Mcdir); pid != 0 {
 		_, _ = fmt.Fprintf(env.Stdout, "the arbiter is already running, pid %d\n", pid)
 		if o.Foreground {
-			return quietly(exitFailed)
+			return quietly(exitRefused)
 		}
 		return nil
 	}

@@ -85,7 +85,7 @@ func TestInitRefuses(t *testing.T) {
 		{[]string{"init", "-M", fresh, "--join", "--join-file", token}, exitUsage, "mcctl: init: --join and --join-file exclude each other\n"},
 		{[]string{"init", "-M", fresh, "--join", "--data-directory", data}, exitUsage, "this is no token"},
 		{[]string{"init", "-M", fresh, "--arbiter"}, exitUsage, "mcctl: init: an arbiter's certificate is signed by the authority of its pairs"},
-		{[]string{"init", "-M", fresh, "--serve-token"}, exitFailed, "is not the complete management directory of a pair's first server"},
+		{[]string{"init", "-M", fresh, "--serve-token"}, exitFailed, "is not the complete management directory of a server of a pair"},
 	} {
 		mcctl(t.Context(), c.args...).wants(t, c.status, c.want)
 		if after := everything(t, dir); after != before {

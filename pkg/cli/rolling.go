@@ -46,7 +46,7 @@ The plan is shown first. Each step is saved before it begins: after Ctrl-C, a
 failure, kill -9 or a reboot the same command goes on, and does the step under way
 once more, the maintenance too. --abort gives up what is left and starts this server
 as it is.`,
-		Example: `  mcctl rolling-update -M /etc/mcctl/orders --exec 'sudo apt-get install -y --only-upgrade postgresql-15'
+		Example: `  mcctl rolling-update -M /etc/mcctl/orders --exec 'sudo -n /usr/local/sbin/update-postgresql'
   mcctl rolling-update -M /etc/mcctl/orders             # goes on, wherever it was
   mcctl rolling-update -M /etc/mcctl/orders --done      # you have done the maintenance
   mcctl rolling-update -M /etc/mcctl/orders --abort`,

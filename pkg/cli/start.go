@@ -34,7 +34,8 @@ func newStart(env *Env, run func(context.Context, *Env, *startOptions) error) *c
 		Long: `Start the supervisor of this server in the background, where it is kept running.
 It starts PostgreSQL in the role that the record says, and attaches a standby.
 
-If a supervisor is running already, that is said and nothing is done.`,
+If a supervisor is running already, that is said and nothing is done; with
+--foreground the exit status is 4 then.`,
 		Example: `  mcctl start -M /etc/mcctl/orders            # wait until PostgreSQL is up in its role
   mcctl start -M /etc/mcctl/orders -W         # only until the supervisor answers
   mcctl start -M /etc/mcctl/orders -F         # automatic switch and detach stay off
@@ -79,7 +80,7 @@ func runStart(ctx context.Context, env *Env, o *startOptions) error {
 	if st, err := runningNow(ctx, control{o.Mcdir}); err == nil {
 		_, _ = fmt.Fprintf(env.Stdout, "the supervisor of %s is already running\n", st.Local)
 		if o.Foreground {
-			return quietly(exitFailed) // systemd would take this process for the supervisor
+			return quietly(exitRefused) // systemd would take this process for the supervisor, and is not to try again
 		}
 		return startedBefore(ctx, env, o, st)
 	} else if !errors.Is(err, errNotRunning) {

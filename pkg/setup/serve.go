@@ -50,8 +50,9 @@ func (s *Setup) Serve(ctx context.Context, opt ServeOptions) error {
 	if err != nil {
 		return err
 	}
-	if kind != First || !finished {
-		return fmt.Errorf("serve a token: %s is not the complete management directory of a pair's first server; only that one has the certificate authority", s.Dir)
+	// The second server may have the authority too: the first one may be lost.
+	if kind != First && kind != Second || !finished {
+		return fmt.Errorf("serve a token: %s is not the complete management directory of a server of a pair", s.Dir)
 	}
 	c, err := config.Load(s.Dir)
 	if err != nil {

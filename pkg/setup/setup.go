@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -115,7 +116,7 @@ var ErrHeld = errors.New("another mcctl init is at work there; wait for it")
 // claim makes the directory and keeps other calls out until release.
 func (s *Setup) claim() (release func(), err error) {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make management directory: %w", err)
+		return nil, fmt.Errorf("make management directory: %w%s", err, s.byRoot(err))
 	}
 	d, err := os.Open(s.Dir)
 	if err != nil {
@@ -126,6 +127,19 @@ func (s *Setup) claim() (release func(), err error) {
 		return nil, fmt.Errorf("lock %s: %w", s.Dir, ErrHeld)
 	}
 	return func() { _ = d.Close() }, nil
+}
+
+// byRoot is what root has to do where this user may make no directory, as in /etc.
+func (s *Setup) byRoot(err error) string {
+	me, unknown := user.Current()
+	if !errors.Is(err, fs.ErrPermission) || unknown != nil {
+		return ""
+	}
+	group := me.Gid
+	if g, err := user.LookupGroupId(me.Gid); err == nil {
+		group = g.Name
+	}
+	return fmt.Sprintf("; have root make it: install -d -o %s -g %s -m 0700 %s", me.Username, group, s.Dir)
 }
 
 // begin notes the plan, before anything else is done. The plan of an earlier call that

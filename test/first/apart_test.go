@@ -39,7 +39,7 @@ func TestConfigurationApart(t *testing.T) {
 			text := b.text
 			if !strings.Contains(text, "--arbiter") {
 				// Here the supervisor runs already, so that its port is taken.
-				h.must(b.host, "", "mcctl start --async-connect-arbiter -M /var/lib/postgresql/orders")
+				h.must(b.host, "", "mcctl start --async-connect-arbiter -M /etc/mcctl/orders")
 				text = strings.TrimSpace(text) + " --listen 192.0.2.110:27540" // free as yet
 			}
 			token, served = h.token(b.host, text)

@@ -20,7 +20,7 @@ import (
 )
 
 // etcd is one member that listens at all the page's addresses, with TLS, and the files
-// that the page brings from /root.
+// that the page brings from /mnt/etcd.
 func (h *hosts) etcd() {
 	h.Helper()
 	program, err := exec.LookPath("etcd")
@@ -146,7 +146,7 @@ func TestByEtcd(t *testing.T) {
 		h.must(b.host, "", bring)
 		h.must(b.host, "", b.text)
 	})
-	h.must("server2", "", "mcctl status -M /var/lib/postgresql/orders | grep '^arbiter .*etcd at .*, reached'")
+	h.must("server2", "", "mcctl status -M /etc/mcctl/orders | grep '^arbiter .*etcd at .*, reached'")
 	h.switchOver()
 
 	// Another pair of this name, on hosts that are free.
@@ -169,6 +169,6 @@ func TestByCommands(t *testing.T) {
 		h.mustFail(b.host, token, b.text, "with --arbitration-command FILE --fencing-command FILE", "run the same command again: it goes on")
 		h.must(b.host, "", blocks[1].text)
 	})
-	h.must("server2", "", "mcctl config show -M /var/lib/postgresql/orders | grep -E '^arbiter.kind +\"command\"'")
+	h.must("server2", "", "mcctl config show -M /etc/mcctl/orders | grep -E '^arbiter.kind +\"command\"'")
 	h.switchOver()
 }

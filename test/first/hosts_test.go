@@ -105,10 +105,10 @@ func (h *hosts) own(host, text string) string {
 	}
 	return strings.NewReplacer(
 		"--pair orders", fmt.Sprintf("--pair orders --bin-directory %s --socket-directory %s", os.Getenv("PG_BIN"), h.dir),
-		"/var/lib/postgresql/orders", h.path(host, "mc"),
+		"/etc/mcctl/orders", h.path(host, "mc"),
 		"/var/lib/postgresql/15/main", h.path(host, "data"),
-		"/var/lib/mcctl/arbiter", h.path(host, "mc"),
-		"/root/", h.dir+"/",
+		"/etc/mcctl/arbiter", h.path(host, "mc"),
+		"/mnt/etcd/", h.dir+"/",
 		"/usr/local/bin/", h.path("bin")+"/",
 	).Replace(text)
 }

@@ -83,6 +83,6 @@ func TestTakeOverKilledAnywhere(t *testing.T) {
 		}
 	}
 	t.Logf("killed, and called again:%s", c)
-	h.must("server1", "", "mcctl config check -M /var/lib/postgresql/orders")
+	h.must("server1", "", "mcctl config check -M /etc/mcctl/orders")
 	h.judge(p)
 }

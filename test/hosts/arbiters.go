@@ -16,9 +16,8 @@ func arbiterKinds() []string { return []string{"witness", "none", "etcd", "comma
 // hasArbiterHost tells whether host w does anything.
 func (w *world) hasArbiterHost() bool { return w.arbiter == "witness" || w.arbiter == "etcd" }
 
-// arbiterUnit is what runs on host w.
-func (w *world) arbiterUnit() string {
-	const etcd = `[Unit]
+// etcdUnit is what runs on host w in the place of an arbiter.
+const etcdUnit = `[Unit]
 Description=etcd
 After=network.target
 StartLimitIntervalSec=0
@@ -32,11 +31,6 @@ TimeoutStartSec=infinity
 [Install]
 WantedBy=multi-user.target
 `
-	if w.arbiter == "etcd" {
-		return etcd
-	}
-	return fmt.Sprintf(supervisorUnit, "/usr/local/bin/mcctl arbiter start --foreground", w.hosts["w"].mcdir(), "exec", "0")
-}
 
 // chooseArbiter tells a server of an arbiter of a kind that mcctl init does not ask
 // for, before anybody has started.

@@ -43,62 +43,68 @@ func (h *host) place() string {
 	return "/var/lib/postgresql"
 }
 
+// mcdir is the management directory that the units name; it lies on the disk.
 func (h *host) mcdir() string {
 	if h.name == "w" {
-		return "/var/lib/mcctl/arbiter"
+		return "/etc/mcctl/arbiter"
 	}
-	return "/var/lib/postgresql/orders"
+	return "/etc/mcctl/orders"
 }
+
+func (h *host) onDisk() string { return filepath.Join(h.place(), filepath.Base(h.mcdir())) }
 
 func (h *host) unit() string {
 	if h.name == "w" {
 		return "mcctl-arbiter.service"
 	}
-	return "mcctl.service"
+	return "mcctl@orders.service"
 }
 
-// supervisorUnit is how an operator would write it. OOMPolicy: the death of one
-// backend must not make systemd stop everything. KillMode: PostgreSQL survives a
-// restart of its supervisor, which ends it in good order when it is stopped. A start
-// that waited for the arbiter would keep a server down that can open without it.
-const supervisorUnit = `[Unit]
-Description=mcctl
-After=network.target
-ConditionPathExists=%[2]s/tls
-StartLimitIntervalSec=0
-[Service]
-Type=%[3]s
-User=postgres
-ExecStart=%[1]s -M %[2]s
-Restart=always
-RestartSec=100ms
-WatchdogSec=%[4]s
-KillMode=process
-TimeoutStartSec=infinity
-TimeoutStopSec=90s
-OOMPolicy=continue
-[Install]
-WantedBy=multi-user.target
-`
+// layOutUnit installs and enables the unit of packaging/systemd as it is, but for the
+// arbiter's user, whom these hosts do not have.
+func (h *host) layOutUnit() error {
+	etc := filepath.Join(h.dir(), "upper/etc")
+	units := filepath.Join(etc, "systemd/system")
+	file, dropIn := "mcctl@.service", ""
+	if h.name == "w" {
+		file, dropIn = h.unit(), "[Service]\nUser=postgres\n"
+	}
+	path, err := findUp("packaging/systemd/" + file)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if h.name == "w" && h.w.arbiter == "etcd" {
+		text, dropIn = []byte(etcdUnit), ""
+	}
+	for _, dir := range []string{filepath.Join(units, "multi-user.target.wants"), filepath.Join(units, h.unit()+".d"), filepath.Join(etc, "mcctl")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(units, file), text, 0o644),
+		os.WriteFile(filepath.Join(units, h.unit()+".d", "user.conf"), []byte(dropIn), 0o644),
+		os.Symlink("/etc/systemd/system/"+file, filepath.Join(units, "multi-user.target.wants", h.unit())),
+		os.Symlink(h.onDisk(), filepath.Join(h.dir(), "upper", h.mcdir())),
+	)
+}
 
 // make lays out a host that has never run.
 func (h *host) make() error {
-	for _, d := range []string{"upper/etc/systemd/system/multi-user.target.wants", "upper" + h.place(), "work", "merged", "disk"} {
+	for _, d := range []string{"upper/etc", "upper" + h.place(), "work", "merged", "disk"} {
 		if err := os.MkdirAll(filepath.Join(h.dir(), d), 0o755); err != nil {
 			return err
 		}
 	}
-	text := fmt.Sprintf(supervisorUnit, "/usr/local/bin/mcctl start --foreground --async-connect-arbiter", h.mcdir(), "notify", "10s")
-	if h.name == "w" {
-		text = h.w.arbiterUnit()
-	}
-	etc := filepath.Join(h.dir(), "upper/etc")
 	return errors.Join(
+		h.layOutUnit(),
 		h.layOutCommands(),
 		h.layOutClock(),
-		os.WriteFile(filepath.Join(etc, "hostname"), []byte(h.name+"\n"), 0o644),
-		os.WriteFile(filepath.Join(etc, "systemd/system", h.unit()), []byte(text), 0o644),
-		os.Symlink("/etc/systemd/system/"+h.unit(), filepath.Join(etc, "systemd/system/multi-user.target.wants", h.unit())),
+		os.WriteFile(filepath.Join(h.dir(), "upper/etc/hostname"), []byte(h.name+"\n"), 0o644),
 	)
 }
 

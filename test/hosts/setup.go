@@ -25,8 +25,10 @@ func (w *world) setUp(ctx context.Context) error {
 		if err := h.boot(); err != nil {
 			return err
 		}
-		if _, err := h.run(ctx, "root", "chown", "postgres:", h.place()); err != nil {
-			return err
+		for _, dir := range []string{h.place(), h.onDisk()} {
+			if _, err := h.run(ctx, "root", "install", "-d", "-o", "postgres", "-g", "postgres", "-m", "0700", dir); err != nil {
+				return err
+			}
 		}
 	}
 	if err := w.initPair(ctx); err != nil {

@@ -49,7 +49,8 @@ func words() []word {
 		{"stop", "stop HOST", 1, 1, (*play).stop},
 		{"restart", "restart HOST", 1, 1, (*play).restart},
 		{"switch", "switch", 0, 0, (*play).switchOver},
-		{"run", "run HOST COMMAND…", 2, -1, (*play).run},
+		{"run", "run HOST COMMAND…", 2, -1, runAs("postgres")},
+		{"as root", "as root HOST COMMAND…", 2, -1, runAs("root")},
 		{"remember", "remember HOST PART", 2, 2, (*play).remember},
 		{"wait until", "wait until paired | alone | primary HOST | closed HOST | writes | event HOST TEXT [within 30s] [bound 5s]", 1, -1, (*play).wait},
 		{"ends alone", "ends alone", 0, 0, (*play).endsAlone},
@@ -231,15 +232,17 @@ func (p *play) switchOver(ctx context.Context, _ []string) error {
 	return err
 }
 
-// run runs a command as the user postgres; MCDIR in it is the management directory.
-func (p *play) run(ctx context.Context, rest []string) error {
-	h, err := p.host(rest[0])
-	if err != nil {
+// runAs runs a command as a user; MCDIR in it is the management directory.
+func runAs(user string) func(*play, context.Context, []string) error {
+	return func(p *play, ctx context.Context, rest []string) error {
+		h, err := p.host(rest[0])
+		if err != nil {
+			return err
+		}
+		out, err := h.run(ctx, user, "bash", "-ec", strings.ReplaceAll(strings.Join(rest[1:], " "), "MCDIR", h.mcdir()))
+		p.note("%s", strings.TrimSpace(out))
 		return err
 	}
-	out, err := h.run(ctx, "postgres", "bash", "-ec", strings.ReplaceAll(strings.Join(rest[1:], " "), "MCDIR", h.mcdir()))
-	p.note("%s", strings.TrimSpace(out))
-	return err
 }
 
 func (p *play) remember(_ context.Context, rest []string) error {

@@ -22,7 +22,7 @@ func TestEveryPageIsExecuted(t *testing.T) {
 		found = append(found, e.Name())
 	}
 	executed := []string{
-		"after-failover.md", "guided-update.md", "moving-postgresql-conf.md", "moving-the-arbiter.md", "rebuild.md", "rolling-update-new-disk.md", "rolling-update.md", "without-arbiter.md",
+		"after-failover.md", "guided-update.md", "lost-host.md", "moving-postgresql-conf.md", "moving-the-arbiter.md", "rebuild.md", "rolling-update-new-disk.md", "rolling-update.md", "without-arbiter.md",
 	}
 	if !slices.Equal(found, executed) {
 		t.Errorf("docs/runbooks has %q; write a test that executes the page and add it here: %q", found, executed)
@@ -97,7 +97,7 @@ func TestMovingPostgresqlConf(t *testing.T) {
 		}
 		s.variables[server]["NEW"] = dir
 		before[server] += strings.NewReplacer("DATA", s.lab.Data(server), "DIR", dir).
-			Replace("data_directory = 'DATA'\nhba_file = 'DIR/pg_hba.conf'\nident_file = 'DIR/pg_ident.conf'\n")
+			Replace("\ndata_directory = 'DATA'\nhba_file = 'DIR/pg_hba.conf'\nident_file = 'DIR/pg_ident.conf'\n")
 	}
 	s.begin()
 	s.execute(s.load("moving-postgresql-conf.md"))

@@ -19,13 +19,16 @@ type Page struct {
 // Block is one fenced block of commands.
 type Block struct {
 	Line      int      // of its first line in the page
+	Section   string   // the heading above it
 	Servers   []string // where it runs, in this order
 	Variables bool     // it sets the variables of the page for its servers
-	Text      string
+	// PrintsToken: it prints a token and waits for whoever TakesToken.
+	PrintsToken, TakesToken bool
+	Text                    string
 }
 
 // place is the first line of every block: "# on server2, the standby".
-var place = regexp.MustCompile(`^# on (server1|server2|both servers)\b(.*)$`)
+var place = regexp.MustCompile(`^# on (server1|server2|both servers|arbiter)\b(.*)$`)
 
 // exported is a variable of the page.
 var exported = regexp.MustCompile(`\b([A-Z]+)=`)
@@ -34,9 +37,12 @@ var exported = regexp.MustCompile(`\b([A-Z]+)=`)
 // or text, which somebody's terminal has shown; anything else is an error, since
 // nothing would look after it.
 func Parse(name, text string) (Page, error) {
-	page := Page{Name: name}
+	page, section := Page{Name: name}, ""
 	lines := strings.Split(text, "\n")
 	for i := 0; i < len(lines); i++ {
+		if heading, ok := strings.CutPrefix(lines[i], "## "); ok {
+			section = heading
+		}
 		language, fence := strings.CutPrefix(lines[i], "```")
 		if !fence {
 			continue
@@ -54,7 +60,7 @@ func Parse(name, text string) (Page, error) {
 		if err != nil || language != "sh" {
 			return page, fmt.Errorf("%s:%d: a block of language %q that cannot be executed: %w", name, begin, language, err)
 		}
-		b.Line = begin + 1
+		b.Line, b.Section = begin+1, section
 		page.Blocks = append(page.Blocks, b)
 	}
 	return page, nil
@@ -69,10 +75,23 @@ func parseBlock(lines []string) (Block, error) {
 		return Block{}, fmt.Errorf("its first line must say where, such as: # on server2, the standby")
 	}
 	b := Block{Servers: []string{m[1]}, Variables: strings.Contains(m[2], ": the variables"), Text: strings.Join(lines, "\n") + "\n"}
+	b.PrintsToken, b.TakesToken = strings.Contains(m[2], ", prints the token"), strings.Contains(m[2], ", takes the token")
 	if m[1] == "both servers" {
 		b.Servers = []string{"server1", "server2"}
 	}
 	return b, nil
+}
+
+// Of is the part of the page below a heading; the blocks above the first heading set its
+// variables.
+func (p Page) Of(section string) Page {
+	part := Page{Name: p.Name}
+	for _, b := range p.Blocks {
+		if b.Section == section {
+			part.Blocks = append(part.Blocks, b)
+		}
+	}
+	return part
 }
 
 // Names are the variables that the block exports.

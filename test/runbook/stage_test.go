@@ -1,6 +1,8 @@
 package runbook
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -36,6 +38,8 @@ type stage struct {
 	// variables of each server, as the page's blocks see them.
 	variables map[pair.Server]map[string]string
 	preamble  map[pair.Server]string // the page's own blocks of variables
+	token     string                 // that was printed and not taken yet
+	served    func()                 // waits for the block that printed it
 }
 
 // newStage makes a paired lab. The writers begin with begin, so that a test can
@@ -129,11 +133,16 @@ func (s *stage) execute(page Page) {
 			server := pair.Server(name)
 			if b.Variables {
 				s.define(page, b, server)
+			} else if b.PrintsToken {
+				s.serve(server, b)
 			} else if out, err := s.shell(server, b.Text); err != nil {
 				s.tellLogs()
 				s.Fatalf("%s:%d on %s: %v\n%s\n%s", page.Name, b.Line, server, err, b.Text, out)
 			} else {
 				s.Logf("%s:%d on %s\n%s%s", page.Name, b.Line, server, b.Text, out)
+			}
+			if b.TakesToken {
+				s.served()
 			}
 		}
 	}
@@ -151,19 +160,12 @@ func (s *stage) define(page Page, b Block, server pair.Server) {
 }
 
 // shell runs commands on a server as its operator would, but for a stop at the first
-// that fails. The variables of the lab come after the page's, which so are read.
+// that fails. A token that was printed stands on the standard input.
 func (s *stage) shell(server pair.Server, text string) (string, error) {
 	ctx, cancel := context.WithTimeout(s.Context(), blockLimit)
 	defer cancel()
-	var script strings.Builder
-	script.WriteString("set -euo pipefail\n" + s.preamble[server])
-	for _, name := range slices.Sorted(maps.Keys(s.variables[server])) {
-		fmt.Fprintf(&script, "export %s='%s'\n", name, strings.ReplaceAll(s.variables[server][name], "'", `'\''`))
-	}
-	script.WriteString(text)
-	cmd := exec.CommandContext(ctx, "bash", "-c", script.String())
-	cmd.Dir = s.clean
-	cmd.Env = []string{"HOME=" + os.Getenv("HOME"), "LC_ALL=C", "PATH=" + os.Getenv("PATH")}
+	cmd := s.bash(ctx, server, text)
+	cmd.Stdin = strings.NewReader(s.token)
 	// What mcctl starts in the background holds the output open, so it is a file.
 	out, err := os.CreateTemp(s.clean, "out")
 	if err != nil {
@@ -175,6 +177,49 @@ func (s *stage) shell(server pair.Server, text string) (string, error) {
 	err = cmd.Run()
 	said, _ := os.ReadFile(out.Name())
 	return string(said), err
+}
+
+// bash is a shell on a server. The variables of the lab come after the page's, which so
+// are read.
+func (s *stage) bash(ctx context.Context, server pair.Server, text string) *exec.Cmd {
+	var script strings.Builder
+	script.WriteString("set -euo pipefail\n" + s.preamble[server])
+	for _, name := range slices.Sorted(maps.Keys(s.variables[server])) {
+		fmt.Fprintf(&script, "export %s='%s'\n", name, strings.ReplaceAll(s.variables[server][name], "'", `'\''`))
+	}
+	script.WriteString(text)
+	cmd := exec.CommandContext(ctx, "bash", "-c", script.String())
+	cmd.Dir = s.clean
+	cmd.Env = []string{"HOME=" + os.Getenv("HOME"), "LC_ALL=C", "PATH=" + os.Getenv("PATH")}
+	return cmd
+}
+
+// serve runs a block that prints a token and waits, until served.
+func (s *stage) serve(server pair.Server, b Block) {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), blockLimit)
+	s.Cleanup(cancel)
+	cmd := s.bash(ctx, server, b.Text)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+	if s.token, err = bufio.NewReader(out).ReadString('\n'); err != nil {
+		_ = cmd.Wait()
+		s.Fatalf("no token: %v\n%s", err, said.String())
+	}
+	s.served = func() {
+		s.Helper()
+		s.token = ""
+		if err := cmd.Wait(); err != nil {
+			s.Fatalf("serve a token: %v\n%s", err, said.String())
+		}
+	}
 }
 
 func (s *stage) tellLogs() {
