@@ -34,7 +34,7 @@ func newStart(env *Env, run func(context.Context, *Env, *startOptions) error) *c
 		Long: `Start the supervisor of this server in the background, where it is kept running.
 It starts PostgreSQL in the role that the record says, and attaches a standby.
 
-If a supervisor is running already, that is said and nothing is done; with
+If a supervisor is running already, that is said, and PostgreSQL is waited for; with
 --foreground the exit status is 4 then.`,
 		Example: `  mcctl start -M /etc/mcctl/orders            # wait until PostgreSQL is up in its role
   mcctl start -M /etc/mcctl/orders -W         # only until the supervisor answers
