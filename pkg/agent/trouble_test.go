@@ -69,18 +69,28 @@ func TestTheNextStepNamesWhoIsNotReached(t *testing.T) {
 		change func(*board.Sight, *decide.Facts)
 		want   string
 	}{
-		"nobody listens": {func(s *board.Sight, f *decide.Facts) {
-			f.Peer, s.Link = decide.PeerRefused, wire.LinkState{Refused: true, Error: "x"}
+		"nobody listens": {
+			func(s *board.Sight, f *decide.Facts) {
+				f.Peer, s.Link = decide.PeerRefused, wire.LinkState{Refused: true, Error: "x"}
+			},
+			"no supervisor of server2 listens at " + there + ": start it there with mcctl start",
 		},
-			"no supervisor of server2 listens at " + there + ": start it there with mcctl start"},
-		"silence": {func(s *board.Sight, f *decide.Facts) { f.Peer = decide.PeerLost },
-			"the supervisor of server2 at " + there + " is lost: start it there with mcctl start"},
-		"a stranger": {func(s *board.Sight, f *decide.Facts) { f.Peer, s.Link = decide.PeerLost, stranger },
-			"the supervisor of server2 at " + there + " is lost: " + stranger.Error},
-		"the record is unread": {func(s *board.Sight, f *decide.Facts) { f.Record, s.Link = decide.RecordUnread, stranger },
-			"the record has not been read: start the arbiter, or the other server; server2 at " + there + ": " + stranger.Error},
-		"the primary's data is away": {func(s *board.Sight, f *decide.Facts) { f.Record, f.Data = decide.RecordMine, decide.DataBroken },
-			"this server is the primary, but its data directory " + a.config.Server.DataDirectory + " is empty or half made: check data_directory in server.toml and whether its file system is mounted; if the data is lost, only what server2 has is left"},
+		"silence": {
+			func(s *board.Sight, f *decide.Facts) { f.Peer = decide.PeerLost },
+			"the supervisor of server2 at " + there + " is lost: start it there with mcctl start",
+		},
+		"a stranger": {
+			func(s *board.Sight, f *decide.Facts) { f.Peer, s.Link = decide.PeerLost, stranger },
+			"the supervisor of server2 at " + there + " is lost: " + stranger.Error,
+		},
+		"the record is unread": {
+			func(s *board.Sight, f *decide.Facts) { f.Record, s.Link = decide.RecordUnread, stranger },
+			"the record has not been read: start the arbiter, or the other server; server2 at " + there + ": " + stranger.Error,
+		},
+		"the primary's data is away": {
+			func(s *board.Sight, f *decide.Facts) { f.Record, f.Data = decide.RecordMine, decide.DataBroken },
+			"this server is the primary, but its data directory " + a.config.Server.DataDirectory + " is empty or half made: check data_directory in server.toml and whether its file system is mounted; if the data is lost, only what server2 has is left",
+		},
 	} {
 		s, f := mine, decide.Facts{Record: decide.RecordMine, Keeper: decide.KeeperReached, Failover: decide.FailoverOn}
 		c.change(&s, &f)
