@@ -17,6 +17,12 @@ type question struct {
 	broken func()
 }
 
+// forget: whoever asked was told something, and hears no more.
+func (q *question) forget() {
+	q.reply, q.broken = func(int, []byte) {}, func() {}
+	q.came = 1 << 60
+}
+
 // arrives is called when a question has come to the host.
 func (e *etcd) arrives(q *question) {
 	m := &e.members[q.member]
@@ -51,6 +57,7 @@ func (e *etcd) pend(q *question) {
 			if !q.logged {
 				return
 			}
+			q.forget()
 		}
 		e.w.after(e.w.between(50*time.Millisecond, 200*time.Millisecond), func() { e.pend(q) })
 	default:

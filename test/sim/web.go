@@ -52,9 +52,6 @@ func (h *web) RoundTrip(r *http.Request) (*http.Response, error) {
 	return a.response()
 }
 
-// dialling is how long a new connection may take, as in the real transport.
-const dialling = 700 * time.Millisecond
-
 // connect takes an idle connection, or makes one.
 func (h *web) connect(ctx context.Context, q *question) error {
 	w, me := h.proc.w, h.proc.host.name
@@ -62,7 +59,7 @@ func (h *web) connect(ctx context.Context, q *question) error {
 	if q.life = h.idle[q.member]; q.life != 0 && q.life == m.life && m.up {
 		return nil
 	}
-	for end := h.clock.Now() + dialling; ; {
+	for end := h.clock.Now() + w.plan.timings.HeartbeatTimeout.Duration/3; ; { // as the real transport
 		h.clock.Wait(ctx, 2*w.delay(), nil)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
