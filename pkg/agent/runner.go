@@ -30,6 +30,7 @@ type runner struct {
 
 	mu      sync.Mutex
 	action  decide.Action // "" when idle
+	rule    int           // by which it began
 	cancel  context.CancelFunc
 	failed  decide.Action
 	why     error // it failed
@@ -48,12 +49,16 @@ func newRunner(do func(context.Context, decide.Action) error, b *board.Board, lo
 }
 
 // consider starts the rule's action unless one is under way or it failed a moment
-// ago. An action that yields is given up when another rule decides.
+// ago. An action that yields is given up when another rule decides, also a gate that
+// waits for the standby when the record says alone now: it opens by itself then.
 func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case r.action == rule.Do:
+		if r.action == decide.OpenGate && r.rule != rule.ID {
+			r.cancel()
+		}
 	case r.action != "":
 		if yields(r.action, rule.Do) {
 			r.cancel()
@@ -61,7 +66,7 @@ func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 	case rule.Do == decide.Wait:
 	case rule.Do == r.failed && r.clock.Now() < r.retryAt:
 	default:
-		r.begin(ctx, rule.Do)
+		r.begin(ctx, rule)
 	}
 }
 
@@ -77,9 +82,10 @@ func yields(doing, to decide.Action) bool {
 	return doing == decide.TakeOver && to == decide.Promote
 }
 
-func (r *runner) begin(ctx context.Context, action decide.Action) {
+func (r *runner) begin(ctx context.Context, rule decide.Rule) {
 	ctx, cancel := context.WithCancel(ctx)
-	r.action, r.cancel = action, cancel
+	action := rule.Do
+	r.action, r.rule, r.cancel = action, rule.ID, cancel
 	r.begins(func() {
 		defer cancel()
 		began := r.clock.Now()

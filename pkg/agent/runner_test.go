@@ -122,6 +122,23 @@ func TestWhatYieldsIsGivenUp(t *testing.T) {
 	}
 }
 
+// A gate that waits for the standby is begun anew when the record has become alone: by
+// that rule it waits for nothing.
+func TestAGateThatNeedNotWaitAnyMoreIsBegunAnew(t *testing.T) {
+	d := newDriven(t)
+	waiting, alone := decide.Rule{ID: 258, Do: decide.OpenGate}, decide.Rule{ID: 230, Do: decide.OpenGate}
+	d.consider(t.Context(), waiting)
+	ctx := received(t, d.began)
+	d.consider(t.Context(), waiting)
+	if ctx.Err() != nil {
+		t.Error("given up by the rule that it began by")
+	}
+	d.consider(t.Context(), alone)
+	if err := received(t, d.done); !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
 func TestTheSupervisorsEndWaitsForTheActionUnderWay(t *testing.T) {
 	d := newDriven(t)
 	ctx, cancel := context.WithCancel(t.Context())

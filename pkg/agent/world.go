@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"mcctl/pkg/act"
 	"mcctl/pkg/board"
@@ -31,6 +32,8 @@ type World struct {
 	Site act.Site
 	// Link keeps in touch with the other supervisor, or with the witness (arbiterName).
 	Link func(to string, c wire.LinkConfig) Link
+	// Web carries questions to etcd; nil for HTTP over the network.
+	Web http.RoundTripper
 	// Port tries the other PostgreSQL's port; nil for postgres.Answers.
 	Port func(ctx context.Context, addr string) error
 	// Command runs a command of the site that is waited for; nil for those of server.toml.

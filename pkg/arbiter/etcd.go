@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
+	"mcctl/pkg/clock"
 	"mcctl/pkg/config"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
@@ -50,6 +52,8 @@ func EtcdOf(c *config.Config) EtcdConfig {
 type etcd struct {
 	cfg    EtcdConfig
 	keys   etcdKeys
+	clock  clock.Clock
+	begin  func(work func())
 	client *etcdClient
 	report func() wire.WitnessReport
 	tell   func()
@@ -59,10 +63,10 @@ type etcd struct {
 	session int   // counts the ended ones
 	lease   int64 // 0: no session
 	ttl     time.Duration
-	renewed time.Duration // wire.Now of the last refresh
+	renewed time.Duration // by the clock, when the last refresh was asked for
 	told    bool          // our key hangs on this lease
 	view    etcdView
-	asOf    time.Duration // wire.Now when the newest view was asked for; 0 is never
+	asOf    time.Duration // by the clock, when the newest view was asked for; 0 is never
 	known   record.Record // the newest that etcd ever told us
 	problem string        // why it does not answer
 }
@@ -72,13 +76,40 @@ var errNoSession = errors.New("there is no session with etcd")
 // NewEtcd makes a Keeper of kind etcd; Run connects it. report and changed are those of
 // NewWitness.
 func NewEtcd(cfg EtcdConfig, report func() wire.WitnessReport, changed func()) (Keeper, error) {
-	client, err := newEtcdClient(cfg)
+	return NewEtcdIn(EtcdWorld{}, cfg, report, changed)
+}
+
+// EtcdWorld is what a keeper of kind etcd stands on. What is nil is the machine's.
+type EtcdWorld struct {
+	Clock clock.Clock
+	// Begin runs work beside the caller.
+	Begin func(work func())
+	// Web carries a question to an endpoint, and its answer back.
+	Web http.RoundTripper
+}
+
+// NewEtcdIn is NewEtcd in that world.
+func NewEtcdIn(w EtcdWorld, cfg EtcdConfig, report func() wire.WitnessReport, changed func()) (Keeper, error) {
+	e, err := newEtcd(w, cfg)
+	if err != nil {
+		return nil, err
+	}
+	e.report, e.tell = report, changed
+	return e, nil
+}
+
+func newEtcd(w EtcdWorld, cfg EtcdConfig) (*etcd, error) {
+	w.Clock = clock.Or(w.Clock)
+	if w.Begin == nil {
+		w.Begin = func(work func()) { go work() }
+	}
+	client, err := newEtcdClient(w, cfg)
 	if err != nil {
 		return nil, err
 	}
 	return &etcd{
-		cfg: cfg, keys: etcdKeys{cfg.Prefix + "/" + cfg.Pair + "/"}, client: client,
-		report: report, tell: changed, kick: make(chan struct{}, 1), problem: "not connected yet",
+		cfg: cfg, keys: etcdKeys{cfg.Prefix + "/" + cfg.Pair + "/"}, clock: w.Clock, begin: w.Begin, client: client,
+		kick: make(chan struct{}, 1), problem: "not connected yet",
 	}, nil
 }
 
@@ -102,13 +133,13 @@ func (e *etcd) Problem() string {
 
 // reached: etcd answers, and counts us as alive. Called with mu held.
 func (e *etcd) reached() bool {
-	return e.told && e.problem == "" && wire.Now()-e.asOf <= e.cfg.Timeout
+	return e.told && e.problem == "" && e.clock.Now()-e.asOf <= e.cfg.Timeout
 }
 
 func (e *etcd) Seen() (record.Record, time.Duration, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.view.record, wire.Now() - e.asOf, e.reached() && e.view.record.Moved == ""
+	return e.view.record, e.clock.Now() - e.asOf, e.reached() && e.view.record.Moved == ""
 }
 
 func (e *etcd) OtherHeard() bool {
@@ -138,7 +169,7 @@ func (e *etcd) Read(ctx context.Context) (record.Record, error) {
 	if err != nil {
 		return record.Record{}, unknown("read record", err)
 	}
-	asked := wire.Now()
+	asked := e.clock.Now()
 	v, err := e.look(ctx)
 	if err == nil {
 		err = cmp.Or(e.learn(v, session, asked), moved(v.record))
@@ -162,7 +193,7 @@ func (e *etcd) Change(ctx context.Context, c record.Change) (record.Record, erro
 		return record.Record{}, &Refused{Reason: fmt.Sprintf("%s cannot propose a change by %s", e.cfg.Me, c.By)}
 	}
 	for range changeAttempts {
-		asked := wire.Now()
+		asked := e.clock.Now()
 		v, err := e.look(ctx)
 		if err != nil {
 			return record.Record{}, unknown(string(c.Transition), err)

@@ -20,14 +20,17 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"mcctl/pkg/clock"
 )
 
 // etcdClient speaks etcd's JSON API (gRPC gateway, 3.4 and later) over net/http. The
 // library with gRPC in it makes every process of mcctl 5 MB larger, also where no etcd
 // is used, and the program 6.5 MB; this needs six calls of it.
 type etcdClient struct {
-	cfg  EtcdConfig
-	http *http.Client
+	cfg   EtcdConfig
+	clock clock.Clock
+	http  *http.Client
 
 	mu    sync.Mutex
 	at    int // the endpoint that answered last: tried first
@@ -56,7 +59,18 @@ const (
 // is of no use.
 var errForeign = errors.New("not a usable etcd")
 
-func newEtcdClient(cfg EtcdConfig) (*etcdClient, error) {
+func newEtcdClient(w EtcdWorld, cfg EtcdConfig) (*etcdClient, error) {
+	if w.Web == nil {
+		t, err := etcdTransport(cfg)
+		if err != nil {
+			return nil, err
+		}
+		w.Web = t
+	}
+	return &etcdClient{cfg: cfg, clock: w.Clock, http: &http.Client{Transport: w.Web}}, nil
+}
+
+func etcdTransport(cfg EtcdConfig) (*http.Transport, error) {
 	t := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: cfg.Timeout / 3}).DialContext,
 		TLSHandshakeTimeout: cfg.Timeout / 2, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
@@ -67,7 +81,7 @@ func newEtcdClient(cfg EtcdConfig) (*etcdClient, error) {
 			return nil, err
 		}
 	}
-	return &etcdClient{cfg: cfg, http: &http.Client{Transport: t}}, nil
+	return t, nil
 }
 
 // etcdTLS reads the certificate anew for each connection: it may have been renewed.
@@ -198,7 +212,7 @@ func (c *etcdClient) authenticate(ctx context.Context, endpoint string) (string,
 func (c *etcdClient) post(ctx context.Context, endpoint, path, token string, request, answer any, once bool) (sent bool, err error) {
 	if !once {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.cfg.Timeout/3)
+		ctx, cancel = c.clock.Timeout(ctx, c.cfg.Timeout/3, nil)
 		defer cancel()
 	}
 	connected := make(chan struct{}, 1)

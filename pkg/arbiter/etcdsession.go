@@ -23,17 +23,17 @@ const (
 // Run keeps a session until ctx ends, and then gives the lease back: that is what the
 // end of a connection is to a witness.
 func (e *etcd) Run(ctx context.Context) error {
-	watching := make(chan struct{})
-	go func() {
-		defer close(watching)
+	watched := make(chan struct{})
+	e.begin(func() {
+		defer close(watched)
 		e.watch(ctx)
-	}()
+	})
 	pause := e.cfg.Interval
 	for ctx.Err() == nil {
-		turning, cancel := context.WithTimeout(ctx, e.cfg.Timeout)
+		turning, cancel := e.clock.Timeout(ctx, e.cfg.Timeout, nil)
 		err := e.turn(turning)
 		cancel()
-		wait := wire.ToTick(e.cfg.Interval)
+		wait := wire.TickAfter(e.clock.Now(), e.cfg.Interval)
 		kick := e.kick
 		if err == nil {
 			pause = e.cfg.Interval
@@ -42,13 +42,9 @@ func (e *etcd) Run(ctx context.Context) error {
 			wait, kick = pause, nil
 			pause = min(2*pause, longest(err))
 		}
-		select {
-		case <-ctx.Done():
-		case <-kick:
-		case <-time.After(wait):
-		}
+		e.clock.Wait(ctx, wait, kick)
 	}
-	<-watching
+	e.clock.Wait(context.WithoutCancel(ctx), -1, watched)
 	e.part(context.WithoutCancel(ctx))
 	return nil
 }
@@ -73,7 +69,7 @@ func (e *etcd) turn(ctx context.Context) error {
 		e.mu.Lock()
 		session, told, before := e.session, e.told, e.view.revision
 		e.mu.Unlock()
-		asked := wire.Now()
+		asked := e.clock.Now()
 		v, err := e.look(ctx)
 		if err != nil {
 			return err
@@ -122,10 +118,10 @@ func (e *etcd) newest() wire.WitnessReport {
 // live gives a lease that has not run out.
 func (e *etcd) live(ctx context.Context) (int64, error) {
 	e.mu.Lock()
-	lease, due := e.lease, wire.Now()-e.renewed >= e.ttl/3
+	lease, due := e.lease, e.clock.Now()-e.renewed >= e.ttl/3
 	e.mu.Unlock()
 	if lease == 0 {
-		asked := wire.Now()
+		asked := e.clock.Now()
 		l, err := e.grant(ctx)
 		if err != nil {
 			return 0, err
@@ -139,7 +135,7 @@ func (e *etcd) live(ctx context.Context) (int64, error) {
 	if !due {
 		return lease, nil
 	}
-	asked := wire.Now()
+	asked := e.clock.Now()
 	alive, err := e.refresh(ctx, lease)
 	if err != nil {
 		return 0, err
@@ -184,13 +180,10 @@ func (e *etcd) failed(err error) {
 func (e *etcd) watch(ctx context.Context) {
 	request := map[string]etcdRange{"create_request": e.keys.all()}
 	for ctx.Err() == nil {
-		life, cancel := context.WithTimeout(ctx, watchLife)
+		life, cancel := e.clock.Timeout(ctx, watchLife, nil)
 		_ = e.client.watch(life, request, e.Kick)
 		cancel()
-		select {
-		case <-ctx.Done():
-		case <-time.After(slowRetry):
-		}
+		e.clock.Wait(ctx, slowRetry, nil)
 	}
 }
 
@@ -203,7 +196,7 @@ func (e *etcd) part(ctx context.Context) {
 	if lease == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, parting)
+	ctx, cancel := e.clock.Timeout(ctx, parting, nil)
 	defer cancel()
 	var nothing struct{}
 	_ = e.client.call(ctx, "/v3/lease/revoke", etcdLease{ID: lease}, &nothing, true)

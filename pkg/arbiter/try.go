@@ -30,14 +30,14 @@ func TryWitness(ctx context.Context, addr string, config *tls.Config) (record.Re
 // this server may write there: a key of its own, which says nothing of the pair, under
 // a lease that is given back.
 func TryEtcd(ctx context.Context, cfg EtcdConfig) (record.Record, error) {
-	client, err := newEtcdClient(cfg)
+	e, err := newEtcd(EtcdWorld{}, cfg)
 	if err != nil {
 		return record.Record{}, err
 	}
-	e := &etcd{cfg: cfg, keys: etcdKeys{cfg.Prefix + "/" + cfg.Pair + "/"}, client: client, tell: func() {}}
+	e.tell = func() {}
 	r, err := e.try(ctx)
 	if err != nil {
-		return r, errors.New("try etcd: " + client.plain(err))
+		return r, errors.New("try etcd: " + e.client.plain(err))
 	}
 	return r, nil
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/json"
 	"time"
 
 	"mcctl/pkg/decide"
@@ -158,6 +159,23 @@ func (l *ledger) recordChanged() {
 		if l.w.plan.alone { // else the question to the keeper is seen
 			l.handsOver(was.Primary)
 		}
+	}
+}
+
+// sees is called when a server asks etcd something: it may be the question that passes
+// its reign on.
+func (l *ledger) sees(server string, q *question) {
+	if q.path != "/v3/kv/txn" {
+		return
+	}
+	var next record.Record
+	for _, op := range asked[etcdTxn](q.body).Success {
+		if string(op.Put.Key) == etcdRecord && json.Unmarshal(op.Put.Value, &next) != nil {
+			l.w.breaks("S3", "%s writes a record that cannot be read: %s", server, op.Put.Value)
+		}
+	}
+	if r, known := l.w.record(); known && next.Exists() && string(r.Primary) == server && next.Primary != r.Primary {
+		l.handsOver(r.Primary)
 	}
 }
 

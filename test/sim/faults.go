@@ -264,7 +264,7 @@ func (w *World) watchCalendar() {
 
 // calm: nothing is broken, both supervisors wait, and all that goes on are heartbeats.
 func (w *World) calm() bool {
-	if w.faults.active > 0 || len(w.cuts) > 0 || !w.plan.alone && w.wit.server == nil {
+	if w.faults.active > 0 || len(w.cuts) > 0 || w.plan.etcd && !w.etcd.sound() || !w.plan.alone && !w.plan.etcd && w.wit.server == nil {
 		return false
 	}
 	paired := true
@@ -284,7 +284,7 @@ func (w *World) calm() bool {
 }
 
 // sudden are the faults that may follow a change of the record.
-var sudden = []string{"power", "kill both", "isolate", "kill postmaster", "kill supervisor", "break stream", "kill witness"}
+var sudden = []string{"power", "kill both", "isolate", "kill postmaster", "kill supervisor", "break stream", "kill witness", "kill etcd", "etcd emptied", "etcd restored"}
 
 // follow lets something go wrong just when the record has changed: that is when much
 // is under way.

@@ -32,9 +32,8 @@ func (w *World) heal() {
 		}
 	}
 	w.wit.host.disk.full, w.wit.host.disk.failing = false, false
-	if !w.plan.alone {
-		w.wit.start()
-	}
+	w.etcd.heal()
+	w.startArbiter()
 	w.keepAlive()
 }
 

@@ -131,7 +131,7 @@ func deserted(w *World) { w.plan.absent, w.plan.gap = 0.7, 3*time.Minute }
 
 // byCommand has commands of the site arbitrate.
 func byCommand(w *World) {
-	w.plan.alone, w.plan.commands = true, true
+	w.plan.alone, w.plan.commands, w.plan.etcd = true, true, false
 	for _, n := range w.nodes {
 		n.config = w.configure(string(n.me))
 	}

@@ -12,6 +12,7 @@ import (
 type plan struct {
 	alone         bool // no third host: the primary keeps the record
 	commands      bool // and commands of the site arbitrate
+	etcd          bool // an etcd in the place of the witness
 	timings       config.Timings
 	slowly        float64 // how many messages are slow
 	duplicates    bool
@@ -29,7 +30,7 @@ type plan struct {
 	follows       float64       // how often a fault follows a change of the record
 }
 
-func draw(rnd *rand.Rand) plan {
+func draw(seed uint64, rnd *rand.Rand) plan {
 	span := func(least, most time.Duration) time.Duration {
 		return least + time.Duration(rnd.Int64N(int64(most-least)))
 	}
@@ -37,6 +38,7 @@ func draw(rnd *rand.Rand) plan {
 	p := plan{
 		alone:         kind <= 1,
 		commands:      kind == 1,
+		etcd:          kind == 5,
 		slowly:        max(0, 0.08*rnd.Float64()-0.04),
 		duplicates:    rnd.IntN(2) == 0,
 		lateFlag:      rnd.IntN(2) == 0,
@@ -61,6 +63,14 @@ func draw(rnd *rand.Rand) plan {
 	for _, f := range allFaults() {
 		if rnd.IntN(3) > 0 {
 			p.kinds = append(p.kinds, f)
+		}
+	}
+	if p.etcd { // from numbers of its own, so that no other seed changes
+		own := rand.New(rand.NewPCG(seed, 0x65746364))
+		for _, f := range etcdFaults() {
+			if own.IntN(3) > 0 {
+				p.kinds = append(p.kinds, f)
+			}
 		}
 	}
 	return p

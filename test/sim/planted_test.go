@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +60,16 @@ var planted = []struct {
 	{"retired in name only", 80, "L2", onPostgres(func(n *node, p agent.Postgres) agent.Postgres { return nominal{p, n} })},
 	{"a fencing that failed counts", 80, "", bugs{tune: byCommand, inWorld: func(n *node, w *agent.World) { w.Command = obliging }}},
 	{"a promotion is not asked for again", 80, "", onPostgres(func(n *node, p agent.Postgres) agent.Postgres { return &shy{Postgres: p} })},
+	{"etcd: no answer is taken for yes", 80, "", onEtcd(func(n *node, under http.RoundTripper) http.RoundTripper {
+		return mistake{under: lossy{n, under}, silent: sure}
+	})},
+	{"etcd: a change compares nothing", 80, "", overEtcd(mistake{txn: comparesNothing})},
+	{"etcd: a found record is paired", 80, "", bugs{tune: forgetful, inWorld: func(n *node, w *agent.World) { w.Web = mistake{under: w.Web, txn: foundPaired} }}},
+	{"etcd: a record older than what is known is judged by", 80, "", overEtcd(mistake{ranged: takenForNew})},
+	{"etcd: a lease that ran out still counts", 80, "L1", bugs{tune: func(w *World) { byEtcd(w); deserted(w) }, inWorld: func(n *node, w *agent.World) { w.Web = immortal(n, w.Web) }}},
+	{"etcd: an answer of an ended session is believed", 80, "", bugs{tune: longCut, inWorld: func(n *node, w *agent.World) {
+		w.Web = tardy{n, &undying{n: n, under: w.Web}}
+	}}},
 	{"replay is not resumed", 80, "", onPostgres(func(n *node, p agent.Postgres) agent.Postgres { return sleepy{p} })},
 }
 

@@ -14,8 +14,9 @@ import (
 func newWorld(seed uint64, b bugs) *World {
 	w := &World{Seed: seed, rnd: rand.New(rand.NewPCG(seed, 0x6d63)), cuts: map[way]bool{}, bugs: b, faults: &faults{}, recordStale: true}
 	w.ledger = &ledger{w: w}
-	w.plan = draw(w.rnd)
+	w.plan = draw(seed, w.rnd)
 	w.wit = &witnessHost{w: w, host: w.newHost(arbName)}
+	w.etcd = newEtcd(w, w.wit.host)
 	for i, name := range []string{"server1", "server2"} {
 		h := w.newHost(name)
 		other := pair.Server([]string{"server2", "server1"}[i])
@@ -41,14 +42,21 @@ func (w *World) boot() {
 			panic(err)
 		}
 	}
-	if !w.plan.alone {
-		w.wit.start()
-	}
+	w.startArbiter()
 	for _, n := range w.nodes {
 		w.after(w.between(0, 3*time.Second), n.start)
 	}
 	w.after(time.Second, w.clientTurn)
 	w.after(time.Second, w.watchService)
+}
+
+func (w *World) startArbiter() {
+	switch {
+	case w.plan.etcd:
+		w.etcd.start()
+	case !w.plan.alone:
+		w.wit.start()
+	}
 }
 
 // Outcome is what a run showed.

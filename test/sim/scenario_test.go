@@ -6,16 +6,28 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
 )
 
 // steady is a pair without chance faults, paired and at rest.
 func steady(t *testing.T, seed uint64) *World {
 	t.Helper()
+	return steadyBy(t, seed, func(*World) {})
+}
+
+// steadyBy is one with another arbiter than the witness.
+func steadyBy(t *testing.T, seed uint64, arbiter func(*World)) *World {
+	t.Helper()
 	w := newWorld(seed, bugs{})
-	w.plan.alone, w.plan.commands, w.plan.kinds, w.plan.follows, w.plan.promoteFails = false, false, nil, 0, 0
+	w.plan.alone, w.plan.commands, w.plan.etcd, w.plan.kinds, w.plan.follows, w.plan.promoteFails = false, false, false, nil, 0, 0
 	for _, n := range w.nodes {
 		n.config = w.configure(string(n.me))
 	}
+	arbiter(w)
+	w.plan.kinds = nil
 	w.boot()
 	w.reaches(t, "it is paired", time.Minute, func() bool { return w.whole(0) == "" })
 	return w
@@ -61,27 +73,33 @@ func TestAGateOpensWithoutTheStandbysSupervisor(t *testing.T) {
 // TestAPairIsWholeAfterEachFault: one of each, by itself.
 func TestAPairIsWholeAfterEachFault(t *testing.T) {
 	for _, f := range allFaults() {
-		t.Run(f.name, func(t *testing.T) {
-			for i := range 2 {
-				w := steady(t, uint64(3+i))
-				f.do(w, w.nodes[i])
-				w.until(w.calendar() + 90*time.Second)
-				if w.broken == nil {
-					w.heal()
-					w.becomesWhole()
-				}
-				w.end()
-				if w.broken != nil {
-					t.Fatalf("%v\n%s", w.broken, w.trace.tail())
-				}
-			}
-		})
+		t.Run(f.name, func(t *testing.T) { wholeAfter(t, f, func(*World) {}) })
+	}
+	for _, f := range append(etcdFaults(), allFaults()...) {
+		t.Run("etcd/"+f.name, func(t *testing.T) { wholeAfter(t, f, byEtcd) })
+	}
+}
+
+func wholeAfter(t *testing.T, f fault, arbiter func(*World)) {
+	t.Helper()
+	for i := range 2 {
+		w := steadyBy(t, uint64(3+i), arbiter)
+		f.do(w, w.nodes[i])
+		w.until(w.calendar() + 90*time.Second)
+		if w.broken == nil {
+			w.heal()
+			w.becomesWhole()
+		}
+		w.end()
+		if w.broken != nil {
+			t.Fatalf("%v\n%s", w.broken, w.trace.tail())
+		}
 	}
 }
 
 // TestASeedIsATrace: the same seed is the same run, to the last event.
 func TestASeedIsATrace(t *testing.T) {
-	for seed := uint64(1); seed <= 10; seed++ {
+	for seed := uint64(1); seed <= 16; seed++ { // the last one is with etcd
 		a, b := Run(seed, 10*time.Minute), Run(seed, 10*time.Minute)
 		if a.Sum != b.Sum || a.Lines != b.Lines || a.Acks != b.Acks {
 			t.Errorf("seed %d: trace %x with %d lines, then %x with %d", seed, a.Sum, a.Lines, b.Sum, b.Lines)
@@ -134,5 +152,83 @@ func TestWhatBothServersHaveMayBeToldLate(t *testing.T) {
 	w.reaches(t, "the client is told", time.Minute, func() bool { return told })
 	if w.broken != nil {
 		t.Error(w.broken)
+	}
+}
+
+// TestAGateThatWaitsOpensWhenTheRecordIsFoundAlone: a primary that was restarted waits
+// behind its gate for what the standby has not flushed; meanwhile the witness loses its
+// records and finds this one, alone, and then the standby is lost.
+func TestAGateThatWaitsOpensWhenTheRecordIsFoundAlone(t *testing.T) {
+	w := steady(t, 1)
+	defer w.end()
+	primary, standby := w.nodes[0], w.nodes[1]
+	primary.server.die()
+	primary.data.kill()
+	standby.server.stopped = true // it does not take over
+	w.reaches(t, "the port is free", time.Minute, func() bool { return primary.data.pm == nil })
+	primary.start()
+	w.reaches(t, "PostgreSQL is started", time.Minute, func() bool { return primary.data.pm != nil })
+	standby.server.stopped, standby.data.hung = false, true
+	w.reaches(t, "the gate waits", time.Minute, func() bool {
+		if primary.agent == nil {
+			return false
+		}
+		_, rule := primary.agent.Sight()
+		return rule.ID == 258
+	})
+	w.wit.server.die()
+	w.wit.host.disk.lose()
+	w.ledger.records = record.Record{}
+	w.wit.start()
+	w.reaches(t, "the record is found alone", time.Minute, func() bool {
+		r, known := w.record()
+		return known && r.Mode == pair.Alone
+	})
+	w.power(standby, time.Hour)
+	before := w.ledger.acks
+	w.reaches(t, "clients are answered", 15*time.Second, func() bool { return w.ledger.acks > before })
+}
+
+// TestAnEtcdThatWasRestoredIsNotBelieved: a backup comes back in which the record is
+// paired; both servers know that the primary has gone alone since.
+func TestAnEtcdThatWasRestoredIsNotBelieved(t *testing.T) {
+	w := steadyBy(t, 1, byEtcd)
+	defer w.end()
+	old, _ := w.record()
+	w.etcd.backups = append(w.etcd.backups[:0], w.etcd.store.backup())
+	w.request(w.nodes[0], wire.KindDetach, wire.DetachRequest{})
+	w.reaches(t, "both servers know that server1 is alone", time.Minute, func() bool {
+		now, _ := w.record()
+		return now.Mode == pair.Alone && w.bothKnow(now)
+	})
+	w.etcdRestored()
+	w.nodes[0].server.die()
+	w.nodes[0].data.kill()
+	w.etcd.start()
+	w.reaches(t, "the record is found again, alone", time.Minute, func() bool {
+		now, known := w.record()
+		return known && now.Revision > old.Revision+1000 && now.Mode == pair.Alone && now.Term == old.Term
+	})
+	w.until(w.calendar() + 20*time.Second)
+	if now, _ := w.record(); now.Primary != "server1" {
+		t.Errorf("server2 took over by the old record: %s", now)
+	}
+	w.heal()
+	w.becomesWhole()
+	if w.broken != nil {
+		t.Error(w.broken)
+	}
+}
+
+// TestALeaseIsGivenBackInGoodOrder: a supervisor that ends is not heard any more at
+// once, though its lease would last.
+func TestALeaseIsGivenBackInGoodOrder(t *testing.T) {
+	w := steadyBy(t, 1, byEtcd)
+	defer w.end()
+	w.nodes[1].kept = true
+	w.request(w.nodes[1], wire.KindStop, wire.StopRequest{})
+	w.reaches(t, "the supervisor has ended", 10*time.Second, func() bool { return w.nodes[1].server == nil })
+	if n := len(w.etcd.store.leases); n != 1 {
+		t.Errorf("%d leases are left", n)
 	}
 }

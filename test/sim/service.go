@@ -70,7 +70,14 @@ func (n *node) sound() bool {
 	w, d := n.w, n.host.disk
 	broken := n.host.off || n.server == nil || n.server.frozen() || n.server.killIn > 0 || d.full || d.failing ||
 		n.data.hung || n.data.failing || n.data.slow > 0 || n.data.pm != nil && n.data.pm.frozen
-	return !broken && (w.plan.alone || w.wit.sound() && !w.cut(n.host.name, arbName) && !w.cut(arbName, n.host.name))
+	return !broken && (w.plan.alone || w.arbiterSound() && !w.cut(n.host.name, arbName) && !w.cut(arbName, n.host.name))
+}
+
+func (w *World) arbiterSound() bool {
+	if w.plan.etcd {
+		return w.etcd.sound()
+	}
+	return w.wit.sound()
 }
 
 func (h *witnessHost) sound() bool {

@@ -70,8 +70,13 @@ func TestSeeds(t *testing.T) {
 	var mu sync.Mutex
 	var acks, lines int
 	var active time.Duration
+	only := os.Getenv("SIM_ARBITER")
 	each(1, count, func(seed uint64) bool {
-		o := Run(seed, length)
+		w := newWorld(seed, bugs{})
+		if only != "" && only != string(kindOf(w)) {
+			return true
+		}
+		o := run(w, length)
 		mu.Lock()
 		defer mu.Unlock()
 		acks, lines, active = acks+o.Acks, lines+o.Lines, active+o.Active

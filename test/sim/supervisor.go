@@ -32,6 +32,7 @@ type node struct {
 	me     pair.Server
 	server *server // nil while no supervisor runs
 	agent  *agent.Agent
+	leave  context.CancelFunc
 	kept   bool // an operator stopped it: nothing starts it by itself
 }
 
@@ -44,6 +45,12 @@ func (w *World) configure(me string) *config.Config {
 	}
 	if w.plan.commands {
 		c.Pair.Arbiter.Kind = config.Command
+	}
+	if w.plan.etcd {
+		c.Pair.Arbiter.Kind, c.Pair.Arbiter.Address, c.Pair.Arbiter.Etcd.Prefix = config.Etcd, "", etcdPrefix
+		for i := range etcdMembers {
+			c.Pair.Arbiter.Etcd.Endpoints = append(c.Pair.Arbiter.Etcd.Endpoints, etcdEndpoint(i))
+		}
 	}
 	c.Pair.Servers = map[string]config.Endpoint{}
 	for _, name := range []string{"server1", "server2"} {
@@ -89,6 +96,7 @@ func (n *node) assemble(p *process) {
 			p.enter()
 			w.begin(p, "work", work)
 		},
+		Web:   newWeb(p),
 		Event: func(e agent.Event) { w.say(p.name, "%s", e.Text) },
 	}
 	w.bugs.world(n, &world)
@@ -99,18 +107,29 @@ func (n *node) assemble(p *process) {
 		return
 	}
 	n.agent, n.server.handler = a, w.bugs.supervisor(n, a)
+	ctx, leave := context.WithCancel(context.Background())
+	n.leave = leave
 	for _, work := range a.Works() {
 		if work.Name == "keeper" && w.plan.alone {
 			continue // it would only wait for its end
 		}
-		w.begin(p, work.Name, func() {
-			if err := work.Do(context.Background()); work.Name == "loop" {
-				w.say(p.name, "ended: %v", err)
-				w.after(0, p.die)
-			}
-		})
+		w.begin(p, work.Name, func() { n.ends(p, work.Name, work.Do(ctx)) })
 	}
 	w.begin(p, "disk", func() { n.watchDisk(p, a) })
+}
+
+// ends is called when a work of the supervisor has ended. The loop ends last, but for a
+// keeper that gives its lease back.
+func (n *node) ends(p *process, work string, err error) {
+	if work == "loop" {
+		n.w.say(p.name, "ended: %v", err)
+	}
+	switch {
+	case work == "loop" && n.w.plan.etcd:
+		n.leave()
+	case work == "loop", work == "keeper":
+		n.w.after(0, p.die)
+	}
 }
 
 // watchDisk is the verdict of the I/O probe.
@@ -214,6 +233,9 @@ func (w *World) record() (record.Record, bool) {
 }
 
 func (w *World) readRecord() (r record.Record) {
+	if w.plan.etcd {
+		return w.etcd.record()
+	}
 	if !w.plan.alone {
 		return w.wit.host.disk.record(records + "/" + pairName + ".json")
 	}

@@ -35,6 +35,7 @@ type World struct {
 	nodes    [2]*node
 	clusters [2]*cluster
 	wit      *witnessHost
+	etcd     *etcd // on the same host
 	cuts     map[way]bool
 	ledger   *ledger
 	trace    trace
