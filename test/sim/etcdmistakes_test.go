@@ -64,6 +64,25 @@ func overEtcd(m mistake) bugs {
 	return onEtcd(func(_ *node, under http.RoundTripper) http.RoundTripper { m.under = under; return m })
 }
 
+// slow has a question that changes the record wait a while before it is sent, and sent
+// also when whoever asked has given up by then.
+type slow struct {
+	n     *node
+	under http.RoundTripper
+}
+
+func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.URL.Path, "/txn") {
+		body := bodyOf(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if _, at := recordIn(asked[etcdTxn](body)); at >= 0 {
+			w := s.n.w
+			procClock{w, s.n.server.process}.Wait(context.Background(), w.between(0, 8*time.Second), nil)
+		}
+	}
+	return s.under.RoundTrip(r)
+}
+
 // mistake changes what the keeper asks, or what it is answered.
 type mistake struct {
 	under  http.RoundTripper
@@ -275,6 +294,7 @@ func TestTheHardWorldsOfEtcdAreLivedThrough(t *testing.T) {
 	for name, b := range map[string]bugs{
 		"lossy":     onEtcd(func(n *node, under http.RoundTripper) http.RoundTripper { return lossy{n, under} }),
 		"tardy":     {tune: longCut, inWorld: func(n *node, w *agent.World) { w.Web = tardy{n, w.Web} }},
+		"slow":      {tune: longCut, inWorld: func(n *node, w *agent.World) { w.Web = slow{n, w.Web} }},
 		"forgetful": {tune: forgetful},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -63,7 +63,9 @@ var planted = []struct {
 	{"etcd: no answer is taken for yes", 80, "", onEtcd(func(n *node, under http.RoundTripper) http.RoundTripper {
 		return mistake{under: lossy{n, under}, silent: sure}
 	})},
-	{"etcd: a change compares nothing", 80, "", overEtcd(mistake{txn: comparesNothing})},
+	{"etcd: a change compares nothing", 80, "", bugs{tune: longCut, inWorld: func(n *node, w *agent.World) {
+		w.Web = mistake{under: slow{n, w.Web}, txn: comparesNothing}
+	}}},
 	{"etcd: a found record is paired", 80, "", bugs{tune: forgetful, inWorld: func(n *node, w *agent.World) { w.Web = mistake{under: w.Web, txn: foundPaired} }}},
 	{"etcd: a record older than what is known is judged by", 80, "", overEtcd(mistake{ranged: takenForNew})},
 	{"etcd: a lease that ran out still counts", 80, "L1", bugs{tune: func(w *World) { byEtcd(w); deserted(w) }, inWorld: func(n *node, w *agent.World) { w.Web = immortal(n, w.Web) }}},
