@@ -1,6 +1,9 @@
 package pair
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,9 +72,9 @@ func TestASwitchIsGivenUpInItsCheckpoint(t *testing.T) {
 	s.flowing()
 }
 
-// Nobody but the primary itself can hand over where there is no arbiter.
+// Where no arbiter lets the standby take over, nobody but the primary itself can hand over.
 func TestAPrimaryThatFreezesInTheCheckpointOfASwitchIsReplaced(t *testing.T) {
-	for _, arbiter := range []string{"witness", "none"} {
+	for _, arbiter := range []string{"witness", "none", "command"} {
 		t.Run(arbiter, func(t *testing.T) {
 			s := newStage(t, lab.Options{Profile: "tight", Arbiter: arbiter})
 			postmaster := s.lab.Pids().Servers[one].Postmaster
@@ -108,13 +111,19 @@ func TestAStandbyThatDiesInTheCheckpointOfASwitchEndsIt(t *testing.T) {
 // is the only one who can hand over.
 func TestAPrimaryThatFreezesInItsStartIsReplaced(t *testing.T) {
 	s := newStage(t, lab.Options{Profile: "tight", Arbiter: "none"})
-	before := s.lab.Pids().Servers[one].Postmaster
-	signal(t, syscall.SIGINT, before) // a stop in good order
-	var postmaster int
-	s.eventually("it is started again", func() bool {
-		postmaster = s.lab.Pids().Servers[one].Postmaster
-		return postmaster != 0 && postmaster != before
-	})
+	signal(t, syscall.SIGINT, s.lab.Pids().Servers[one].Postmaster) // a stop in good order
+	socket := filepath.Join(filepath.Dir(s.lab.Data(one)), "run", fmt.Sprintf(".s.PGSQL.%d", s.lab.ClientPort(one)))
+	for _, there := range []bool{false, true} { // until the next postmaster listens
+		for began := time.Now(); ; time.Sleep(time.Millisecond) {
+			if _, err := os.Stat(socket); (err == nil) == there {
+				break
+			}
+			if time.Since(began) > patience {
+				t.Fatal("it is not started again")
+			}
+		}
+	}
+	postmaster := s.lab.Pids().Servers[one].Postmaster
 	signal(t, syscall.SIGSTOP, postmaster)
 	s.Cleanup(func() { signal(t, syscall.SIGCONT, postmaster) })
 	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
