@@ -1,6 +1,7 @@
 package act
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -39,7 +40,9 @@ type Jobs struct {
 	mu      sync.Mutex // never held while the disk is waited for: it may hang
 	job     wire.Job
 	began   time.Duration
-	cancel  bool
+	stop    context.CancelCauseFunc // ends Work
+	// quit is why the job is to end before its point of no return.
+	quit error
 	// cutOff: nobody carries the job on, and its outcome stands in the record.
 	cutOff bool
 	// unsaved: the job is newer than the disk.
@@ -75,7 +78,7 @@ func (j *Jobs) Begin(kind string, from, to pair.Server, r record.Record) (wire.J
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.job, j.began, j.cancel, j.cutOff, j.unsaved = job, began, false, false, false
+	j.job, j.began, j.quit, j.cutOff, j.unsaved = job, began, nil, false, false
 	return job, nil
 }
 
@@ -90,12 +93,12 @@ func (j *Jobs) free() (wire.Job, error) {
 }
 
 // Enter goes on to the next phase, unless the operator has given the job up, or it was
-// dropped.
+// recalled or dropped.
 func (j *Jobs) Enter(phase string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.cancel && !j.job.Committed {
-		return errGivenUp
+	if j.quit != nil && !j.job.Committed {
+		return j.quit
 	}
 	if j.job.Final {
 		return fmt.Errorf("the %s has ended: %s", j.job.Kind, j.job.Error)
@@ -109,6 +112,47 @@ func (j *Jobs) enter(phase string) { enter(&j.job, phase, j.began) }
 func enter(job *wire.Job, phase string, began time.Duration) {
 	job.Phase = phase
 	job.Steps = append(job.Steps, wire.JobStep{Phase: phase, AtMS: float64((wire.Now()-began)/time.Microsecond) / 1e3})
+}
+
+// Work hands out a context for what may take long and can be left off at any moment:
+// GiveUp and Recall end it, and its cause says why.
+func (j *Jobs) Work(ctx context.Context) (context.Context, func()) {
+	ctx, stop := context.WithCancelCause(ctx)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.stop = stop
+	if j.quit != nil {
+		stop(j.quit)
+	}
+	return ctx, func() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.stop = nil
+		stop(nil)
+	}
+}
+
+// recalled is why a job has ended whose conditions were gone: it has disturbed nobody.
+type recalled struct{ error }
+
+func (r recalled) Unwrap() error { return r.error }
+
+// Recall ends a job whose conditions are gone. From when the server begins to close, its
+// facts say nothing of them, and what began is brought to its end.
+func (j *Jobs) Recall(why error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	early := j.job.Phase == phaseChecking || j.job.Phase == phaseCheckpoint
+	if early && !j.cutOff && j.quit == nil {
+		j.leaveOff(recalled{why})
+	}
+}
+
+func (j *Jobs) leaveOff(why error) {
+	j.quit = why
+	if j.stop != nil {
+		j.stop(why)
+	}
 }
 
 // Commit passes the point of no return.
@@ -195,7 +239,7 @@ func (j *Jobs) Forced(to pair.Server, r record.Record) (wire.Job, error) {
 	j.mu.Lock()
 	j.began = wire.Now()
 	enter(&job, phasePromoting, j.began)
-	j.job, j.cancel, j.cutOff, j.unsaved = job, false, false, true
+	j.job, j.quit, j.cutOff, j.unsaved = job, nil, false, true
 	j.mu.Unlock()
 	return job, j.SaveEnd()
 }
@@ -232,7 +276,7 @@ func (j *Jobs) GiveUp(id string) (wire.Job, error) {
 	case j.job.Committed:
 		return j.job, fmt.Errorf("switch %s is past its point of no return", j.job.ID)
 	}
-	j.cancel = true
+	j.leaveOff(errGivenUp)
 	return j.job, nil
 }
 

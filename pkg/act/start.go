@@ -124,8 +124,11 @@ func (h *Hands) settle(ctx context.Context, session Session) error {
 func (h *Hands) start(ctx context.Context, w settings.Wanted, hba string) error {
 	err := h.tryStart(ctx, w, hba)
 	h.Board.Note(func(s *board.Sight) {
-		if s.StartsFailed++; err == nil {
+		switch {
+		case err == nil:
 			s.StartsFailed = 0
+		case ctx.Err() == nil: // one that was left off tells nothing
+			s.StartsFailed++
 		}
 	})
 	return err

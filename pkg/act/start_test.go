@@ -7,7 +7,9 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
@@ -59,5 +61,22 @@ func TestAStandbyIsSeenToOverOneSession(t *testing.T) {
 	defer session.Close()
 	if seen, err := session.Look(within(t), "server2"); err != nil || !seen.InRecovery {
 		t.Errorf("it is no standby: %v", err)
+	}
+}
+
+// A start behind the gate is left off where only this server can hand over. That is no
+// failure of PostgreSQL's.
+func TestAStartThatIsLeftOffHasNotFailed(t *testing.T) {
+	h, _ := newHands(t, copyOf(3, 8, pair.Paired))
+	pid := started(t, h)
+	freeze(t, pid)
+	defer func() { ok(t, syscall.Kill(pid, syscall.SIGCONT)) }()
+	ctx, cancel := context.WithCancel(within(t))
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if err := h.StartGated(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("a postmaster that answers nobody has started: %v", err)
+	}
+	if n := h.Board.Read().StartsFailed; n != 0 {
+		t.Errorf("%d starts count as failed", n)
 	}
 }

@@ -19,7 +19,8 @@ const holdsPatience = 2 * time.Second
 
 // Switch is T4, planned: checkpoint, close to clients by a fast shutdown, which
 // sends everything to the standby, make sure that the standby has it, change the
-// record. Until then it can be given up: the next turn opens this server again.
+// record. Until then it can be given up: the next turn opens this server again. Until
+// this server begins to close, it is recalled when its conditions are gone.
 func (h *Hands) Switch(ctx context.Context) error {
 	asked := h.Board.Read().Task == decide.TaskSwitch
 	var err error
@@ -33,7 +34,7 @@ func (h *Hands) Switch(ctx context.Context) error {
 		}
 	}
 	h.Board.Note(func(s *board.Sight) {
-		if err != nil && !asked {
+		if err != nil && !asked && !errors.As(err, new(recalled)) {
 			s.ReliefFailed = h.now()
 		}
 		if s.Task == decide.TaskSwitch {
@@ -64,7 +65,7 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 	if err := h.Jobs.Enter(phaseCheckpoint); err != nil {
 		return err
 	}
-	if err := h.checkpointTwice(ctx); err != nil {
+	if err := h.checkpoints(ctx); err != nil {
 		return err
 	}
 	if err := h.Jobs.Enter(phaseClosing); err != nil {
@@ -103,6 +104,18 @@ func (h *Hands) awaitExit(ctx context.Context, patience time.Duration) {
 	if err := h.stop(context.WithoutCancel(ctx), patience); err != nil {
 		h.Log.Warn("PostgreSQL does not end", "error", err)
 	}
+}
+
+// checkpoints may take minutes, or for ever on a disk that hangs. Nothing has happened
+// yet, so they are left off as soon as somebody wants the switch to end.
+func (h *Hands) checkpoints(ctx context.Context) error {
+	ctx, done := h.Jobs.Work(ctx)
+	defer done()
+	err := h.checkpointTwice(ctx)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return fmt.Errorf("the checkpoint was left off: %w", cause)
+	}
+	return err
 }
 
 // checkpointTwice makes the shutdown's own checkpoint short: the second one

@@ -3,8 +3,12 @@ package act
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -210,5 +214,117 @@ func TestOtherHoldsAsksAgainAndIsBounded(t *testing.T) {
 	defer cancel()
 	if err := h.otherHolds(ctx, 0x200); err == nil || !strings.Contains(err.Error(), "0/200") {
 		t.Errorf("a standby that never has it: %v", err)
+	}
+}
+
+// checkpointer is the process of a running server that writes checkpoints.
+func checkpointer(t *testing.T, h *Hands) int {
+	t.Helper()
+	pid := h.Board.Read().PID
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	ok(t, err)
+	for _, child := range strings.Fields(string(b)) {
+		line, _ := os.ReadFile("/proc/" + child + "/cmdline")
+		if strings.Contains(string(line), "checkpointer") {
+			n, err := strconv.Atoi(child)
+			ok(t, err)
+			return n
+		}
+	}
+	t.Fatal("there is no checkpointer")
+	return 0
+}
+
+// A checkpoint may take minutes, or for ever.
+func TestASwitchIsLeftOffInItsCheckpoint(t *testing.T) {
+	gone := errors.New("peer is lost")
+	for _, c := range []struct {
+		name, phase string
+		end         func(*Hands) error
+		why         error
+	}{
+		{"given up", phaseGivenUp, func(h *Hands) error { _, err := h.Jobs.GiveUp(""); return err }, errGivenUp},
+		{"recalled", phaseFailed, func(h *Hands) error { h.Jobs.Recall(gone); return nil }, gone},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := copyOf(3, 8, pair.Paired)
+			h, other, job := switching(t, before)
+			pid := checkpointer(t, h)
+			freeze(t, pid)
+			defer func() { ok(t, syscall.Kill(pid, syscall.SIGCONT)) }()
+			outcome := make(chan error, 1)
+			go func() { outcome <- h.Switch(within(t)) }()
+			eventually(t, "the checkpoint has begun", func() bool { j, _ := h.Jobs.Get(job.ID); return j.Phase == phaseCheckpoint })
+			time.Sleep(20 * time.Millisecond)
+			ok(t, c.end(h))
+			select {
+			case err := <-outcome:
+				if !errors.Is(err, c.why) {
+					t.Errorf("it ended with %v", err)
+				}
+			case <-time.After(limit / 4):
+				t.Fatal("it goes on")
+			}
+			judgeFailedSwitch(t, h, other, before, job.ID, c.phase)
+			ok(t, client(t, h))
+		})
+	}
+}
+
+// What is asked for too late to be left off in the checkpoint is heard before the server
+// begins to close; a recall that comes later than that is no longer heard.
+func TestARecallIsHeardUntilTheServerBeginsToClose(t *testing.T) {
+	j, err := LoadJobs(newStore(t))
+	ok(t, err)
+	why := errors.New("peer is lost")
+	j.Recall(why) // there is nothing to recall
+	for _, begun := range []bool{false, true} {
+		job, err := j.Begin("switch", "server1", "server2", copyOf(3, 8, pair.Paired))
+		ok(t, err)
+		if begun {
+			ok(t, j.Enter(phaseCheckpoint))
+		}
+		j.Recall(why)
+		if err := j.Enter(phaseClosing); !errors.Is(err, why) {
+			t.Errorf("it closes: %v", err)
+		}
+		j.Fail(why)
+		if got, _ := j.Get(job.ID); got.Phase != phaseFailed || got.Error != why.Error() {
+			t.Errorf("the job is %+v", got)
+		}
+	}
+	_, err = j.Begin("switch", "server1", "server2", copyOf(3, 8, pair.Paired))
+	ok(t, err)
+	ok(t, j.Enter(phaseCheckpoint))
+	ok(t, j.Enter(phaseClosing))
+	j.Recall(why)
+	ok(t, j.Enter(phaseHandingOver))
+}
+
+// A switch for want of room that was recalled has closed nothing to clients: it may begin
+// again at once. One that somebody gave up may not.
+func TestARecalledSwitchForRoomIsNoFailedOne(t *testing.T) {
+	for _, c := range []struct {
+		end   func(*Hands)
+		noted bool
+	}{
+		{func(h *Hands) { h.Jobs.Recall(errPlanned) }, false},
+		{func(h *Hands) { _, err := h.Jobs.GiveUp(""); ok(t, err) }, true},
+	} {
+		h, _ := newHands(t, copyOf(3, 8, pair.Paired))
+		started(t, h)
+		pid := checkpointer(t, h)
+		freeze(t, pid)
+		outcome := make(chan error, 1)
+		go func() { outcome <- h.Switch(within(t)) }()
+		eventually(t, "the checkpoint has begun", func() bool { j, _ := h.Jobs.Get(""); return j.Phase == phaseCheckpoint })
+		c.end(h)
+		if err := <-outcome; err == nil {
+			t.Error("it switched")
+		}
+		ok(t, syscall.Kill(pid, syscall.SIGCONT))
+		if noted := h.Board.Read().ReliefFailed > 0; noted != c.noted {
+			t.Errorf("it counts as failed: %v, want %v", noted, c.noted)
+		}
 	}
 }

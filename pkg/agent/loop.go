@@ -34,6 +34,7 @@ func (a *Agent) loop(ctx context.Context) error {
 			return nil
 		}
 		a.dropVainSwitch(s, rule)
+		a.recallVainSwitch(facts)
 		a.dropVainRebuild(s)
 		a.copyIsDue(s, rule)
 		a.commandsAreDue(s)
@@ -63,6 +64,20 @@ func (a *Agent) dropVainSwitch(s board.Sight, rule decide.Rule) {
 			s.Task = decide.NoTask
 		}
 	})
+}
+
+// recallVainSwitch ends a switch whose conditions vanish before this server begins to
+// close: a checkpoint takes its time, and the fault's own rule must not wait for it.
+func (a *Agent) recallVainSwitch(facts decide.Facts) {
+	if a.runner.doing() != decide.Switch {
+		return
+	}
+	for _, f := range decide.Switchable.Fields(facts) {
+		if !f.Match {
+			a.jobs.Recall(fmt.Errorf("its conditions are gone: %s is %s, not %s", f.Name, f.Value, f.Wants))
+			return
+		}
+	}
 }
 
 // isOpen reports whether the server that the record names primary takes writes.

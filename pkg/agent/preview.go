@@ -100,6 +100,8 @@ func (a *Agent) conditions(s board.Sight) []check.Hurdle {
 		fmt.Sprintf("the arbiter is %s", f.Keeper))
 	add("primary", f.Postgres == decide.PostgresOpen, f.Postgres, decide.PostgresOpen,
 		fmt.Sprintf("PostgreSQL of %s is %s, not open", me, f.Postgres))
+	add("disk", f.Disk != decide.DiskFailed, f.Disk, decide.DiskFine,
+		fmt.Sprintf("a disk of %s fails (%s): it hands over without a switch when failover is enabled (mcctl enable-failover)", me, s.DiskError))
 	add("task", s.Task == decide.NoTask, s.Task, decide.NoTask,
 		fmt.Sprintf("a %s is under way", s.Task))
 	return all

@@ -47,7 +47,8 @@ func doingText(s board.Sight) string {
 }
 
 // postgresWord says what the other server may conclude. "down" allows it to act;
-// what merely starts or is being put back says "busy".
+// what merely starts or is being put back says "busy". So does what is being switched:
+// while it closes it answers nobody. But a disk that fails meanwhile has failed.
 func (a *Agent) postgresWord(s board.Sight) string {
 	mine := s.Names(a.config.Me())
 	state := board.Postgres(s)
@@ -60,7 +61,7 @@ func (a *Agent) postgresWord(s board.Sight) string {
 		return wire.ReportLeaving // so that the primary goes alone before PostgreSQL stops
 	case s.Task == decide.TaskRebuild && !mine || s.Doing == decide.Rebuild:
 		return wire.ReportBusy
-	case !s.Known || s.Doing == decide.Rejoin || s.Doing == decide.Switch:
+	case !s.Known || s.Doing == decide.Rejoin || s.Doing == decide.Switch && !s.DiskFailed:
 		return wire.ReportBusy
 	case state == decide.PostgresHung || s.DiskFailed:
 		return wire.ReportDown

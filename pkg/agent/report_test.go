@@ -30,6 +30,8 @@ func TestPostgresWord(t *testing.T) {
 		{"the standby was told to stop", func(s *board.Sight) { s.Task, s.Record, s.Look.InRecovery = decide.TaskStop, theirs, true }, wire.ReportLeaving},
 		{"nobody has looked yet", func(s *board.Sight) { s.Known, s.PID = false, 0 }, wire.ReportBusy},
 		{"being switched", func(s *board.Sight) { s.Doing, s.PID = decide.Switch, 0 }, wire.ReportBusy},
+		{"being switched, and it answers nobody", func(s *board.Sight) { s.Doing, s.Hung = decide.Switch, true }, wire.ReportBusy},
+		{"being switched, and its disk fails", func(s *board.Sight) { s.Doing, s.DiskFailed = decide.Switch, true }, wire.ReportDown},
 		{"coming back", func(s *board.Sight) { s.Doing, s.PID, s.Record = decide.Rejoin, 0, theirs }, wire.ReportBusy},
 		{"coming back, on a disk that fails", func(s *board.Sight) { s.Doing, s.DiskFailed, s.Record = decide.Rejoin, true, theirs }, wire.ReportBusy},
 		{"hung", func(s *board.Sight) { s.Hung = true }, wire.ReportDown},

@@ -73,13 +73,16 @@ func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 // yields: an attach or a gate that waits for the standby must not go on when the
 // standby has gone. A take-over whose permission has come another way (the primary
 // handed over) only stands in the way of the promotion: what it asked for names a
-// record that is gone. Everything else has its own deadline or must be finished.
+// record that is gone. A start behind the gate waits as long as PostgreSQL recovers, on
+// a disk that may hang: where no arbiter lets the standby take over, only this server can
+// hand over. Everything else has its own deadline or must be finished, but for a switch
+// that has not begun to close, which is recalled (Agent.recallVainSwitch).
 func yields(doing, to decide.Action) bool {
 	switch {
 	case to == decide.Stop, doing == decide.Attach, doing == decide.OpenGate:
 		return true
 	}
-	return doing == decide.TakeOver && to == decide.Promote
+	return doing == decide.TakeOver && to == decide.Promote || doing == decide.StartGated && to == decide.HandOver
 }
 
 func (r *runner) begin(ctx context.Context, rule decide.Rule) {

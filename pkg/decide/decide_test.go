@@ -50,7 +50,10 @@ var promises = []struct {
 	}},
 	{"rejoins on disks that work only", func(f *Facts, a Action) bool { return a != Rejoin || f.Disk != DiskFailed }},
 	{"switches by itself only for want of room, from an open primary to a standby that is close", func(f *Facts, a Action) bool {
-		return a != Switch || f.Task == TaskSwitch || f.Failover == FailoverOn && f.Disk == DiskFilling && f.Postgres == PostgresOpen && f.Stream == StreamClose
+		return a != Switch || f.Task == TaskSwitch || f.Failover == FailoverOn && f.Disk == DiskFilling && f.Stream == StreamClose && Switchable.Misses(*f) == ""
+	}},
+	{"begins no switch on a disk that fails, from a PostgreSQL that does not answer, or while commits stall", func(f *Facts, a Action) bool {
+		return a != Switch || f.Disk != DiskFailed && f.Postgres != PostgresHung && f.Stall == NoStall
 	}},
 	{"never moves a data directory that is half made but by rejoin", func(f *Facts, a Action) bool {
 		return f.Postgres != PostgresDown || f.Data != DataBroken || (a != StartOpen && a != StartGated && a != StartStandby)
@@ -134,6 +137,12 @@ func TestReasons(t *testing.T) {
 		{"PostgreSQL died on its full disk", with(serving, func(f *Facts) {
 			f.Postgres, f.Data, f.Disk, f.Stream = PostgresDown, DataCrashed, DiskFilling, StreamNone
 		}), 216},
+		{"an operator asks for a switch", with(serving, func(f *Facts) { f.Task = TaskSwitch }), 205},
+		{"a switch is asked for, and PostgreSQL freezes", with(serving, func(f *Facts) { f.Task, f.Postgres = TaskSwitch, PostgresHung }), 212},
+		{"a switch is asked for, and the disk fails", with(serving, func(f *Facts) { f.Task, f.Disk = TaskSwitch, DiskFailed }), 210},
+		{"a switch is asked for, and commits wait", with(serving, func(f *Facts) { f.Task, f.Stall = TaskSwitch, Stalled }), 256},
+		{"a switch is asked for, and the standby dies", with(serving, func(f *Facts) { f.Task, f.Peer, f.PeerPG = TaskSwitch, PeerRefused, PeerPGDown }), 252},
+		{"the disk is nearly full, and commits wait", with(serving, func(f *Facts) { f.Disk, f.Stall = DiskFilling, Stalled }), 256},
 		{"standby held off", with(serving, func(f *Facts) { f.Mode, f.Attach = Alone, AttachHeld }), 290},
 		{"cut off from everybody", with(serving, func(f *Facts) { f.Keeper, f.Peer, f.PeerPG = KeeperIsolated, PeerLost, PeerPGSilent }), 240},
 		{"the other took over meanwhile", with(serving, func(f *Facts) { f.Record = RecordTheirs }), 301},

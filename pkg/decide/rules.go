@@ -36,6 +36,10 @@ type Rule struct {
 	Why string
 }
 
+// Switchable is what a switch needs until this server begins to close: from then on its
+// PostgreSQL is not what it was. Room and an operator may begin one; neither ends it.
+var Switchable = When{Record: is(RecordMine), Mode: is(Paired), Keeper: is(KeeperReached), Postgres: is(PostgresOpen), Disk: is(DiskFine, DiskFilling), Peer: is(PeerHere), PeerPG: is(PeerPGStandby), Stream: is(StreamBehind, StreamClose), Stall: is(NoStall)}
+
 // Rules is the whole policy. The first row that matches decides. Numbers leave
 // gaps and are never given to another rule: logs, journals and bug reports name
 // them. 1xx: any server; 2xx: the record names this server; 3xx: it names the other.
@@ -48,13 +52,13 @@ var Rules = []Rule{
 	{203, When{Record: is(RecordMine), Postgres: is(PostgresStandby), Keeper: is(KeeperReached), Leave: is(LeaveGiven)}, Detach, "T1", "the record names this server, yet its PostgreSQL was made a standby behind our back: go alone, then promote"},
 	{204, When{Record: is(RecordMine), Postgres: is(PostgresStandby), Keeper: is(KeeperReached), Peer: is(PeerHere), Leave: is(LeaveNeeded, LeaveDenied)}, Detach, "T1", "the same, and the standby's supervisor is here to give its word"},
 
-	{205, When{Task: is(TaskSwitch), Record: is(RecordMine), Mode: is(Paired), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, Switch, "T4", "an operator asked for a switch"},
+	{205, When{Task: is(TaskSwitch), Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresDown, PostgresStarting, PostgresStandby, PostgresGated, PostgresOpen), Disk: is(DiskFine, DiskFilling), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby), Stall: is(NoStall)}, Switch, "T4", "an operator asked for a switch"},
 
 	{210, When{Record: is(RecordMine), Mode: is(Paired), Disk: is(DiskFailed), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, HandOver, "T4", "this server's disk fails and the standby holds everything"},
 	{212, When{Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresHung), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, HandOver, "T4", "PostgreSQL no longer answers here and the standby holds everything"},
 	{214, When{Record: is(RecordMine), Postgres: is(PostgresHung), Failover: is(FailoverOn)}, Restart, "", "PostgreSQL no longer answers and nobody can take over"},
 	{216, When{Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresDown), Data: is(DataCrashed), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, HandOver, "T4", "PostgreSQL died here and the standby holds everything"},
-	{218, When{Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresOpen), Disk: is(DiskFilling), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby), Stream: is(StreamClose)}, Switch, "T4", "a disk of this server is nearly full and the standby has more room"},
+	{218, When{Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresOpen), Disk: is(DiskFilling), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby), Stream: is(StreamClose), Stall: is(NoStall)}, Switch, "T4", "a disk of this server is nearly full and the standby has more room"},
 
 	{220, When{Record: is(RecordMine), Postgres: is(PostgresDown), Data: is(DataBroken)}, Wait, "", "the record names this server, but its data directory is empty or half made: an operator must decide"},
 	{222, When{Record: is(RecordMine), Postgres: is(PostgresDown), Data: is(DataFollower)}, StartStandby, "T3", "the record names this server and its data was last a standby: start it so, then promote"},

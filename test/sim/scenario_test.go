@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
@@ -68,6 +69,28 @@ func TestAGateOpensWithoutTheStandbysSupervisor(t *testing.T) {
 	w.reaches(t, "the standby streams again", time.Minute, func() bool { return primary.data.pm != nil && primary.data.pm.down != nil })
 	before := w.ledger.acks
 	w.reaches(t, "clients are answered", 15*time.Second, func() bool { return w.ledger.acks > before })
+}
+
+// TestAFaultInTheCheckpointOfASwitchIsNotWaitedFor: what has a rule of its own is done
+// in its own time, although a switch is under way whose checkpoint does not end.
+func TestAFaultInTheCheckpointOfASwitchIsNotWaitedFor(t *testing.T) {
+	for name, fail := range map[string]func(*cluster){
+		"PostgreSQL freezes": func(c *cluster) { c.pm.frozen = true },
+		"its disk hangs":     func(c *cluster) { c.hung = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := steady(t, 1)
+			defer w.end()
+			primary, standby := w.nodes[0], w.nodes[1]
+			w.ask(primary, "switch", func(n *node) error { return n.agent.BeginSwitch() })
+			w.reaches(t, "the switch is under way", time.Second, func() bool {
+				s, _ := primary.agent.Sight()
+				return s.Doing == decide.Switch
+			})
+			fail(primary.data)
+			w.reaches(t, "server2 is primary", 10*time.Second, standby.data.open)
+		})
+	}
 }
 
 // TestAPairIsWholeAfterEachFault: one of each, by itself.
