@@ -115,6 +115,38 @@ func TestFactAReloadKeepsTheRulesForOneFault(t *testing.T) {
 	}
 }
 
+// Before 16 a slash begins a name like any other, and there are no included files.
+func TestFactPatternsAndIncludesInHBAAsMajorsSays(t *testing.T) {
+	in := newServer(t)
+	hba := filepath.Join(in.Data, "pg_hba.conf")
+	pid := start(t, in)
+	session, err := in.Connect(within(t))
+	ok(t, err)
+	defer session.Close()
+	ok(t, os.Mkdir(filepath.Join(in.Data, "sub"), 0o700))
+	write(t, filepath.Join(in.Data, "sub", "more"), "host all @who all trust\n")
+	write(t, filepath.Join(in.Data, "sub", "who"), "postgres\n")
+	for _, line := range []string{"host all /^postg all trust\n", "host /^postg all all trust\n", "include sub/more\n"} {
+		write(t, hba, "local all all trust\n"+line)
+		ok(t, in.Reload(pid))
+		if got, want := admitted(t, in), session.can.HBAIncludes; got != want {
+			t.Errorf("%q: it counts: %v", line, got)
+		}
+		write(t, hba, "local all all trust\n")
+		ok(t, in.Reload(pid))
+	}
+	if !session.can.HBAIncludes {
+		return
+	}
+	write(t, hba, "local all all trust\ninclude sub/more\n")
+	write(t, filepath.Join(in.Data, "sub", "more"), "\nhost nonsense\n")
+	faults, err := session.HBAFaults(within(t))
+	ok(t, err)
+	if want := filepath.Join(in.Data, "sub", "more") + ":2: "; len(faults) != 1 || !strings.HasPrefix(faults[0].String(), want) {
+		t.Errorf("a fault of an included file: %v, want %s", faults, want)
+	}
+}
+
 // The first line that matches counts, a superuser is in no group that it was not put
 // into, and quoted words are no keywords (check_hba, is_member and check_role in hba.c,
 // 13 to 18): so may the gate leave out the lines of others.
