@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/majors"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 )
@@ -49,16 +50,20 @@ func hbaInForce(t *testing.T, h *Hands) string {
 
 // Lines for other users and databases come first in many a site's file.
 func TestTheGateTakesTheSitesMethodForTheSupervisor(t *testing.T) {
+	const continued = "a continued line"
 	for name, hba := range map[string]string{
 		"a password for others": "local all app scram-sha-256\nlocal all postgres trust\n",
 		"another is rejected":   "local all app reject\nlocal all postgres trust\n",
 		"a map for another":     "local all app peer map=none\nlocal all postgres trust\n",
 		"another database":      "local app all reject\nlocal all postgres trust\n",
 		"a group":               "local all +pg_monitor reject\nlocal all postgres trust\n",
-		"a continued line":      "local all \\\n  app reject\nlocal all \\\n  postgres \\\n  trust\n",
+		continued:               "local all \\\n  app reject\nlocal all \\\n  postgres \\\n  trust\n",
 		"names from a file":     "local all @admins trust\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name == continued && !majors.Of(major(t)).HBAContinued {
+				t.Skip("a backslash is a word there")
+			}
 			h := behindTheGate(t, map[string]string{"pg_hba.conf": hba, "admins": "joe\npostgres\n"})
 			ok(t, h.OpenGate(within(t)))
 			ok(t, server(h).Knock(within(t)))
@@ -144,4 +149,23 @@ func TestAGatedStartThatLocksTheSupervisorOutIsStopped(t *testing.T) {
 		siteFiles(t, h, map[string]string{"pg_hba.conf": "local all all trust\n"})
 		ok(t, h.StartGated(within(t)))
 	}
+}
+
+// From 16 on the lines may stand in other files.
+func TestTheGateFollowsIncludedFiles(t *testing.T) {
+	if !majors.Of(major(t)).HBAIncludes {
+		t.Skip("pg_hba.conf includes no files there")
+	}
+	h := behindTheGate(t, map[string]string{
+		"pg_hba.conf": "local all /^ap reject\ninclude own.conf\ninclude_if_exists none.conf\n",
+		"own.conf":    "local all app reject\nlocal all postgres trust\nhost replication @repl 192.0.2.2/32 trust\n", "repl": "mirror\n",
+	})
+	if text := hbaInForce(t, h); !strings.Contains(text, "host replication mirror 192.0.2.2/32 trust\n") {
+		t.Errorf("replication is not let in:\n%s", text)
+	}
+	siteFiles(t, h, map[string]string{"own.conf": "\nlocal nonsense\n"})
+	fails(t, h.OpenGate(within(t)), " "+filepath.Dir(h.Config.Server.HBAFile)+"/own.conf:2: ")
+	siteFiles(t, h, map[string]string{"own.conf": "local all all trust\n", "pg_hba.conf": "include own.conf\n"})
+	ok(t, h.OpenGate(within(t)))
+	ok(t, client(t, h))
 }
