@@ -2,6 +2,7 @@ package act
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"mcctl/pkg/conffiles"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/durable"
+	"mcctl/pkg/postgres"
 	"mcctl/pkg/settings"
 )
 
@@ -123,13 +125,31 @@ func (h *Hands) OpenGate(ctx context.Context) error {
 		return err
 	}
 	if err := h.proveHBA(ctx, s.PID); err != nil {
-		return fmt.Errorf("open the gate: %w", err)
+		return errors.Join(fmt.Errorf("open the gate: %w", err), h.giveWay(ctx, s, err))
 	}
 	if err := h.site().GateIsOpen(s.PID); err != nil {
 		return err
 	}
 	h.Board.Note(func(s *board.Sight) { s.Gated = false })
 	return nil
+}
+
+// errKeptOut is that PostgreSQL does not take the site's file. It would not have started
+// with it either.
+var errKeptOut = errors.New("PostgreSQL keeps clients out until this is mended")
+
+// giveWay has a gate that cannot open count as a start that failed, so that the standby,
+// which holds everything, can serve. A single failure may have met somebody who was just
+// saving the file. Where nobody can take over the gate stays, and opens once that is mended.
+func (h *Hands) giveWay(ctx context.Context, s board.Sight, why error) error {
+	if !errors.Is(why, errKeptOut) || board.Mode(s) == decide.Alone || s.FailoverOff || !s.Report.Failover {
+		return nil
+	}
+	h.Board.Note(func(s *board.Sight) { s.StartsFailed++ })
+	if now := h.Board.Read(); !now.WillNotStart() {
+		return nil
+	}
+	return h.Postgres.Stop(ctx, s.PID, postgres.Fast)
 }
 
 // proveHBA reloads, and proves that PostgreSQL has taken the file that hba_file leads to.
@@ -163,5 +183,5 @@ func (h *Hands) hbaReads(ctx context.Context) error {
 	for i, f := range faults {
 		told[i] = strings.ReplaceAll(f.String(), h.gateLink()+"/", "/") // by the site's own name
 	}
-	return fmt.Errorf("PostgreSQL keeps clients out until this is mended: %s", strings.Join(told, "; "))
+	return fmt.Errorf("%w: %s", errKeptOut, strings.Join(told, "; "))
 }

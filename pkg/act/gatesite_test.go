@@ -50,20 +50,19 @@ func hbaInForce(t *testing.T, h *Hands) string {
 
 // Lines for other users and databases come first in many a site's file.
 func TestTheGateTakesTheSitesMethodForTheSupervisor(t *testing.T) {
-	const continued = "a continued line"
-	for name, hba := range map[string]string{
+	sites := map[string]string{
 		"a password for others": "local all app scram-sha-256\nlocal all postgres trust\n",
 		"another is rejected":   "local all app reject\nlocal all postgres trust\n",
 		"a map for another":     "local all app peer map=none\nlocal all postgres trust\n",
 		"another database":      "local app all reject\nlocal all postgres trust\n",
 		"a group":               "local all +pg_monitor reject\nlocal all postgres trust\n",
-		continued:               "local all \\\n  app reject\nlocal all \\\n  postgres \\\n  trust\n",
 		"names from a file":     "local all @admins trust\n",
-	} {
+	}
+	if majors.Of(major(t)).HBAContinued {
+		sites["a continued line"] = "local all \\\n  app reject\nlocal all \\\n  postgres \\\n  trust\n"
+	}
+	for name, hba := range sites {
 		t.Run(name, func(t *testing.T) {
-			if name == continued && !majors.Of(major(t)).HBAContinued {
-				t.Skip("a backslash is a word there")
-			}
 			h := behindTheGate(t, map[string]string{"pg_hba.conf": hba, "admins": "joe\npostgres\n"})
 			ok(t, h.OpenGate(within(t)))
 			ok(t, server(h).Knock(within(t)))
@@ -154,7 +153,7 @@ func TestAGatedStartThatLocksTheSupervisorOutIsStopped(t *testing.T) {
 // From 16 on the lines may stand in other files.
 func TestTheGateFollowsIncludedFiles(t *testing.T) {
 	if !majors.Of(major(t)).HBAIncludes {
-		t.Skip("pg_hba.conf includes no files there")
+		return // pg_hba.conf includes no files there
 	}
 	h := behindTheGate(t, map[string]string{
 		"pg_hba.conf": "local all /^ap reject\ninclude own.conf\ninclude_if_exists none.conf\n",
@@ -168,4 +167,21 @@ func TestTheGateFollowsIncludedFiles(t *testing.T) {
 	siteFiles(t, h, map[string]string{"own.conf": "local all all trust\n", "pg_hba.conf": "include own.conf\n"})
 	ok(t, h.OpenGate(within(t)))
 	ok(t, client(t, h))
+}
+
+// The standby can serve, and a start without the gate would have failed too. The first
+// time somebody may just have been saving the file.
+func TestAGateThatCannotOpenGivesWayToTheStandby(t *testing.T) {
+	for _, canTakeOver := range []bool{true, false} {
+		h := behindTheGate(t, map[string]string{"pg_hba.conf": "local all all trust\n"})
+		h.Board.Set(func(s *board.Sight) { s.Record, s.Report.Failover = copyOf(3, 8, pair.Paired), canTakeOver })
+		s := h.Board.Read()
+		for n := 1; n <= 3; n++ {
+			ok(t, h.giveWay(within(t), s, errKeptOut))
+			if _, running := h.Postgres.Postmaster(); running != (n < 2 || !canTakeOver) {
+				t.Errorf("the other can take over: %v; failure %d: it runs: %v", canTakeOver, n, running)
+			}
+		}
+		ok(t, h.giveWay(within(t), s, errPlanned))
+	}
 }

@@ -51,3 +51,16 @@ func TestAGateOpensWhenPostgresTakesTheSitesFile(t *testing.T) {
 	s.mcctl("enable-failover", "-M", s.lab.Mcdir(one))
 	s.paired(one)
 }
+
+// PostgreSQL would not have started with that file but for the gate: the standby, which
+// has everything, serves.
+func TestAPrimaryWhoseGateCannotOpenIsReplaced(t *testing.T) {
+	s := newStage(t, lab.Options{})
+	const bad = "host nonsense\n"
+	s.changeHBA(one, func(hba string) string { return hba + bad })
+	s.stopBehindOurBack(one)
+	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
+	s.flowing()
+	s.changeHBA(one, func(hba string) string { return strings.Replace(hba, bad, "", 1) })
+	s.paired(two)
+}
