@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"mcctl/pkg/board"
-	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 )
@@ -36,26 +35,38 @@ func TestTheGateIsALinkToItsOwnText(t *testing.T) {
 	h, _ := newHands(t, copyOf(3, 8, pair.Paired))
 	site := "local all all peer\nhost all all 192.0.2.0/24 scram-sha-256\nhost replication repl 192.0.2.2/32 scram-sha-256\n"
 	ok(t, os.WriteFile(h.Config.Server.HBAFile, []byte(site), 0o600))
+	var gate Gate
 	for range 2 { // again after a crash
-		ok(t, h.closeGate())
-		if to, err := os.Readlink(h.gateLink()); err != nil || to != h.gateText() {
+		var err error
+		gate, err = h.closeGate()
+		ok(t, err)
+		if to, err := os.Readlink(h.gateLink()); err != nil || to != h.gateShut() {
 			t.Errorf("the link leads to %s, %v", to, err)
 		}
 	}
-	lines := strings.Split(strings.TrimSpace(content(t, h.gateLink())), "\n")[1:]
-	if want := []string{`local all "postgres" peer`, "host replication repl 192.0.2.2/32 scram-sha-256"}; strings.Join(lines, "|") != strings.Join(want, "|") {
-		t.Errorf("the gate says %q, want %q", lines, want)
+	text := content(t, gate.HBAFile)
+	for _, want := range []string{`local "postgres" "postgres" peer` + "\n", "host replication repl 192.0.2.2/32 scram-sha-256\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the gate says %q, not %q", text, want)
+		}
 	}
-	if content(t, h.Config.Server.HBAFile) != site {
-		t.Error("the site's own file has changed")
+	if strings.Contains(text, "192.0.2.0") {
+		t.Errorf("the gate lets clients in: %q", text)
+	}
+	ok(t, h.site().TurnGate())
+	if content(t, gate.HBAFile) != site || content(t, h.Config.Server.HBAFile) != site {
+		t.Error("the open gate does not lead to the site's own file, or that has changed")
 	}
 	ok(t, os.Remove(h.Config.Server.HBAFile))
-	fails(t, h.closeGate(), "read client authentication")
+	_, err := h.closeGate()
+	fails(t, err, "read client authentication")
 }
 
-func TestGatedGoesByTheCommandLineAndTheLink(t *testing.T) {
+func TestGatedGoesByTheCommandLineAndTheText(t *testing.T) {
 	h, _ := newHands(t, copyOf(3, 8, pair.Paired))
-	behind := process(t, "-c", "hba_file="+h.gateLink())
+	gate, err := h.closeGate()
+	ok(t, err)
+	behind := process(t, "-c", "hba_file="+gate.HBAFile)
 	before := process(t, "-c", "hba_file=/etc/pg_hba.conf")
 	gated := func(when string, pid int, want bool) {
 		t.Helper()
@@ -63,15 +74,15 @@ func TestGatedGoesByTheCommandLineAndTheLink(t *testing.T) {
 			t.Errorf("%s: gated %v, want %v", when, got, want)
 		}
 	}
-	gated("no gate was ever closed", behind, false)
-	ok(t, h.closeGate())
 	gated("started behind the gate", behind, true)
 	gated("started with the site's file", before, false)
 	gated("no such process", 0, false)
-	ok(t, durable.Symlink(h.Config.Server.HBAFile, h.gateLink()))
+	ok(t, h.site().TurnGate())
+	gated("turned, but nobody knows whether PostgreSQL has read it", behind, true)
+	ok(t, h.site().GateIsOpen(before))
+	gated("another one is open", behind, true)
+	ok(t, h.site().GateIsOpen(behind))
 	gated("the gate is open", behind, false)
-	ok(t, os.Remove(h.gateLink()))
-	gated("the link is gone", behind, false)
 }
 
 // client tries to get in as an application does.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -182,7 +183,7 @@ func newHands(t *testing.T, r record.Record) (*Hands, *otherSide) {
 	ok(t, err)
 	other := &otherSide{}
 	h := &Hands{
-		Config: c, Peer: other, Board: board.NewBoard(), Copy: own, Jobs: jobs, Rebuilds: rebuilds, Log: slog.New(slog.DiscardHandler), Major: 15,
+		Config: c, Peer: other, Board: board.NewBoard(), Copy: own, Jobs: jobs, Rebuilds: rebuilds, Log: slog.New(slog.DiscardHandler), Major: major(t),
 		Keeper:   arbiter.NewLocal(own, "server1", func() (record.Record, bool) { return record.Record{}, false }),
 		Postgres: On(newServer(t, dir, c)),
 	}
@@ -205,6 +206,14 @@ func newHands(t *testing.T, r record.Record) (*Hands, *otherSide) {
 	h.Board.Set(func(s *board.Sight) { s.Record, s.Copy = r, r })
 	look(h)
 	return h, other
+}
+
+// major is PostgreSQL's major version.
+func major(t *testing.T) int {
+	t.Helper()
+	n, err := strconv.Atoi(strings.TrimSpace(content(t, filepath.Join(os.Getenv(templateVariable), "PG_VERSION"))))
+	ok(t, err)
+	return n
 }
 
 // server is the PostgreSQL itself.

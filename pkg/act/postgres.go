@@ -62,6 +62,7 @@ type Session interface {
 	FreeSlot(ctx context.Context, name string, age time.Duration) (freed bool, err error)
 	InForce(ctx context.Context, names []string) ([]postgres.InForce, error)
 	FileFaults(ctx context.Context) (refused bool, faults []postgres.FileFault, err error)
+	HBAFaults(ctx context.Context) (faults []postgres.FileFault, err error)
 	PauseReplay(ctx context.Context) error
 	ResumeReplay(ctx context.Context) error
 	Applied(ctx context.Context) (received, replayed pair.LSN, err error)
@@ -87,12 +88,14 @@ type Site interface {
 	Faults(w settings.Wanted) ([]settings.Fault, error)
 	// Stamp changes whenever one of the files does.
 	Stamp() string
-	// CloseGate makes the gate and returns the hba_file to start PostgreSQL with.
-	CloseGate() (hba string, err error)
+	// CloseGate makes the gate to start PostgreSQL behind.
+	CloseGate() (Gate, error)
 	// TurnGate leads the gate to the site's own file; a reload then opens it.
 	TurnGate() error
-	// Gated reports whether this postmaster was started behind the gate and the gate
-	// is still closed.
+	// GateIsOpen notes that this postmaster goes by the site's file.
+	GateIsOpen(pid int) error
+	// Gated reports whether this postmaster was started behind the gate and is not
+	// known to have opened it.
 	Gated(pid int) bool
 }
 

@@ -21,7 +21,7 @@ func (h *Hands) StartOpen(ctx context.Context) error {
 	if err := h.Postgres.ClearStandby(); err != nil {
 		return err
 	}
-	if err := h.start(ctx, h.primarySettings(false), ""); err != nil {
+	if err := h.start(ctx, h.primarySettings(false), noGate); err != nil {
 		return err
 	}
 	return h.EnsureSlot(ctx)
@@ -32,11 +32,7 @@ func (h *Hands) StartGated(ctx context.Context) error {
 	if err := h.Postgres.ClearStandby(); err != nil {
 		return err
 	}
-	hba, err := h.site().CloseGate()
-	if err != nil {
-		return err
-	}
-	if err := h.start(ctx, h.primarySettings(board.Mode(h.Board.Read()) != decide.Alone), hba); err != nil {
+	if err := h.start(ctx, h.primarySettings(board.Mode(h.Board.Read()) != decide.Alone), h.site().CloseGate); err != nil {
 		return err
 	}
 	return h.EnsureSlot(ctx)
@@ -81,7 +77,7 @@ func (h *Hands) StartStandby(ctx context.Context) error {
 	if err := h.Postgres.MarkStandby(); err != nil {
 		return err
 	}
-	if err := h.start(ctx, h.standbySettings(), ""); err != nil {
+	if err := h.start(ctx, h.standbySettings(), noGate); err != nil {
 		return err
 	}
 	session, err := h.Postgres.Connect(ctx)
@@ -121,8 +117,8 @@ func (h *Hands) settle(ctx context.Context, session Session) error {
 
 // start starts the postmaster and waits until it lets the supervisor in. The
 // backends of a postmaster that was killed may hold its memory for a moment.
-func (h *Hands) start(ctx context.Context, w settings.Wanted, hba string) error {
-	err := h.tryStart(ctx, w, hba)
+func (h *Hands) start(ctx context.Context, w settings.Wanted, closeGate func() (Gate, error)) error {
+	err := h.tryStart(ctx, w, closeGate)
 	h.Board.Note(func(s *board.Sight) {
 		switch {
 		case err == nil:
@@ -134,12 +130,18 @@ func (h *Hands) start(ctx context.Context, w settings.Wanted, hba string) error 
 	return err
 }
 
-func (h *Hands) tryStart(ctx context.Context, w settings.Wanted, hba string) error {
+func noGate() (Gate, error) { return Gate{}, nil }
+
+func (h *Hands) tryStart(ctx context.Context, w settings.Wanted, closeGate func() (Gate, error)) error {
 	if err := h.writeSettings(ctx, w); err != nil {
 		return err
 	}
+	gate, err := closeGate()
+	if err != nil {
+		return err
+	}
 	options := postgres.StartOptions{
-		HBAFile: hba,
+		HBAFile: gate.HBAFile,
 		// A postmaster that starts anew by itself after a crash would let clients in
 		// past the gate.
 		Settings: map[string]string{"restart_after_crash": "off"},
@@ -151,6 +153,9 @@ func (h *Hands) tryStart(ctx context.Context, w settings.Wanted, hba string) err
 		}
 		if errors.Is(err, postgres.ErrElsewhere) { // nobody reaches it there, and the next start may read better
 			return errors.Join(err, h.Postgres.Stop(ctx, pid, postgres.Fast))
+		}
+		if gate.HBAFile != "" && postgres.Refusal(err) != "" { // it would stay closed for ever
+			return errors.Join(gate.refused(err), h.Postgres.Stop(ctx, pid, postgres.Fast))
 		}
 		if !errors.Is(err, postgres.ErrStillInUse) {
 			return err

@@ -28,6 +28,15 @@ type Abilities struct {
 	// 15; conffiles' facts ask the server).
 	DotsAsText bool
 
+	// HBAContinued: a line of pg_hba.conf goes on behind a backslash at its end (release
+	// notes of 14, client authentication).
+	HBAContinued bool
+
+	// HBAIncludes: pg_hba.conf may include other files, and what begins with a slash is
+	// a regular expression in its columns of databases and users (release notes of 16,
+	// client authentication).
+	HBAIncludes bool
+
 	// SyncSlots: synchronized_standby_slots keeps logical failover slots from running
 	// ahead of a standby (release notes of 17, logical replication). An older server
 	// does not start with the line in its postgresql.conf.
@@ -41,6 +50,8 @@ func Of(major int) Abilities {
 		PauseState:       major >= 14,
 		RewindConfigFile: major >= 15,
 		DotsAsText:       major >= 15,
+		HBAContinued:     major >= 14,
+		HBAIncludes:      major >= 16,
 		SyncSlots:        major >= 17,
 	}
 }

@@ -5,8 +5,8 @@
 // It reads the format as PostgreSQL's own scanner does (guc-file.l, 15), not as one
 // would think: "=" may be missing, the last occurrence counts, names fold ASCII
 // case only. It knows no parameters, does not follow include directives, which are
-// settings like any other here, and touches no file: bytes in, bytes out. Called by
-// settings, observe, act and cli.
+// settings like any other here, and touches no file: bytes in, bytes out. It reads
+// pg_hba.conf as well (ReadHBA). Called by settings, observe, act and cli.
 package pgconf
 
 import "bytes"

@@ -111,9 +111,20 @@ func (r *reader) follow(directive, value string, from call) {
 // directory reads the files whose names end in .conf and do not begin with a dot, in
 // the order of their bytes, and no directories.
 func (r *reader) directory(dir string, from call) error {
-	names, err := r.disk.List(dir)
+	names, err := included(r.disk, dir)
+	for _, name := range names {
+		if err := r.file(name, from, true); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// included are the files that include_dir reads, up to the first that cannot be looked at.
+func included(disk Disk, dir string) (files []string, err error) {
+	names, err := disk.List(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	slices.Sort(names)
 	for _, name := range names {
@@ -121,29 +132,28 @@ func (r *reader) directory(dir string, from call) error {
 			continue
 		}
 		name = strings.TrimSuffix(dir, "/") + "/" + name
-		isDir, err := r.disk.IsDir(name)
+		isDir, err := disk.IsDir(name)
 		if err != nil {
-			return err
+			return files, err
 		}
-		if isDir {
-			continue
-		}
-		if err := r.file(name, from, true); err != nil {
-			return err
+		if !isDir {
+			files = append(files, name)
 		}
 	}
-	return nil
+	return files, nil
 }
+
+func (r *reader) resolve(to, from string) string { return resolve(to, from, r.tree.roots.Major) }
 
 // resolve makes the path of an include absolute. A relative one is meant from the
 // directory of the file that includes, by that file's name: a link is not followed
 // first. Where ".." is not taken away textually, and in absolute paths, the kernel
 // finds its way through links.
-func (r *reader) resolve(to, from string) string {
+func resolve(to, from string, major int) string {
 	switch {
 	case path.IsAbs(to):
 		return to
-	case majors.Of(r.tree.roots.Major).DotsAsText:
+	case majors.Of(major).DotsAsText:
 		return path.Join(path.Dir(from), to)
 	}
 	for strings.HasPrefix(to, "./") {

@@ -83,15 +83,33 @@ func (s *Session) EnsureReplicationRole(ctx context.Context, name, password stri
 	return nil
 }
 
-// HBAFaults lists what the server could not read in its pg_hba.conf as it is now
-// (pg_hba_file_rules, 13 to 18), as line: text.
-func (s *Session) HBAFaults(ctx context.Context) (faults []string, err error) {
-	rows, err := s.conn.Query(ctx, "select line_number || ': ' || error from pg_hba_file_rules where error is not null order by line_number")
+// HBAFaults lists what the server cannot read in its pg_hba.conf as it is now
+// (pg_hba_file_rules, 13 to 18), in its own words. One fault anywhere, or no rule at
+// all, and a reload keeps the old rules (load_hba in hba.c, 13 to 18). Of a line that an
+// included file holds the name of that file is known since there are such.
+func (s *Session) HBAFaults(ctx context.Context) (faults []FileFault, err error) {
+	file := "current_setting('hba_file')"
+	if s.can.HBAIncludes {
+		file = "coalesce(file_name, current_setting('hba_file'))"
+	}
+	rows, err := s.conn.Query(ctx, "select "+file+", coalesce(line_number, 0), coalesce(error, '') from pg_hba_file_rules")
 	if err != nil {
 		return nil, fmt.Errorf("ask how pg_hba.conf reads: %w", err)
 	}
-	if faults, err = pgx.CollectRows(rows, pgx.RowTo[string]); err != nil {
+	some := false
+	var f FileFault
+	_, err = pgx.ForEachRow(rows, []any{&f.File, &f.Line, &f.Text}, func() error {
+		if some = true; f.Text != "" {
+			faults = append(faults, f)
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("ask how pg_hba.conf reads: %w", err)
+	}
+	if !some {
+		err := s.conn.QueryRow(ctx, "select current_setting('hba_file')").Scan(&f.File)
+		return []FileFault{{File: f.File, Line: 1, Text: "it has no rule"}}, err
 	}
 	return faults, nil
 }

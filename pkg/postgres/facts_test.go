@@ -241,37 +241,6 @@ func TestFactOldBackendHoldsSharedMemory(t *testing.T) {
 	start(t, in)
 }
 
-// hba_file on the command line may be a symbolic link; where it leads to is read
-// anew at each reload ("The pg_hba.conf File", 13 to 18). That is the gate.
-func TestFactGateBySymlink(t *testing.T) {
-	in := newServer(t)
-	at := func(name string) string { return filepath.Join(in.Socket, name) }
-	write(t, at("open"), "local all all trust\nhost all all all trust\n")
-	write(t, at("shut"), "local all all trust\nhost all all all reject\n")
-	ok(t, os.Symlink("shut", at("gate")))
-	pid := startWith(t, in, StartOptions{HBAFile: at("gate")})
-	admitted := func() bool {
-		conn, err := sourceOf(in, "client").dial(within(t))
-		if err != nil {
-			if !hasCode(err, "28000") {
-				t.Errorf("refused otherwise: %v", err)
-			}
-			return false
-		}
-		ok(t, conn.Close(within(t)))
-		return true
-	}
-	if admitted() {
-		t.Fatal("the gate is open from the start")
-	}
-	for _, gate := range []string{"open", "shut"} {
-		ok(t, os.Symlink(gate, at("next")))
-		ok(t, os.Rename(at("next"), at("gate")))
-		ok(t, in.Reload(pid))
-		eventually(t, "the gate is "+gate, func() bool { return admitted() == (gate == "open") })
-	}
-}
-
 // The I/O probe leaves a small file in pg_wal and in a tablespace's directory.
 // PostgreSQL passes by names in pg_wal that are not of segments (xlog.c,
 // RemoveOldXlogFiles), and in a tablespace's directory touches nothing but its own

@@ -22,6 +22,8 @@ func TestFactAbilitiesAreAsTheServerHasThem(t *testing.T) {
 	for sql, want := range map[string]bool{
 		"select count(*) > 0 from pg_proc where proname = 'pg_get_wal_replay_pause_state'": can.PauseState,
 		"select count(*) > 0 from pg_settings where name = 'synchronized_standby_slots'":   can.SyncSlots,
+		// pg_hba.conf can include files since this view says which one a rule is from.
+		"select count(*) > 0 from pg_attribute where attrelid = 'pg_hba_file_rules'::regclass and attname = 'file_name'": can.HBAIncludes,
 	} {
 		if got := query(t, in, sql) == "true"; got != want {
 			t.Errorf("PostgreSQL %d answers %t: %s", major, got, sql)

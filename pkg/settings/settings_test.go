@@ -145,25 +145,3 @@ func TestStandbyHasItsUpstream(t *testing.T) {
 		t.Error("what was written does not hold")
 	}
 }
-
-func TestGateLetsOnlySupervisorAndReplicationIn(t *testing.T) {
-	const hba = `# comment
-local   all  all            peer map=site
-local   app  "app user"     scram-sha-256
-host    all  all  10.0.0.0/8  scram-sha-256
-host    replication  repl  10.0.0.2/32  scram-sha-256
-hostssl all,replication  all  10.0.0.0/8  cert
-host    "replication"  all  10.0.0.0/8  trust
-@include me
-`
-	got := string(GateHBA("postgres", []byte(hba)))
-	want := `# Written by mcctl: the primary waits for its standby before it lets clients in.
-local all "postgres" peer map=site
-local app "postgres" scram-sha-256
-host replication repl 10.0.0.2/32 scram-sha-256
-hostssl replication all 10.0.0.0/8 cert
-`
-	if got != want {
-		t.Errorf("gate:\n%s\nwant:\n%s", got, want)
-	}
-}

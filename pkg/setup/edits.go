@@ -191,7 +191,7 @@ func (s *Setup) proveRead(ctx context.Context) error {
 	}
 	bad, err := session.HBAFaults(ctx)
 	if err == nil && len(bad) > 0 {
-		err = fmt.Errorf("PostgreSQL does not read its pg_hba.conf until line %s is mended", bad[0])
+		err = fmt.Errorf("PostgreSQL does not read its pg_hba.conf until this is mended: %s", bad[0])
 	}
 	return err
 }

@@ -22,6 +22,7 @@ type cluster struct {
 	conf       settings.Wanted // the managed lines
 	edits      int
 	linkOpen   bool // the gate's link leads to the site's file
+	gateShut   bool // the gate's own text is there: it was closed and not proven open
 	unfinished bool // half rewound
 	copied     *wal // a whole base backup that waits for its swap
 	old        bool // data put aside

@@ -134,7 +134,7 @@ func (asleep) ResumeReplay(context.Context) error { return nil }
 
 type gateless struct{ site }
 
-func (s gateless) CloseGate() (string, error) { return "gate", s.TurnGate() }
+func (s gateless) CloseGate() (act.Gate, error) { return act.Gate{HBAFile: "gate"}, s.TurnGate() }
 
 // attach has the witness write a paired record that the primary did not ask for.
 func attach(ctx context.Context, wit *witness.Witness, r record.Record) {

@@ -145,6 +145,10 @@ func (s *session) FileFaults(ctx context.Context) (bool, []postgres.FileFault, e
 	return false, nil, s.ask(ctx)
 }
 
+func (s *session) HBAFaults(ctx context.Context) ([]postgres.FileFault, error) {
+	return nil, s.ask(ctx)
+}
+
 func (s *session) PauseReplay(ctx context.Context) error {
 	if err := s.ask(ctx); err != nil {
 		return err

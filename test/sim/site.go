@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 
+	"mcctl/pkg/act"
 	"mcctl/pkg/settings"
 )
 
@@ -44,13 +45,13 @@ func (s site) Stamp() string {
 	return strconv.Itoa(s.edits)
 }
 
-func (s site) CloseGate() (string, error) {
+func (s site) CloseGate() (act.Gate, error) {
 	s.p.enter()
 	if s.host.disk.failing {
-		return "", errors.New("close gate: input/output error")
+		return act.Gate{}, errors.New("close gate: input/output error")
 	}
-	s.linkOpen = false
-	return "gate", nil
+	s.linkOpen, s.gateShut = false, true
+	return act.Gate{HBAFile: "gate"}, nil
 }
 
 func (s site) TurnGate() error {
@@ -62,7 +63,16 @@ func (s site) TurnGate() error {
 	return nil
 }
 
+func (s site) GateIsOpen(int) error {
+	s.p.enter()
+	if s.host.disk.failing {
+		return errors.New("open gate: input/output error")
+	}
+	s.gateShut = false
+	return nil
+}
+
 func (s site) Gated(pid int) bool {
 	s.p.enter()
-	return s.pm != nil && s.pm.pid == pid && s.pm.hba && !s.linkOpen
+	return s.pm != nil && s.pm.pid == pid && s.pm.hba && s.gateShut
 }
