@@ -25,6 +25,7 @@ type Postgres interface {
 	Control() (postgres.Control, error)
 	MarkedStandby() bool
 	Accepts(pid int) bool
+	Lingers(pid int) bool
 	Connect(ctx context.Context) (Session, error)
 	Knock(ctx context.Context) error
 	// Log reads what was written in that part of the write-ahead log.
@@ -290,9 +291,14 @@ func (l *Local) checkSettings() {
 // KnockAround proves with fresh connections that the postmaster still answers: a
 // connection that was opened earlier would not notice a frozen one.
 func (l *Local) KnockAround(ctx context.Context) error {
+	answers := l.Clock.Now() // when it last let somebody in, or was just ending by itself
 	for ctx.Err() == nil {
 		if pid := l.Board.Read().PID; pid != 0 {
-			hung := l.knock(ctx)
+			refused, hung := l.knock(ctx)
+			if !refused || !l.lingers(pid) {
+				answers = l.Clock.Now()
+			}
+			hung = hung || l.Clock.Now()-answers > lingering
 			if s := l.Board.Read(); s.PID == pid && s.Hung != hung && ctx.Err() == nil {
 				l.Board.Note(func(s *board.Sight) { s.Hung = hung && s.PID == pid })
 			}
@@ -302,12 +308,22 @@ func (l *Local) KnockAround(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (l *Local) knock(ctx context.Context) (hung bool) {
+func (l *Local) knock(ctx context.Context) (refused, hung bool) {
 	ctx, cancel := l.Clock.Timeout(ctx, l.Timeout, nil)
 	defer cancel()
 	err := l.Instance.Knock(ctx)
-	return err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded)
+	hung = err != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded)
+	return err != nil && !hung, hung
 }
+
+// lingering is how long a server that has shut down may be there still. As long as the
+// fast shutdown of one that must not stay open (act): an unreachable standby would hold it
+// for wal_sender_timeout.
+const lingering = 3 * time.Second
+
+// lingers: it has shut down and is still there, although nobody here has stopped it. So
+// it is left by an earlier life of the supervisor, or by a stop behind its back.
+func (l *Local) lingers(pid int) bool { return l.Board.Read().Doing == "" && l.Instance.Lingers(pid) }
 
 func (l *Local) sleep(ctx context.Context, d time.Duration) { l.Clock.Wait(ctx, d, nil) }
 

@@ -29,6 +29,18 @@ const tailLines = 8
 // that it accepts connections, on a standby read-only ones.
 func (in *Instance) Accepts(pid int) bool { return in.statusOf(pid) == "ready" }
 
+// Lingers tells that the postmaster has written its shutdown checkpoint and is there all
+// the same: it waits until a walsender has sent everything, for wal_sender_timeout where
+// the standby is not reached, or until the archiver is done (PostgreSQL 13 to 18,
+// PM_SHUTDOWN_2 in postmaster.c).
+func (in *Instance) Lingers(pid int) bool {
+	if in.statusOf(pid) != "stopping" {
+		return false
+	}
+	c, err := in.Control()
+	return err == nil && (c.State == ShutDown || c.State == ShutDownInRecovery)
+}
+
 // ErrElsewhere tells that the server accepts connections, but has no socket where this
 // one looks for it: its files name another port or directory, or somebody was just
 // saving them and it met half of them.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -83,6 +84,36 @@ func TestShutOfAServerThatIsStarting(t *testing.T) {
 		if after, err := in.Control(); err != nil || after != shut || !shut.State.CleanPrimary() {
 			t.Errorf("round %d: shut with %+v, after the end %+v, %v", round, shut, after, err)
 		}
+	}
+}
+
+// Who receives and does not confirm holds up the end of a server that has shut down.
+func TestFactAServerLingersForAFrozenReceiver(t *testing.T) {
+	in := newServer(t)
+	pid := start(t, in)
+	receiver := exec.Command(filepath.Join(bin(), "pg_receivewal"), "-D", newDir(t), "-d", sourceOf(in, "r").Conninfo())
+	ok(t, receiver.Start())
+	t.Cleanup(func() { _ = receiver.Process.Kill(); _ = receiver.Wait() })
+	conn := client(t, in)
+	eventually(t, "it receives", func() bool {
+		var n int
+		ok(t, conn.QueryRow(within(t), "select count(*) from pg_stat_replication where state = 'streaming'").Scan(&n))
+		return n == 1
+	})
+	ok(t, receiver.Process.Signal(syscall.SIGSTOP))
+	if in.Lingers(pid) {
+		t.Error("a server that runs is taken for one that lingers")
+	}
+	ok(t, in.Shut(within(t), pid))
+	for began := time.Now(); time.Since(began) < time.Second; time.Sleep(20 * time.Millisecond) {
+		if !in.Lingers(pid) {
+			t.Fatal("it does not linger")
+		}
+	}
+	ok(t, receiver.Process.Kill())
+	eventually(t, "it has ended", func() bool { _, running := in.Postmaster(); return !running })
+	if in.Lingers(pid) {
+		t.Error("it lingers after its end")
 	}
 }
 

@@ -93,6 +93,23 @@ func TestAFaultInTheCheckpointOfASwitchIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+// TestAServerThatLingersInItsShutdownIsEnded: its supervisor was killed when it had shut
+// down and waited for a standby that is cut off, as it would for wal_sender_timeout.
+func TestAServerThatLingersInItsShutdownIsEnded(t *testing.T) {
+	w := steady(t, 1)
+	defer w.end()
+	primary, standby := w.nodes[0], w.nodes[1]
+	a, b := primary.host.name, standby.host.name
+	w.cutOff(a, b, 2*time.Minute)
+	w.cutOff(b, a, 2*time.Minute)
+	w.reaches(t, "server1 is alone", 10*time.Second, func() bool { r, _ := w.record(); return r.Mode == pair.Alone })
+	primary.data.pm.stop()
+	w.reaches(t, "it has shut down", 10*time.Second, func() bool { return primary.data.pm.shut })
+	w.killSupervisor(primary)
+	before := w.ledger.acks
+	w.reaches(t, "clients are answered", 15*time.Second, func() bool { return w.ledger.acks > before })
+}
+
 // TestAPairIsWholeAfterEachFault: one of each, by itself.
 func TestAPairIsWholeAfterEachFault(t *testing.T) {
 	for _, f := range allFaults() {
