@@ -149,8 +149,12 @@ func TestAMoveOfTheArbiterWithoutDiskOrNetwork(t *testing.T) {
 // finish it. Here the standby's is frozen, so that the move is caught half way.
 func TestAMoveThatIsHalfDoneIsFinishedByTheSupervisors(t *testing.T) {
 	s := newMoveStage(t, "witness")
+	s.uses("witness", one)
 	frozen := s.lab.Pids().Servers[two].Supervisor
 	command := exec.Command(s.lab.Mcctl(), s.moving(one, "etcd")...)
+	var said bytes.Buffer
+	command.Stdout, command.Stderr = &said, &said
+	defer func() { t.Logf("the command that was killed had said:\n%s", &said) }()
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}

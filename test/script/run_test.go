@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -150,7 +151,12 @@ func reversion(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	other := "X" + version[1:]
 	program = bytes.ReplaceAll(program, []byte(version), []byte(other))
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), program, 0o755))
+	path := ts.MkAbs(args[0])
+	ts.Check(os.WriteFile(path, program, 0o755))
+	// A child that another page has just forked may still hold the file open for writing.
+	for errors.Is(exec.Command(path, "version").Run(), syscall.ETXTBSY) {
+		time.Sleep(5 * time.Millisecond)
+	}
 	ts.Setenv("VERSION", version)
 	ts.Setenv("OTHERVERSION", other)
 }
