@@ -71,8 +71,10 @@ func TestTheGateTakesTheSitesMethodForTheSupervisor(t *testing.T) {
 }
 
 func TestTheGateGivesNobodyTheSupervisorsName(t *testing.T) {
-	h := behindTheGate(t, map[string]string{"pg_hba.conf": "local all postgres peer map=own\nlocal app app trust\n",
-		"pg_ident.conf": "own /^.*$ postgres\n"})
+	h := behindTheGate(t, map[string]string{
+		"pg_hba.conf":   "local all postgres peer map=own\nlocal app app trust\n",
+		"pg_ident.conf": "own /^.*$ postgres\n",
+	})
 	if text := hbaInForce(t, h); strings.Contains(text, "trust") {
 		t.Errorf("the line of another user became the supervisor's:\n%s", text)
 	}
