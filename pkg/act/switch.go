@@ -37,9 +37,7 @@ func (h *Hands) Switch(ctx context.Context) error {
 		if err != nil && !asked && !errors.As(err, new(recalled)) {
 			s.ReliefFailed = h.now()
 		}
-		if s.Task == decide.TaskSwitch {
-			s.Task = decide.NoTask
-		}
+		s.Release(decide.TaskSwitch)
 	})
 	return err
 }

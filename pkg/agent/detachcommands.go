@@ -50,8 +50,8 @@ func (a *Agent) prepareDetach(ctx context.Context, body json.RawMessage) error {
 	if board.Mode(s) == decide.Alone {
 		return nil
 	}
-	if s.Task != decide.NoTask {
-		return fmt.Errorf("%w: a %s is under way", wire.ErrRefused, s.Task)
+	if err := mustBeFree(s.Task); err != nil {
+		return err
 	}
 	said := a.fencing.meetings() // a standby that is met from now on is not off
 	if err := a.mayDetach(q); err != nil {

@@ -59,11 +59,7 @@ func (a *Agent) dropVainSwitch(s board.Sight, rule decide.Rule) {
 	why := fmt.Errorf("it was not begun: rule %d decided: %s", rule.ID, rule.Why)
 	a.jobs.Drop(why)
 	a.background("save the end of the switch", func(context.Context) error { return a.jobs.SaveEnd() })
-	a.board.Set(func(s *board.Sight) {
-		if s.Task == decide.TaskSwitch {
-			s.Task = decide.NoTask
-		}
-	})
+	a.board.Set(func(s *board.Sight) { s.Release(decide.TaskSwitch) })
 }
 
 // recallVainSwitch ends a switch whose conditions vanish before this server begins to

@@ -142,11 +142,14 @@ func (a *Agent) enterSwitch() (wire.Job, error) {
 
 // claim takes on a task of an operator's, unless there is one: a stop above all, which
 // may have been asked for while a disk was waited for.
-func (a *Agent) claim(task decide.Task) error {
-	if underWay := a.board.Claim(task); underWay != decide.NoTask {
-		return fmt.Errorf("%w: a %s is under way", wire.ErrRefused, underWay)
+func (a *Agent) claim(task decide.Task) error { return mustBeFree(a.board.Claim(task)) }
+
+// mustBeFree refuses what cannot be done beside a task that is under way.
+func mustBeFree(underWay decide.Task) error {
+	if underWay == decide.NoTask {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w: a %s is under way", wire.ErrRefused, underWay)
 }
 
 // force is T8: the operator decides that this server reigns, whatever may be lost.
@@ -201,8 +204,8 @@ func (a *Agent) detach(_ context.Context, body json.RawMessage) (any, error) {
 		return nil, err
 	}
 	before := a.board.Read()
-	if before.Task != decide.NoTask {
-		return nil, fmt.Errorf("%w: a %s is under way", wire.ErrRefused, before.Task)
+	if err := mustBeFree(before.Task); err != nil {
+		return nil, err
 	}
 	if err := a.wish(func(w *wishes) { w.Held = true }); err != nil {
 		return nil, err

@@ -172,12 +172,13 @@ func (b *Board) Claim(task decide.Task) (underWay decide.Task) {
 }
 
 // Release ends a task, unless another one has taken its place.
-func (b *Board) Release(task decide.Task) {
-	b.Note(func(s *Sight) {
-		if s.Task == task {
-			s.Task = decide.NoTask
-		}
-	})
+func (b *Board) Release(task decide.Task) { b.Note(func(s *Sight) { s.Release(task) }) }
+
+// Release is that of the board.
+func (s *Sight) Release(task decide.Task) {
+	if s.Task == task {
+		s.Task = decide.NoTask
+	}
 }
 
 // Wake makes the loop turn although nothing was noted.

@@ -30,27 +30,18 @@ END
 func TestConfigurationApart(t *testing.T) {
 	h := newHosts(t)
 	h.apart()
-	token, served := "", (<-chan error)(nil)
+	w := walk{hosts: h}
 	for _, b := range page(t) {
-		switch b.how {
-		case "running":
+		switch {
+		case b.how == "running":
 			h.must(b.host, "", b.text)
-		case "prints the token":
-			text := b.text
-			if !strings.Contains(text, "--arbiter") {
-				// Here the supervisor runs already, so that its port is taken.
-				h.must(b.host, "", "mcctl start --async-connect-arbiter -M /etc/mcctl/orders")
-				text = strings.TrimSpace(text) + " --listen 192.0.2.110:27540" // free as yet
-			}
-			token, served = h.token(b.host, text)
-		case "takes the token":
-			h.joinApart(b, token)
-			h.ok(<-served)
-		case "until it succeeds":
-			h.eventually(b.host, b.text)
-		case "":
-			h.must(b.host, "", b.text)
+			continue
+		case b.how == "prints the token" && !strings.Contains(b.text, "--arbiter"):
+			// Here the supervisor runs already, so that its port is taken.
+			h.must(b.host, "", "mcctl start --async-connect-arbiter -M /etc/mcctl/orders")
+			b.text = strings.TrimSpace(b.text) + " --listen 192.0.2.110:27540" // free as yet
 		}
+		w.usual(b, func(token string) { h.joinApart(b, token) })
 	}
 	h.mustBePair()
 	text, err := os.ReadFile(h.path("server2", "etc", "postgresql.conf"))

@@ -98,21 +98,10 @@ func (h *hosts) certificate() {
 // joins, and both start.
 func (h *hosts) afterTheFirst(join func(b block, token string)) {
 	h.Helper()
-	token, served := "", (<-chan error)(nil)
+	w := walk{hosts: h}
 	for _, b := range page(h.T) {
-		if b.host == "arbiter" || strings.Contains(b.text, "--arbiter ") {
-			continue
-		}
-		switch b.how {
-		case "prints the token":
-			token, served = h.token(b.host, b.text)
-		case "takes the token":
-			join(b, token)
-			h.ok(<-served)
-		case "until it succeeds":
-			h.eventually(b.host, b.text)
-		case "":
-			h.must(b.host, "", b.text)
+		if b.host != "arbiter" && !strings.Contains(b.text, "--arbiter ") {
+			w.usual(b, func(token string) { join(b, token) })
 		}
 	}
 	h.mustBePair()

@@ -27,23 +27,16 @@ func TestFullDiskAnywhere(t *testing.T) {
 		h.ok(os.Remove(h.path(name)))
 		h.ok(os.Symlink(d.Dir, h.path(name)))
 	}
-	token, served := "", (<-chan error)(nil)
+	w := walk{hosts: h}
 	for _, b := range page(t) {
 		switch b.how {
 		case "new":
 			h.growing(c, disks[b.host], b, "")
 			disks[b.host].Grow(200 << 20)
-		case "prints the token":
-			token, served = h.token(b.host, b.text)
-		case "takes the token":
-			h.growing(c, disks[b.host], b, token)
-			h.ok(<-served)
-		case "until it succeeds":
-			h.eventually(b.host, b.text)
 		case "":
 			disks[b.host].Grow(200 << 20)
-			h.must(b.host, "", b.text)
 		}
+		w.usual(b, func(token string) { h.growing(c, disks[b.host], b, token) })
 	}
 	t.Logf("failed for want of room, and called again:%s", c)
 	h.mustBePair()
@@ -100,21 +93,12 @@ func TestNetworkCutAnywhere(t *testing.T) {
 		return
 	}
 	h, c := newHosts(t), &fault.Counts{}
-	token, served := "", (<-chan error)(nil)
+	w := walk{hosts: h}
 	for _, b := range page(t) {
-		switch b.how {
-		case "new":
+		if b.how == "new" {
 			h.unplugged(c, b, "")
-		case "prints the token":
-			token, served = h.token(b.host, b.text)
-		case "takes the token":
-			h.unplugged(c, b, token)
-			h.ok(<-served)
-		case "until it succeeds":
-			h.eventually(b.host, b.text)
-		case "":
-			h.must(b.host, "", b.text)
 		}
+		w.usual(b, func(token string) { h.unplugged(c, b, token) })
 	}
 	t.Logf("cut from the network:%s", c)
 	h.mustBePair()

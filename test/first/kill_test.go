@@ -35,21 +35,12 @@ func (h *hosts) cutEverywhere(c *fault.Counts, host, stdin, text string) {
 // Each mcctl init is killed after each thing it says, and called again.
 func TestKilledAnywhere(t *testing.T) {
 	h, c := newHosts(t), &fault.Counts{}
-	token, served := "", (<-chan error)(nil)
+	w := walk{hosts: h}
 	for _, b := range page(t) {
-		switch b.how {
-		case "new":
+		if b.how == "new" {
 			h.cutEverywhere(c, b.host, "", b.text)
-		case "prints the token":
-			token, served = h.token(b.host, b.text)
-		case "takes the token":
-			h.cutEverywhere(c, b.host, token, b.text)
-			h.ok(<-served)
-		case "until it succeeds":
-			h.eventually(b.host, b.text)
-		case "":
-			h.must(b.host, "", b.text)
 		}
+		w.usual(b, func(token string) { h.cutEverywhere(c, b.host, token, b.text) })
 	}
 	t.Logf("killed, and called again:%s", c)
 	steps := &fault.Counts{}

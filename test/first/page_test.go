@@ -58,10 +58,38 @@ func allBlocks(t *testing.T) (blocks []block) {
 	return blocks
 }
 
+// walk goes through the page: it has the token from the block that prints it until the one
+// that takes it.
+type walk struct {
+	*hosts
+	given  string
+	served <-chan error
+}
+
+// usual runs a block as its first line says; join takes the token. It reports whether that
+// line says something that every story knows.
+func (w *walk) usual(b block, join func(token string)) bool {
+	w.Helper()
+	switch b.how {
+	case "prints the token":
+		w.given, w.served = w.token(b.host, b.text)
+	case "takes the token":
+		join(w.given)
+		w.ok(<-w.served)
+	case "until it succeeds":
+		w.eventually(b.host, b.text)
+	case "":
+		w.must(b.host, "", b.text)
+	default:
+		return false
+	}
+	return true
+}
+
 // follow executes the blocks of the page; leave says which ones this story has not.
 func (h *hosts) follow(leave string, each func(block)) {
 	h.Helper()
-	token, served := "", (<-chan error)(nil)
+	w := walk{hosts: h}
 	for _, b := range page(h.T) {
 		if strings.HasPrefix(b.how, leave) {
 			continue
@@ -74,17 +102,12 @@ func (h *hosts) follow(leave string, each func(block)) {
 			if out, err := h.run(b.host, "", b.text); err == nil || !strings.Contains(out, "nothing was changed") {
 				h.Fatalf("edits were made without consent: %v\n%s", err, out)
 			}
-		case "prints the token":
-			token, served = h.token(b.host, b.text)
-		case "takes the token":
-			h.must(b.host, token, b.text)
-			h.ok(<-served)
-		case "until it succeeds":
-			h.eventually(b.host, b.text)
-		case "", "new", "running":
+		case "new", "running":
 			h.must(b.host, "", b.text)
 		default:
-			h.Fatalf("docs/init.md: nobody knows how to run a block %q", b.how)
+			if !w.usual(b, func(token string) { h.must(b.host, token, b.text) }) {
+				h.Fatalf("docs/init.md: nobody knows how to run a block %q", b.how)
+			}
 		}
 	}
 }
