@@ -237,7 +237,7 @@ func (l *Local) look(ctx context.Context, session *Session, pid int) bool {
 func (l *Local) noteTrouble(pid int, err error) {
 	t := board.Trouble{PID: pid, Text: err.Error()}
 	if refusal := postgres.Refusal(err); refusal != "" {
-		t.Text = "PostgreSQL does not let the supervisor in: " + refusal + "; mend [postgres] in server.toml, or pg_hba.conf and pg_ident.conf"
+		t.Text = "PostgreSQL does not let the supervisor in: " + refusal + "; mend [postgres] in server.toml, or pg_hba.conf and pg_ident.conf and reload PostgreSQL"
 		t.Lasting = true
 	}
 	if l.Board.Read().LookTrouble != t {

@@ -3,6 +3,7 @@ package pair
 import (
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mcctl/pkg/lab"
@@ -17,7 +18,8 @@ func (s *stage) changeHBA(of pair.Server, change func(string) string) {
 	s.rewriteFile(path, change(read(s, path)))
 }
 
-// Behind its gate nobody could ever do anything, and the standby serves.
+// Behind its gate nobody could ever do anything, and the standby serves. Coming back as a
+// standby it is told to be locked out, until somebody mends the file and reloads it.
 func TestAPrimaryThatLocksItsSupervisorOutIsReplaced(t *testing.T) {
 	s := newStage(t, lab.Options{})
 	const line = "local all postgres reject\n"
@@ -25,7 +27,11 @@ func TestAPrimaryThatLocksItsSupervisorOutIsReplaced(t *testing.T) {
 	s.stopBehindOurBack(one)
 	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
 	s.flowing()
+	s.until("server1 says that it is locked out", one, func(st wire.Status) bool {
+		return strings.Contains(st.Servers[0].Problem, "pg_hba.conf and pg_ident.conf and reload")
+	})
 	s.changeHBA(one, func(hba string) string { return strings.Replace(hba, line, "", 1) })
+	signal(t, syscall.SIGHUP, s.lab.Pids().Servers[one].Postmaster)
 	s.paired(two)
 }
 
