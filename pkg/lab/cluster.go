@@ -2,7 +2,10 @@ package lab
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,20 +29,41 @@ type secrets struct{ App, Replication string }
 // server that a kill would leave behind.
 func (l *Lab) initCluster(ctx context.Context, s secrets) error {
 	data := l.Data(Server1)
-	err := l.run.do(ctx, l.Dir, "", l.program("initdb"), "-D", data, "-U", "postgres", "-k", "-E", "UTF8", "--locale=C",
-		"--auth-local=peer", "--auth-host=scram-sha-256", "--no-sync")
-	if err != nil {
+	if err := l.newCluster(ctx, data); err != nil {
 		return err
 	}
 	if err := l.configure(Server1); err != nil {
 		return err
 	}
 	// Every ERROR ends the program with a status, instead of only being printed.
-	err = l.run.do(ctx, l.Dir, roles(s), l.program("postgres"), "--single", "-D", data, "-c", "exit_on_error=on", "postgres")
+	err := l.run.do(ctx, l.Dir, roles(s), l.program("postgres"), "--single", "-D", data, "-c", "exit_on_error=on", "postgres")
 	if err != nil {
 		return err
 	}
 	return l.syncCluster(ctx, Server1)
+}
+
+// newCluster makes what initdb makes. Of several that make the template at once, one
+// puts it there.
+func (l *Lab) newCluster(ctx context.Context, data string) error {
+	if l.template == "" {
+		return l.initdb(ctx, data)
+	}
+	if _, err := os.Stat(l.template); errors.Is(err, fs.ErrNotExist) {
+		own := fmt.Sprintf("%s.%s", l.template, rand.Text())
+		if err := l.initdb(ctx, own); err != nil {
+			return err
+		}
+		if err := os.Rename(own, l.template); err != nil {
+			_ = os.RemoveAll(own)
+		}
+	}
+	return l.run.do(ctx, l.Dir, "", "cp", "-a", l.template, data)
+}
+
+func (l *Lab) initdb(ctx context.Context, data string) error {
+	return l.run.do(ctx, l.Dir, "", l.program("initdb"), "-D", data, "-U", "postgres", "-k", "-E", "UTF8", "--locale=C",
+		"--auth-local=peer", "--auth-host=scram-sha-256", "--no-sync")
 }
 
 // roles is one statement a line, as single-user mode reads them. The functions

@@ -44,6 +44,9 @@ type Options struct {
 	Spare    bool      // arbiters of all kinds are there, to move to
 	Settling bool      // a standby that is lost again and again is attached less often, as in a real pair
 	Mcctl    string    // path of the mcctl program; "" looks in PATH
+	// Template is a directory that keeps what initdb makes, for one lab after the other to
+	// copy: to PostgreSQL they are all the same cluster. Made if missing; "" for none.
+	Template string
 	Out      io.Writer // a line for each step; nil for none
 }
 
@@ -53,6 +56,8 @@ type Lab struct {
 	state state
 	run   account
 	out   io.Writer
+	// template is Options.Template.
+	template string
 	// release ends the claim on the ports that were chosen.
 	release func()
 }

@@ -56,7 +56,7 @@ func prepare(ctx context.Context, opt Options) (*Lab, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l := &Lab{Dir: dir, run: run, out: opt.Out, release: func() {}}
+	l := &Lab{Dir: dir, run: run, out: opt.Out, template: opt.Template, release: func() {}}
 	err = l.settle(ctx, opt)
 	end := func() { l.release(); unlock() }
 	if err != nil {

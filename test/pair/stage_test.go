@@ -35,7 +35,7 @@ func newStage(t *testing.T, opt lab.Options) *stage {
 	s := newQuietStage(t, opt)
 	var err error
 	if s.probe, err = probe.Start(t.Context(), probe.Options{
-		URI: s.lab.Env()["PGURI"], Interval: 10 * time.Millisecond, Retry: 20 * time.Millisecond, // several tests share two cores
+		URI: s.lab.Env()["PGURI"], Interval: 20 * time.Millisecond, Retry: 20 * time.Millisecond, // several tests share two cores
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func newQuietStage(t *testing.T, opt lab.Options) *stage {
 	if os.Geteuid() == 0 {
 		t.Fatal("PostgreSQL does not run as root: use make test")
 	}
-	opt.Mcctl, opt.BinDir = os.Getenv("MCCTL"), cmp.Or(opt.BinDir, os.Getenv("PG_BIN"))
+	opt.Mcctl, opt.BinDir, opt.Template = os.Getenv("MCCTL"), cmp.Or(opt.BinDir, os.Getenv("PG_BIN")), os.Getenv("TEST_CLUSTER")
 	if opt.Mcctl == "" {
 		t.Fatal("MCCTL does not name the mcctl program: use make test")
 	}

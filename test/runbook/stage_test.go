@@ -53,7 +53,7 @@ func newStage(t *testing.T, opt lab.Options) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt.Dir, opt.Mcctl, opt.BinDir = filepath.Join(dir, "lab"), os.Getenv("MCCTL"), os.Getenv("PG_BIN")
+	opt.Dir, opt.Mcctl, opt.BinDir, opt.Template = filepath.Join(dir, "lab"), os.Getenv("MCCTL"), os.Getenv("PG_BIN"), os.Getenv("TEST_CLUSTER")
 	s := &stage{T: t, clean: dir, variables: map[pair.Server]map[string]string{}, preamble: map[pair.Server]string{}}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

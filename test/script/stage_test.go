@@ -36,7 +36,7 @@ func example(ts *testscript.TestScript, neg bool, args []string) {
 //
 // It sets MC1, MC2, MCARB, the data directories D1 and D2, the ports PORT1 and PORT2.
 func labCommand(ts *testscript.TestScript, neg bool, args []string) {
-	opt := lab.Options{Mcctl: ts.Getenv("MCCTL"), BinDir: ts.Getenv("PG_BIN"), Settings: map[string]string{"fsync": "off"}} // no page cuts the power
+	opt := lab.Options{Mcctl: ts.Getenv("MCCTL"), BinDir: ts.Getenv("PG_BIN"), Template: os.Getenv("TEST_CLUSTER"), Settings: map[string]string{"fsync": "off"}} // no page cuts the power
 	if len(args) == 2 && args[0] == "--arbiter" {
 		opt.Arbiter = args[1]
 	} else if neg || len(args) > 0 {
