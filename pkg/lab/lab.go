@@ -40,10 +40,10 @@ type Options struct {
 	User    string // when started as root: the user that everything runs as; "" is postgres, else mcctl
 	// Settings are added to both postgresql.conf; they win over the lab's own.
 	Settings map[string]string
-	Profile  string    // timings profile of pair.toml; "" is "default"
-	Spare    bool      // arbiters of all kinds are there, to move to
-	Settling bool      // a standby that is lost again and again is attached less often, as in a real pair
-	Mcctl    string    // path of the mcctl program; "" looks in PATH
+	Profile  string // timings profile of pair.toml; "" is "default"
+	Spare    bool   // arbiters of all kinds are there, to move to
+	Settling bool   // a standby that is lost again and again is attached less often, as in a real pair
+	Mcctl    string // path of the mcctl program; "" looks in PATH
 	// Template is a directory that keeps what initdb makes, for one lab after the other to
 	// copy: to PostgreSQL they are all the same cluster. Made if missing; "" for none.
 	Template string
