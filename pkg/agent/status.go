@@ -32,7 +32,7 @@ func (a *Agent) status() wire.Status {
 	if job, err := a.jobs.Get(""); err == nil {
 		st.Job = &job
 	}
-	st.Healthy = f.Mode == decide.Paired && f.Peer == decide.PeerHere && f.Failover == decide.FailoverOn && f.Keeper == decide.KeeperReached &&
+	st.Healthy = f.Mode == decide.Paired && f.Peer == decide.PeerHere && f.Failover == decide.FailoverOn && st.Arbiter.Reached && st.Arbiter.Error == "" &&
 		inRole(local) && inRole(other) && a.fencing.settled() && (f.Stream == decide.StreamClose)
 	st.Switched = f.Mode == decide.Alone && a.commands.switched(s.Record)
 	st.Summary = summary(st, f.Record != decide.RecordUnread && f.Record != decide.RecordClaimed)
@@ -131,6 +131,8 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return "PostgreSQL is left down, as start --mc-only said: start it with pg_ctl, or start the supervisor anew without that option"
 	case f.Peer != decide.PeerHere:
 		return a.peerAway(s, f)
+	case a.vain() != "":
+		return fmt.Sprintf("the arbiter at %s would let nobody take over: %s; see mcctl status on %s", a.config.Pair.Arbiter.Where(), a.vain(), other)
 	case a.hands.Rebuilds.GivenUp() && f.Mode != decide.Paired:
 		return "the rebuild was given up: mcctl rebuild, or restart the supervisor to let it decide anew"
 	case s.Held:

@@ -87,8 +87,25 @@ func (a *Agent) versions(s board.Sight, f decide.Facts) string {
 // keeperStatus is the arbiter as it is seen from here.
 func (a *Agent) keeperStatus(s board.Sight) wire.ArbiterStatus {
 	st := wire.ArbiterStatus{Kind: string(a.config.Pair.Arbiter.Kind), Address: a.config.Pair.Arbiter.Where(), Reached: s.KeeperReached}
-	if !st.Reached {
+	if st.Reached {
+		st.Error = a.vain()
+	} else {
 		st.Error = a.keeper.Problem()
 	}
 	return st
+}
+
+// vain is why the arbiter, which is reached from here, would yet not let the standby take
+// over; empty where it would.
+func (a *Agent) vain() string {
+	if !a.config.Pair.Arbiter.Apart() {
+		return ""
+	}
+	switch r, _, _ := a.keeper.Seen(); {
+	case !r.Exists():
+		return "it has no record of this pair, and takes it from both servers"
+	case !a.keeper.OtherHeard():
+		return fmt.Sprintf("it does not hear %s", a.config.Other())
+	}
+	return ""
 }

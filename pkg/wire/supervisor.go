@@ -231,7 +231,7 @@ type Status struct {
 	Pair    string        `json:"pair"`
 	Local   pair.Server   `json:"local"`
 	Record  record.Record `json:"record"`
-	Healthy bool          `json:"healthy"` // paired, both servers well, failover enabled, arbiter reached
+	Healthy bool          `json:"healthy"` // paired, both servers well, failover enabled, the arbiter hears both
 	// Summary is the pair in one word of Mirroring Controller's.
 	Summary  string `json:"summary"`
 	NextStep string `json:"next_step,omitempty"`
@@ -298,7 +298,7 @@ type ArbiterStatus struct {
 	Kind    string `json:"kind"`
 	Address string `json:"address,omitempty"`
 	Reached bool   `json:"reached"`
-	Error   string `json:"error,omitempty"`
+	Error   string `json:"error,omitempty"` // reached: why it would yet not let the standby take over
 }
 
 // Explanation is the deciding rule with the facts, and why the rows above it

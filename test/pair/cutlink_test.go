@@ -192,3 +192,27 @@ func TestAFencingThatHangsIsCalledAgain(t *testing.T) {
 	s.startAlone(one)
 	s.paired(two)
 }
+
+// The pair is not well while nobody could take over: the primary tells that its standby
+// does not reach the arbiter.
+func TestAStandbyWithoutTheArbiterIsToldByThePrimary(t *testing.T) {
+	s := newStage(t, lab.Options{})
+	c := &cable{}
+	t.Cleanup(c.close)
+	s.reconfigured("pair.toml", func(of pair.Server, text string) string {
+		if of == one {
+			return text
+		}
+		head, tail, _ := strings.Cut(text, "[arbiter]\n")
+		section, rest, _ := strings.Cut(tail, "\n\n")
+		_, value, _ := strings.Cut(section, "address = \"")
+		address, _, _ := strings.Cut(value, "\"")
+		return head + "[arbiter]\n" + strings.Replace(section, address, c.through(t, address), 1) + "\n\n" + rest
+	})
+	c.cut.Store(true)
+	s.until("the primary tells", one, func(st wire.Status) bool {
+		return !st.Healthy && st.Arbiter.Reached && strings.Contains(st.NextStep, "it does not hear server2")
+	})
+	c.cut.Store(false)
+	s.paired(one)
+}
