@@ -26,6 +26,8 @@ func onHungDisk(t *testing.T, r record.Record) (*Copy, *fault.Hung) {
 	return own, disk
 }
 
+var errLeft = errors.New("given up by the operator")
+
 func nobody() (record.Record, bool) { return record.Record{}, false }
 
 // changes begins a change that hangs.
@@ -58,6 +60,11 @@ func TestALocalChangeOnAHungDiskIsNoAnswer(t *testing.T) {
 	disk.Free(t, "a change", func() {
 		noAnswer(t, k, handOver)
 		noAnswer(t, k, handOver) // its turn has not come
+		left, leave := context.WithCancelCause(t.Context())
+		leave(errLeft)
+		if _, err := k.Change(left, handOver); !errors.Is(err, wire.ErrNoAnswer) || !errors.Is(err, errLeft) || errors.Is(err, errDiskSilent) {
+			t.Errorf("who gives up is told: %v", err)
+		}
 	})
 	if r, _, reached := k.Seen(); r != pairedRecord || !reached {
 		t.Errorf("what is not saved counts: %s, %v", r, reached)

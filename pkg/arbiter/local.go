@@ -142,7 +142,7 @@ func (l *local) takeTurn(ctx context.Context, t record.Transition) error {
 	if l.beside.Clock.Wait(ctx, -1, l.turn) {
 		return nil
 	}
-	return unknown(string(t), fmt.Errorf("%w, and an earlier change waits for it", errDiskSilent))
+	return unknown(string(t), fmt.Errorf("%w, and an earlier change waits for it", unwritten(ctx)))
 }
 
 // write saves the outcome of a change and gives the turn back. The disk may hang: then
@@ -162,9 +162,18 @@ func (l *local) write(ctx context.Context, t record.Transition, next record.Reco
 	case errors.Is(err, record.ErrConflict): // a newer one came in between
 		return record.Record{}, err
 	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
-		err = errDiskSilent
+		err = unwritten(ctx)
 	}
 	return record.Record{}, unknown(string(t), err)
+}
+
+// unwritten is why nobody waits for the disk any more: its time is over, or who waited
+// has given up.
+func unwritten(ctx context.Context) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+		return fmt.Errorf("write the record: left off before the disk answered: %w", cause)
+	}
+	return errDiskSilent
 }
 
 var errDiskSilent = errors.New("write the record: the disk of the management directory does not answer")
