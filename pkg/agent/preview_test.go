@@ -3,9 +3,14 @@ package agent
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"mcctl/pkg/arbiter"
 	"mcctl/pkg/board"
 	"mcctl/pkg/check"
+	"mcctl/pkg/config"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
 )
 
 // A server whose disk fails cannot be stopped in good order, and with failover off nobody
@@ -18,4 +23,41 @@ func TestASwitchFromAFailingDiskIsRefused(t *testing.T) {
 		}
 	}
 	t.Error("the disk is not in the way")
+}
+
+// hearingKeeper is reached, and holds and hears what it is told to.
+type hearingKeeper struct {
+	arbiter.Keeper
+	holds record.Record
+	hears bool
+}
+
+func (k hearingKeeper) Seen() (record.Record, time.Duration, bool) { return k.holds, 0, true }
+func (k hearingKeeper) OtherHeard() bool                           { return k.hears }
+
+// An arbiter that is reached, but without the record, would refuse the hand-over when
+// PostgreSQL is closed already. One that does not hear the standby would refuse a take-over.
+func TestAnArbiterWithoutTheRecordIsInTheWayOfASwitch(t *testing.T) {
+	a := someAgent(t)
+	a.config.Pair.Arbiter.Kind = config.Witness
+	s := board.Sight{Known: true, KeeperReached: true}
+	for _, c := range []struct {
+		keeper hearingKeeper
+		state  string
+		vain   string
+	}{
+		{hearingKeeper{hears: true}, check.Blocker, withoutRecord},
+		{hearingKeeper{holds: rec(1, 1, "server1", pair.Paired)}, check.Fine, "it does not hear server2"},
+		{hearingKeeper{holds: rec(1, 1, "server1", pair.Paired), hears: true}, check.Fine, ""},
+	} {
+		a.keeper = c.keeper
+		for _, h := range a.conditions(s) {
+			if h.ID == "arbiter" && (h.State != c.state || strings.Contains(h.Text, withoutRecord) != (c.state == check.Blocker)) {
+				t.Errorf("%+v: %+v", c.keeper, h)
+			}
+		}
+		if st := a.keeperStatus(s); !st.Reached || st.Error != c.vain {
+			t.Errorf("%+v: %+v", c.keeper, st)
+		}
+	}
 }

@@ -95,6 +95,9 @@ func (a *Agent) keeperStatus(s board.Sight) wire.ArbiterStatus {
 	return st
 }
 
+// withoutRecord: a first one, or one that was lost, is found from what both servers know.
+const withoutRecord = "it has no record of this pair, and takes it from both servers"
+
 // vain is why the arbiter, which is reached from here, would yet not let the standby take
 // over; empty where it would.
 func (a *Agent) vain() string {
@@ -103,7 +106,7 @@ func (a *Agent) vain() string {
 	}
 	switch r, _, _ := a.keeper.Seen(); {
 	case !r.Exists():
-		return "it has no record of this pair, and takes it from both servers"
+		return withoutRecord
 	case !a.keeper.OtherHeard():
 		return fmt.Sprintf("it does not hear %s", a.config.Other())
 	}
