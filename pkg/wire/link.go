@@ -59,6 +59,9 @@ type Link struct {
 	cfg   LinkConfig
 	kick  chan struct{}
 	calls chan struct{}
+	// tried is closed at the end of the first attempt.
+	tried     chan struct{}
+	firstTime sync.Once
 	// eager is how many more attempts follow at once. Of a process that is being
 	// killed the connection may end a moment before its listener does: the next
 	// attempt is then reset, not refused. It belongs to Run.
@@ -71,7 +74,7 @@ type Link struct {
 
 // NewLink makes a Link; Run brings it to life.
 func NewLink(cfg LinkConfig) *Link {
-	return &Link{cfg: cfg, kick: make(chan struct{}, 1), calls: make(chan struct{}, maxCalls)}
+	return &Link{cfg: cfg, kick: make(chan struct{}, 1), calls: make(chan struct{}, maxCalls), tried: make(chan struct{})}
 }
 
 // State tells how the Link stands right now.
@@ -90,7 +93,8 @@ func (l *Link) Kick() {
 }
 
 // Call asks as Conn.Call does, over the present connection. Without one it does not
-// wait but is ErrNoAnswer at once.
+// wait but is ErrNoAnswer at once. Only the first attempt is waited for: who asks a
+// process that has just been started would be told that nobody is there.
 func (l *Link) Call(ctx context.Context, kind string, request, answer any) error {
 	select {
 	case l.calls <- struct{}{}:
@@ -98,6 +102,7 @@ func (l *Link) Call(ctx context.Context, kind string, request, answer any) error
 	case <-ctx.Done():
 		return fmt.Errorf("%s to %s: %w: %w", kind, l.cfg.Addr, ErrNoAnswer, context.Cause(ctx))
 	}
+	l.awaitFirst(ctx)
 	l.mu.Lock()
 	conn, reason := l.conn, l.state.Error
 	l.mu.Unlock()
@@ -111,6 +116,17 @@ func (l *Link) Call(ctx context.Context, kind string, request, answer any) error
 		return fmt.Errorf("ask %s: %w", l.cfg.Addr, err)
 	}
 	return nil
+}
+
+// awaitFirst waits for the end of the first attempt, which Run bounds by Timeout.
+func (l *Link) awaitFirst(ctx context.Context) {
+	bound := time.NewTimer(l.cfg.Timeout)
+	defer bound.Stop()
+	select {
+	case <-l.tried:
+	case <-bound.C:
+	case <-ctx.Done():
+	}
 }
 
 // Run keeps the connection until ctx ends, and then returns nil. It is called once.
@@ -182,6 +198,7 @@ func (l *Link) update(change func(*LinkState)) {
 	change(&l.state)
 	is := l.state
 	l.mu.Unlock()
+	l.firstTime.Do(func() { close(l.tried) })
 	was.LastHeard, is.LastHeard = 0, 0
 	if was != is && l.cfg.Changed != nil {
 		l.cfg.Changed()

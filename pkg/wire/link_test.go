@@ -131,6 +131,16 @@ func TestCallWithoutConnection(t *testing.T) {
 	}
 }
 
+func TestACallWaitsForTheFirstConnection(t *testing.T) {
+	n := newNetwork(t)
+	for range 20 {
+		must(t, n.linked(t, n.serve(t, newHost()), nil).Call(t.Context(), "nothing", nil, nil))
+	}
+	if err := n.linked(t, freeAddr(t), nil).Call(t.Context(), "nothing", nil, nil); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("nobody listens, and it is %v", err)
+	}
+}
+
 // The kernel tells of a killed process; no timeout is waited for.
 func TestKilledPeerIsNoticedAtOnce(t *testing.T) {
 	n := newNetwork(t)
