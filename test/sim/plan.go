@@ -56,7 +56,7 @@ func draw(seed uint64, rnd *rand.Rand) plan {
 		p.promoteFails = 0.1
 	}
 	profile := config.ProfileDefault
-	if rnd.IntN(2) == 0 {
+	if rnd.IntN(4) == 0 {
 		profile = config.ProfileTight
 	}
 	p.timings, _ = config.Profile(profile)
