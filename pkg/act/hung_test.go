@@ -59,7 +59,7 @@ func TestNobodyWaitsForAJobThatIsBeingSaved(t *testing.T) {
 // The loop asks whether the operator has given a rebuild up.
 func TestNobodyWaitsForARebuildThatIsBeingSaved(t *testing.T) {
 	disk := fault.Hang(t)
-	r, _, err := LoadRebuildsOn(disk, t.TempDir()+"/rebuild.json")
+	r, _, err := LoadRebuilds(disk, t.TempDir()+"/rebuild.json")
 	ok(t, err)
 	ended := make(chan error, 2)
 	go func() {
@@ -118,10 +118,10 @@ func TestASwitchForRoomDoesNotWaitForItsJob(t *testing.T) {
 func TestAHandOverDoesNotWaitForTheDiskThatTheRecordIsOn(t *testing.T) {
 	h, _ := newHands(t, copyOf(3, 8, pair.Paired))
 	disk := fault.Hang(t)
-	own, err := arbiter.OpenCopyOn(disk, h.Config.Path("record.json"))
+	own, err := arbiter.OpenCopy(disk, h.Config.Path("record.json"))
 	ok(t, err)
 	h.Copy = own
-	h.Keeper = arbiter.NewLocal(own, "server1", func() (record.Record, bool) { return record.Record{}, false })
+	h.Keeper = arbiter.NewLocal(arbiter.Machine, own, "server1", func() (record.Record, bool) { return record.Record{}, false })
 	for range 2 {
 		disk.Free(t, "the hand-over", func() {
 			err := h.HandOver(context.Background())

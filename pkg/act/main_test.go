@@ -20,6 +20,7 @@ import (
 	"mcctl/pkg/arbiter"
 	"mcctl/pkg/board"
 	"mcctl/pkg/config"
+	"mcctl/pkg/durable"
 	"mcctl/pkg/pgconf"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
@@ -174,17 +175,17 @@ func newHands(t *testing.T, r record.Record) (*Hands, *otherSide) {
 	ok(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	c := newConfig(t, dir)
-	own, err := arbiter.OpenCopy(c.Path("record.json"))
+	own, err := arbiter.OpenCopy(durable.Machine, c.Path("record.json"))
 	ok(t, err)
 	ok(t, own.Save(r))
 	jobs, err := LoadJobs(NewStore(c.Path))
 	ok(t, err)
-	rebuilds, _, err := LoadRebuilds(c.Path("rebuild.json"))
+	rebuilds, _, err := LoadRebuilds(durable.Machine, c.Path("rebuild.json"))
 	ok(t, err)
 	other := &otherSide{}
 	h := &Hands{
 		Config: c, Peer: other, Board: board.NewBoard(), Copy: own, Jobs: jobs, Rebuilds: rebuilds, Log: slog.New(slog.DiscardHandler), Major: major(t),
-		Keeper:   arbiter.NewLocal(own, "server1", func() (record.Record, bool) { return record.Record{}, false }),
+		Keeper:   arbiter.NewLocal(arbiter.Machine, own, "server1", func() (record.Record, bool) { return record.Record{}, false }),
 		Postgres: On(newServer(t, dir, c)),
 	}
 	h.Look = func() { look(h) }

@@ -39,12 +39,7 @@ type savedRebuild struct {
 
 // LoadRebuilds finds the rebuild of an earlier life, and whether it shall go on: one
 // that an operator asked for does, one of the supervisor's own is decided anew.
-func LoadRebuilds(path string) (r *Rebuilds, goesOn bool, err error) {
-	return LoadRebuildsOn(durable.Machine, path)
-}
-
-// LoadRebuildsOn finds it on that disk.
-func LoadRebuildsOn(disk durable.Disk, path string) (r *Rebuilds, goesOn bool, err error) {
+func LoadRebuilds(disk durable.Disk, path string) (r *Rebuilds, goesOn bool, err error) {
 	var saved savedRebuild
 	if err := disk.ReadJSON(path, &saved); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, false, fmt.Errorf("load rebuild: %w", err)

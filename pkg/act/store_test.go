@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
@@ -122,7 +123,7 @@ func TestAJobThatCannotBeSavedHasNotBegun(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "later")
 	j, err := LoadJobs(NewStore(func(names ...string) string { return filepath.Join(append([]string{dir}, names...)...) }))
 	ok(t, err)
-	r, _, err := LoadRebuilds(filepath.Join(dir, "rebuild.json"))
+	r, _, err := LoadRebuilds(durable.Machine, filepath.Join(dir, "rebuild.json"))
 	ok(t, err)
 	_, err = j.Begin("switch", "server1", "server2", copyOf(1, 2, pair.Paired))
 	fails(t, err, "job.json")

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"mcctl/pkg/config"
+	"mcctl/pkg/durable"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
@@ -79,7 +80,7 @@ func TestChoosingTheWay(t *testing.T) {
 func TestARebuildGoesOnAfterACrashUnlessItWasTheSupervisorsOwn(t *testing.T) {
 	for _, automatic := range []bool{false, true} {
 		path := t.TempDir() + "/rebuild.json"
-		r, goesOn, err := LoadRebuilds(path)
+		r, goesOn, err := LoadRebuilds(durable.Machine, path)
 		ok(t, err)
 		if goesOn || r.Running() {
 			t.Error("a rebuild that nobody asked for")
@@ -90,7 +91,7 @@ func TestARebuildGoesOnAfterACrashUnlessItWasTheSupervisorsOwn(t *testing.T) {
 			t.Error("two at a time")
 		}
 		ok(t, r.Enter(wire.RebuildCopying))
-		r, goesOn, err = LoadRebuilds(path)
+		r, goesOn, err = LoadRebuilds(durable.Machine, path)
 		ok(t, err)
 		if goesOn == automatic || r.Running() == automatic {
 			t.Errorf("automatic %v: it goes on %v", automatic, goesOn)
@@ -99,7 +100,7 @@ func TestARebuildGoesOnAfterACrashUnlessItWasTheSupervisorsOwn(t *testing.T) {
 }
 
 func TestARebuildIsGivenUpBeforeItsPointOfNoReturnOnly(t *testing.T) {
-	r, _, err := LoadRebuilds(t.TempDir() + "/rebuild.json")
+	r, _, err := LoadRebuilds(durable.Machine, t.TempDir()+"/rebuild.json")
 	ok(t, err)
 	_, err = r.GiveUp("")
 	fails(t, err, "no rebuild is known here")
@@ -135,7 +136,7 @@ func TestARebuildIsGivenUpBeforeItsPointOfNoReturnOnly(t *testing.T) {
 
 // What the work was cut off in says only that it was cut off, in its own words.
 func TestARebuildThatWasGivenUpDoesNotCountAsFailed(t *testing.T) {
-	r, _, err := LoadRebuilds(t.TempDir() + "/rebuild.json")
+	r, _, err := LoadRebuilds(durable.Machine, t.TempDir()+"/rebuild.json")
 	ok(t, err)
 	_, _, err = r.Begin(wire.RebuildPlan{}, wire.RebuildRequest{}, false)
 	ok(t, err)

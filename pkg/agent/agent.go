@@ -178,7 +178,7 @@ func assembleIn(w World, opt Options) (*Agent, error) {
 	if err := a.remember(); err != nil {
 		return nil, err
 	}
-	rebuilds, goesOn, err := act.LoadRebuildsOn(w.Disk, c.Path("rebuild.json"))
+	rebuilds, goesOn, err := act.LoadRebuilds(w.Disk, c.Path("rebuild.json"))
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +209,7 @@ func assembleIn(w World, opt Options) (*Agent, error) {
 // remember loads what an earlier life has left.
 func (a *Agent) remember() error {
 	var err error
-	if a.own, err = arbiter.OpenCopyOn(a.world.Disk, a.config.Path("record.json")); err != nil {
+	if a.own, err = arbiter.OpenCopy(a.world.Disk, a.config.Path("record.json")); err != nil {
 		return err
 	}
 	if a.wishes, err = a.store.LoadWishes(); err != nil {

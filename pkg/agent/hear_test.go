@@ -10,6 +10,7 @@ import (
 	"mcctl/pkg/arbiter"
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
@@ -115,7 +116,7 @@ func TestTheCopyFollowsTheRecordButWaitsForAPromotion(t *testing.T) {
 	a.group.run("copy", a.keepCopy)
 	a.copyIsDue(a.board.Read(), rule(decide.Wait))
 	eventually(t, "the copy was saved", func() bool { return a.board.Read().Copy == r })
-	onDisk, err := arbiter.OpenCopy(a.config.Path("record.json"))
+	onDisk, err := arbiter.OpenCopy(durable.Machine, a.config.Path("record.json"))
 	ok(t, err)
 	if onDisk.Get() != r {
 		t.Errorf("on the disk is %s", onDisk.Get())

@@ -13,15 +13,15 @@ func (a *Agent) newKeeper() (arbiter.Keeper, error) {
 	switch of := c.Pair.Arbiter; of.Kind {
 	case config.Command:
 		a.fencing.due = make(chan struct{}, 1)
-		a.fencing.keeper = arbiter.NewCommandIn(beside, a.own, c.Me(), a.peerRecord, a.askWord)
+		a.fencing.keeper = arbiter.NewCommand(beside, a.own, c.Me(), a.peerRecord, a.askWord)
 		return a.fencing.keeper, nil
 	case config.None:
-		return arbiter.NewLocalIn(beside, a.own, c.Me(), a.peerRecord), nil
+		return arbiter.NewLocal(beside, a.own, c.Me(), a.peerRecord), nil
 	case config.Etcd:
 		return arbiter.NewEtcdIn(arbiter.EtcdWorld{Clock: a.clock, Begin: a.world.Begin, Web: a.world.Web}, arbiter.EtcdOf(c), a.witnessReport, a.board.Wake)
 	default:
 		dial := func(l wire.LinkConfig) arbiter.Link { return a.world.Link(arbiterName, l) }
-		return arbiter.NewWitnessOver(dial, a.clock, wire.LinkConfig{
+		return arbiter.NewWitness(dial, a.clock, wire.LinkConfig{
 			Addr:     of.Address,
 			Interval: t.HeartbeatInterval.Duration, Timeout: t.HeartbeatTimeout.Duration,
 		}, a.witnessReport, a.board.Wake), nil

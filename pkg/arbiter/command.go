@@ -55,12 +55,7 @@ const (
 
 // NewCommand makes the Keeper of kind "command". own and peer are as in NewLocal; ask
 // asks the other server for its word that it will not take over from a record.
-func NewCommand(own *Copy, me pair.Server, peer func() (record.Record, bool), ask func(context.Context, record.Record) error) *Command {
-	return NewCommandIn(onMachine, own, me, peer, ask)
-}
-
-// NewCommandIn is NewCommand in another world.
-func NewCommandIn(b Beside, own *Copy, me pair.Server, peer func() (record.Record, bool), ask func(context.Context, record.Record) error) *Command {
+func NewCommand(b Beside, own *Copy, me pair.Server, peer func() (record.Record, bool), ask func(context.Context, record.Record) error) *Command {
 	r := own.Get()
 	c := &Command{local: newLocal(b, own, me, peer), ask: ask}
 	if r.Primary == me && r.Mode == pair.Paired {

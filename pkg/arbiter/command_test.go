@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
@@ -16,14 +17,14 @@ var pairedRecord = record.Record{Pair: "p", Term: 3, Primary: "server1", Mode: p
 // newCommandKeeper is one of a server that starts with this copy and hears nobody.
 func newCommandKeeper(t *testing.T, me pair.Server, r record.Record, ask func(context.Context, record.Record) error) *Command {
 	t.Helper()
-	own, err := OpenCopy(filepath.Join(t.TempDir(), "record.json"))
+	own, err := OpenCopy(durable.Machine, filepath.Join(t.TempDir(), "record.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := own.Save(r); err != nil {
 		t.Fatal(err)
 	}
-	return NewCommand(own, me, func() (record.Record, bool) { return record.Record{}, false }, ask)
+	return NewCommand(Machine, own, me, func() (record.Record, bool) { return record.Record{}, false }, ask)
 }
 
 func silent(context.Context, record.Record) error { return wire.ErrNoAnswer }

@@ -22,11 +22,8 @@ type Copy struct {
 	last    record.Record // what the file holds
 }
 
-// OpenCopy reads the copy; no file is no record.
-func OpenCopy(path string) (*Copy, error) { return OpenCopyOn(durable.Machine, path) }
-
-// OpenCopyOn reads the copy on that disk.
-func OpenCopyOn(disk durable.Disk, path string) (*Copy, error) {
+// OpenCopy reads the copy on that disk; no file is no record.
+func OpenCopy(disk durable.Disk, path string) (*Copy, error) {
 	if disk == durable.Machine {
 		disk = durable.Reserve(path + ".reserve") // no role can change where a copy cannot be saved
 	}

@@ -15,7 +15,7 @@ import (
 
 func TestACopyNeverGoesBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record.json")
-	own, err := OpenCopy(path)
+	own, err := OpenCopy(durable.Machine, path)
 	must(t, err)
 	of := func(term pair.Term, rev record.Revision, mode pair.Mode) record.Record {
 		return record.Record{Pair: "p", Term: term, Primary: "server1", Mode: mode, Revision: rev}
@@ -42,7 +42,7 @@ func TestACopyNeverGoesBack(t *testing.T) {
 		if (err == nil) != c.saved || (err != nil && !errors.Is(err, record.ErrConflict)) || own.Get() != want {
 			t.Errorf("save %s over %s: %v, holds %s", c.r, before, err, own.Get())
 		}
-		again, err := OpenCopy(path)
+		again, err := OpenCopy(durable.Machine, path)
 		if err != nil || again.Get() != want {
 			t.Errorf("on disk: %v, %v; want %s", again, err, want)
 		}
@@ -52,7 +52,7 @@ func TestACopyNeverGoesBack(t *testing.T) {
 func TestATornCopyIsNotNoCopy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record.json")
 	must(t, os.WriteFile(path, []byte("{"), 0o600))
-	if _, err := OpenCopy(path); err == nil {
+	if _, err := OpenCopy(durable.Machine, path); err == nil {
 		t.Error("a torn copy was taken for none")
 	}
 }
@@ -73,14 +73,14 @@ func (d slowDisk) WriteJSON(path string, v any, mode fs.FileMode) error {
 func TestACopyIsToldWhileTheDiskHangs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record.json")
 	d := slowDisk{durable.Machine, make(chan struct{}), make(chan struct{})}
-	own, err := OpenCopyOn(d, path)
+	own, err := OpenCopy(d, path)
 	must(t, err)
 	saved := make(chan error, 1)
 	go func() { saved <- own.Save(pairedRecord) }()
 	<-d.begun
 	told := make(chan record.Record, 1)
 	go func() {
-		keeper := NewLocal(own, "server1", func() (record.Record, bool) { return record.Record{}, false })
+		keeper := NewLocal(Machine, own, "server1", func() (record.Record, bool) { return record.Record{}, false })
 		r, _, _ := keeper.Seen()
 		told <- r
 	}()

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
@@ -17,11 +18,11 @@ import (
 func onHungDisk(t *testing.T, r record.Record) (*Copy, *fault.Hung) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "record.json")
-	own, err := OpenCopy(path)
+	own, err := OpenCopy(durable.Machine, path)
 	must(t, err)
 	must(t, own.Save(r))
 	disk := fault.Hang(t)
-	own, err = OpenCopyOn(disk, path)
+	own, err = OpenCopy(disk, path)
 	must(t, err)
 	return own, disk
 }
@@ -55,7 +56,7 @@ func noAnswer(t *testing.T, k Keeper, ch record.Change) {
 
 func TestALocalChangeOnAHungDiskIsNoAnswer(t *testing.T) {
 	own, disk := onHungDisk(t, pairedRecord)
-	k := NewLocal(own, "server1", nobody)
+	k := NewLocal(Machine, own, "server1", nobody)
 	handOver := record.Change{Transition: record.HandOver, By: "server1", To: "server2", From: pairedRecord.Revision}
 	disk.Free(t, "a change", func() {
 		noAnswer(t, k, handOver)
@@ -92,7 +93,7 @@ func asksOfTheLoop(c *Command) {
 // While a primary goes alone, nothing is told: the word that it was given would be void.
 func TestAPrimaryThatGoesAloneOnAHungDisk(t *testing.T) {
 	own, disk := onHungDisk(t, pairedRecord)
-	c := NewCommand(own, "server1", nobody, func(context.Context, record.Record) error { return nil })
+	c := NewCommand(Machine, own, "server1", nobody, func(context.Context, record.Record) error { return nil })
 	r, _ := c.Telling()
 	must(t, c.Answered(t.Context(), r, false))
 	c.Lost()
@@ -117,7 +118,7 @@ func TestAPrimaryThatGoesAloneOnAHungDisk(t *testing.T) {
 // its word any more, nor takes a telling.
 func TestAStandbyThatTakesOverOnAHungDisk(t *testing.T) {
 	own, disk := onHungDisk(t, pairedRecord)
-	c := NewCommand(own, "server2", nobody, silent)
+	c := NewCommand(Machine, own, "server2", nobody, silent)
 	_, err := c.Told(pairedRecord)
 	must(t, err)
 	c.Fenced(c.Meetings())

@@ -28,8 +28,8 @@ type Beside struct {
 	Run   func(step func() error) (outcome func(ctx context.Context) error)
 }
 
-// onMachine runs a step in a goroutine, which ends with the step.
-var onMachine = Beside{clock.Machine, func(step func() error) func(context.Context) error {
+// Machine runs a step in a goroutine, which ends with the step.
+var Machine = Beside{clock.Machine, func(step func() error) func(context.Context) error {
 	done := make(chan error, 1)
 	go func() { done <- step() }()
 	return func(ctx context.Context) error {
@@ -47,12 +47,7 @@ var onMachine = Beside{clock.Machine, func(step func() error) func(context.Conte
 // both counts. Only the server it names primary may change it, so a standby never takes
 // over by itself; an operator's force is a server's own wish to reign and is written on
 // that server.
-func NewLocal(own *Copy, me pair.Server, peer func() (record.Record, bool)) Keeper {
-	return NewLocalIn(onMachine, own, me, peer)
-}
-
-// NewLocalIn is NewLocal in another world.
-func NewLocalIn(b Beside, own *Copy, me pair.Server, peer func() (record.Record, bool)) Keeper {
+func NewLocal(b Beside, own *Copy, me pair.Server, peer func() (record.Record, bool)) Keeper {
 	return newLocal(b, own, me, peer)
 }
 

@@ -25,9 +25,9 @@ func newShared(t *testing.T, r record.Record) *shared {
 	for me, other := range map[pair.Server]pair.Server{"server1": "server2", "server2": "server1"} {
 		s.paths[me] = filepath.Join(t.TempDir(), "record.json")
 		must(t, durable.WriteJSON(s.paths[me], r, 0o600))
-		own, err := OpenCopy(s.paths[me])
+		own, err := OpenCopy(durable.Machine, s.paths[me])
 		must(t, err)
-		s.keepers[me] = NewLocal(own, me, func() (record.Record, bool) {
+		s.keepers[me] = NewLocal(Machine, own, me, func() (record.Record, bool) {
 			var theirs record.Record
 			if s.cut {
 				return theirs, false
@@ -136,9 +136,9 @@ func TestLocalForce(t *testing.T) {
 }
 
 func TestLocalWithoutCopy(t *testing.T) {
-	own, err := OpenCopy(filepath.Join(t.TempDir(), "record.json"))
+	own, err := OpenCopy(durable.Machine, filepath.Join(t.TempDir(), "record.json"))
 	must(t, err)
-	k := NewLocal(own, "server1", func() (record.Record, bool) { return record.Record{}, false })
+	k := NewLocal(Machine, own, "server1", func() (record.Record, bool) { return record.Record{}, false })
 	if r, err := k.Read(t.Context()); err != nil || r.Exists() {
 		t.Errorf("without a copy: %v, %v", r, err)
 	}

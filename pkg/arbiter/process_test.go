@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"mcctl/pkg/clock"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 	"mcctl/pkg/witness"
@@ -109,7 +110,7 @@ func (h *host) member(t *testing.T, name string, own record.Record) *member {
 		return m.report
 	}
 	link := wire.LinkConfig{Addr: h.addr, TLS: p.Client("arbiter"), Interval: interval, Timeout: timeout}
-	m.Keeper = NewWitness(link, get, func() {})
+	m.Keeper = NewWitness(func(c wire.LinkConfig) Link { return wire.NewLink(c) }, clock.Machine, link, get, func() {})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- m.Run(ctx) }()

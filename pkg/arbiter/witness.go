@@ -35,15 +35,6 @@ type remote struct {
 	ended int
 }
 
-// NewWitness makes a Keeper that holds a connection to a witness; Addr, TLS, Interval
-// and Timeout of link say how. report gives what to tell it and is compared with what
-// it was told: only differences travel. changed is called when Seen, OtherHeard,
-// OtherPostgresDown or Problem say something new. Neither may wait; report must not
-// call the Keeper.
-func NewWitness(link wire.LinkConfig, report func() wire.WitnessReport, changed func()) Keeper {
-	return NewWitnessOver(func(c wire.LinkConfig) Link { return wire.NewLink(c) }, clock.Machine, link, report, changed)
-}
-
 // Link is the connection to the witness, as wire.Link makes it.
 type Link interface {
 	Run(ctx context.Context) error
@@ -52,8 +43,12 @@ type Link interface {
 	Call(ctx context.Context, kind string, request, answer any) error
 }
 
-// NewWitnessOver is NewWitness over connections that dial makes, by that clock.
-func NewWitnessOver(dial func(wire.LinkConfig) Link, by clock.Clock, link wire.LinkConfig, report func() wire.WitnessReport, changed func()) Keeper {
+// NewWitness makes a Keeper that holds a connection to a witness; Addr, TLS, Interval
+// and Timeout of link say how. report gives what to tell it and is compared with what
+// it was told: only differences travel. changed is called when Seen, OtherHeard,
+// OtherPostgresDown or Problem say something new. Neither may wait; report must not
+// call the Keeper.
+func NewWitness(dial func(wire.LinkConfig) Link, by clock.Clock, link wire.LinkConfig, report func() wire.WitnessReport, changed func()) Keeper {
 	w := &remote{report: report, tell: changed, clock: by}
 	link.Beat, link.Answer, link.Heard, link.Changed = w.beat, w.answer, w.heard, w.changed
 	w.link = dial(link)

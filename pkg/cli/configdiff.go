@@ -13,6 +13,7 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/conffiles"
 	"mcctl/pkg/config"
+	"mcctl/pkg/durable"
 	"mcctl/pkg/wire"
 )
 
@@ -58,7 +59,7 @@ func runConfigDiff(ctx context.Context, env *Env, o *configOptions) error {
 
 // managedDiff is what the managed lines would have to be, as a diff.
 func managedDiff(ctx context.Context, c *config.Config) (string, error) {
-	own, err := arbiter.OpenCopy(c.Path("record.json"))
+	own, err := arbiter.OpenCopy(durable.Machine, c.Path("record.json"))
 	if err != nil {
 		return "", err
 	}
