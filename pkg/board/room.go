@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"mcctl/pkg/disk"
+	"mcctl/pkg/pair"
 )
 
 // The levels of a disk. Nothing is concluded from one that is not known.
@@ -64,22 +65,9 @@ func (p Place) Describe() string {
 	if !p.Known() {
 		return p.Path + ": not known"
 	}
-	text := fmt.Sprintf("%s: %d %% (%s) free", p.Path, 100*p.Free/p.Total, size(p.Free))
+	text := fmt.Sprintf("%s: %d %% (%s) free", p.Path, 100*p.Free/p.Total, pair.Size(p.Free))
 	if p.Files > 0 && p.Left/100*p.Total < p.Free/100*p.Files {
 		text += fmt.Sprintf(", %d %% of its files", 100*p.Left/p.Files)
 	}
 	return text
-}
-
-// size prints bytes as people say it.
-func size(n uint64) string {
-	units, i := "kMGTPE", -1
-	value := float64(n)
-	for ; value >= 1024 && i < len(units)-1; i++ {
-		value /= 1024
-	}
-	if i < 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.2g %cB", value, units[i])
 }

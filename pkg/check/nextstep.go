@@ -56,7 +56,7 @@ const idleKept = 1 << 30
 func idleSlot(on pair.Server, p postgres.Progress) string {
 	for _, s := range p.Slots {
 		if !s.Active && s.Retained > idleKept {
-			return fmt.Sprintf("slot %s on %s is not used and keeps %s of log: drop it if nobody needs it", s.Name, on, size(uint64(s.Retained)))
+			return fmt.Sprintf("slot %s on %s is not used and keeps %s of log: drop it if nobody needs it", s.Name, on, pair.Size(uint64(s.Retained)))
 		}
 	}
 	return ""

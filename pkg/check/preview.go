@@ -106,7 +106,7 @@ func judged(id string, bad bool, state, value, threshold, text string) Hurdle {
 }
 
 func (w Way) replication() []Hurdle {
-	paused, replay, flush := "not paused", "at most "+size(replayMax), "at most "+size(w.MaxLag)
+	paused, replay, flush := "not paused", "at most "+pair.Size(replayMax), "at most "+pair.Size(w.MaxLag)
 	var hurdles []Hurdle
 	if w.Standby == nil {
 		hurdles = append(hurdles, unseen("replay-paused", paused, "replay of "+string(w.To)))
@@ -124,10 +124,10 @@ func (w Way) replication() []Hurdle {
 	}
 	return append(hurdles,
 		// Whether it is close enough is the supervisor's condition; this is for people.
-		judged("flush-lag", sender.FlushBytes > w.MaxLag, Caution, size(sender.FlushBytes), flush,
-			fmt.Sprintf("%s has yet to receive %s of log; clients would wait for that", w.To, size(sender.FlushBytes))),
-		judged("replay-lag", sender.ReplayBytes > replayMax, Caution, size(sender.ReplayBytes), replay,
-			fmt.Sprintf("%s has %s of log to replay before it can open; clients would wait for that", w.To, size(sender.ReplayBytes))))
+		judged("flush-lag", sender.FlushBytes > w.MaxLag, Caution, pair.Size(sender.FlushBytes), flush,
+			fmt.Sprintf("%s has yet to receive %s of log; clients would wait for that", w.To, pair.Size(sender.FlushBytes))),
+		judged("replay-lag", sender.ReplayBytes > replayMax, Caution, pair.Size(sender.ReplayBytes), replay,
+			fmt.Sprintf("%s has %s of log to replay before it can open; clients would wait for that", w.To, pair.Size(sender.ReplayBytes))))
 }
 
 func (w Way) sender() *postgres.Outgoing {
@@ -229,8 +229,8 @@ func between(steps []wire.JobStep, from, to string) float64 {
 // dirty says what the first checkpoint has to write.
 func dirty(t *postgres.InTheWay) string {
 	if t.Dirty != nil {
-		return size(uint64(*t.Dirty)) + " of buffers are dirty"
+		return pair.Size(uint64(*t.Dirty)) + " of buffers are dirty"
 	}
 	since := uint64(max(t.SinceCheckpoint, 0))
-	return fmt.Sprintf("%s of log were written since the last one, %s of buffers can be dirty at most (pg_buffercache would tell how many are)", size(since), size(uint64(t.SharedBuffers)))
+	return fmt.Sprintf("%s of log were written since the last one, %s of buffers can be dirty at most (pg_buffercache would tell how many are)", pair.Size(since), pair.Size(uint64(t.SharedBuffers)))
 }

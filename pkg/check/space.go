@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 
+	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/settings"
 )
@@ -48,7 +49,7 @@ func spaceChecks() []Check {
 func shortOfSpace(v View) (found []Trouble) {
 	for _, s := range v.Me.Spaces {
 		if s.Free*100 < s.Total*shortShare || s.Total >= smallDisk && s.Free < shortBytes {
-			found = append(found, Trouble{fmt.Sprintf("%s: %s of %s are free at %s", s.Name, size(s.Free), size(s.Total), s.Path), fill("path", s.Path)})
+			found = append(found, Trouble{fmt.Sprintf("%s: %s of %s are free at %s", s.Name, pair.Size(s.Free), pair.Size(s.Total), s.Path), fill("path", s.Path)})
 		}
 	}
 	return found
@@ -58,7 +59,7 @@ func roomForRebuild(v View) []Trouble {
 	need := uint64(v.Other.Postgres.DataBytes)
 	for _, s := range v.Me.Spaces {
 		if s.Name == "data directory" && s.Free < need {
-			return one(fmt.Sprintf("%s are free beside %s, a copy of %s needs %s", size(s.Free), s.Path, v.Other.Server, size(need)), "missing", size(need-s.Free))
+			return one(fmt.Sprintf("%s are free beside %s, a copy of %s needs %s", pair.Size(s.Free), s.Path, v.Other.Server, pair.Size(need)), "missing", pair.Size(need-s.Free))
 		}
 	}
 	return nil
@@ -74,7 +75,7 @@ func slotRetention(v View) (found []Trouble) {
 	for _, slot := range v.Me.Postgres.Slots {
 		bounded := slot.Left != nil && uint64(max(*slot.Left, 0)) < free
 		if kept := uint64(max(slot.Retained, 0)); !bounded && kept > 2*segment && kept > free/2 {
-			found = append(found, Trouble{fmt.Sprintf("slot %s keeps %s of log, %s are free", slot.Name, size(kept), size(free)), fill("slot", slot.Name)})
+			found = append(found, Trouble{fmt.Sprintf("slot %s keeps %s of log, %s are free", slot.Name, pair.Size(kept), pair.Size(free)), fill("slot", slot.Name)})
 		}
 	}
 	return found
@@ -93,16 +94,3 @@ func slotLost(v View) (found []Trouble) {
 }
 
 func ours(slot postgres.SlotUse, v View) bool { return slot.Name == settings.Slot(v.Me.Config.Other()) }
-
-// size prints bytes as people say it.
-func size(n uint64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, units, i := float64(n)/unit, "KMGTPE", 0
-	for ; value >= unit && i < len(units)-1; i++ {
-		value /= unit
-	}
-	return fmt.Sprintf("%.1f %cB", value, units[i])
-}

@@ -130,11 +130,3 @@ func TestShellQuote(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
-
-func TestSize(t *testing.T) {
-	for bytes, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1536: "1.5 KB", 16 << 20: "16.0 MB", 3 << 40: "3.0 TB"} {
-		if got := size(bytes); got != want {
-			t.Errorf("size(%d) = %s, want %s", bytes, got, want)
-		}
-	}
-}

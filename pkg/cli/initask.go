@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"mcctl/pkg/pair"
 	"mcctl/pkg/setup"
 )
 
@@ -136,6 +137,6 @@ func (a *asker) progress() func(done, total int64) {
 			return
 		}
 		told = done * 10 / total
-		a.say(fmt.Sprintf("copied %d %% of %s", min(100, done*100/total), size(uint64(total))))
+		a.say(fmt.Sprintf("copied %d %% of %s", min(100, done*100/total), pair.Size(uint64(total))))
 	}
 }

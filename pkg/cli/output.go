@@ -72,20 +72,6 @@ func (t table) row(cells ...string) {
 	_, _ = fmt.Fprintln(t, strings.Join(cells, "\t"))
 }
 
-// size prints a number of bytes as people say it.
-func size(bytes uint64) string {
-	const unit = 1024
-	if bytes < unit {
-		return fmt.Sprintf("%d B", bytes)
-	}
-	value, units := float64(bytes)/unit, "KMGTPE"
-	i := 0
-	for ; value >= unit && i < len(units)-1; i++ {
-		value /= unit
-	}
-	return fmt.Sprintf("%.1f %cB", value, units[i])
-}
-
 // yes prints a fact that is true or false in the words given.
 func yes(fact bool, whenTrue, whenFalse string) string {
 	if fact {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
 )
 
@@ -207,9 +208,9 @@ func rebuildLine(job wire.RebuildJob) string {
 
 // progressText is how far a copy is: bytes, rate, and the time that is left.
 func progressText(job wire.RebuildJob) string {
-	text := fmt.Sprintf("%s of %s", size(uint64(job.Done)), size(uint64(job.Total)))
+	text := fmt.Sprintf("%s of %s", pair.Size(uint64(job.Done)), pair.Size(uint64(job.Total)))
 	if job.BytesPerSecond > 0 {
-		text += fmt.Sprintf("  %s/s", size(uint64(job.BytesPerSecond)))
+		text += fmt.Sprintf("  %s/s", pair.Size(uint64(job.BytesPerSecond)))
 		if job.Done < job.Total {
 			text += fmt.Sprintf("  %s left", (time.Duration(job.Seconds) * time.Second).String())
 		}
@@ -245,16 +246,16 @@ func planLines(p wire.RebuildPlan) []string {
 		add("why: %s", p.Why)
 	}
 	if p.Extra > 0 {
-		add("log here that %s lacks: %s, which will be given up", p.From, size(uint64(p.Extra)))
+		add("log here that %s lacks: %s, which will be given up", p.From, pair.Size(uint64(p.Extra)))
 	}
 	if p.Lacks > 0 {
-		add("log there that is not here: %s", size(uint64(p.Lacks)))
+		add("log there that is not here: %s", pair.Size(uint64(p.Lacks)))
 	}
 	if p.Bytes > 0 {
-		add("to copy: %s; %s", size(uint64(p.Bytes)), estimate(p))
+		add("to copy: %s; %s", pair.Size(uint64(p.Bytes)), estimate(p))
 	}
 	for _, r := range p.Rooms {
-		add("room on the file system of %s: needs %s, free %s", r.Path, size(uint64(r.Needs)), size(uint64(max(r.Free, 0))))
+		add("room on the file system of %s: needs %s, free %s", r.Path, pair.Size(uint64(r.Needs)), pair.Size(uint64(max(r.Free, 0))))
 	}
 	if p.Paired {
 		add("the pair is paired: %s goes alone first, and %s cannot take over until it is back", p.From, p.Server)
@@ -266,5 +267,5 @@ func estimate(p wire.RebuildPlan) string {
 	if p.BytesPerSecond == 0 {
 		return "how long is not known: nothing was copied here before"
 	}
-	return fmt.Sprintf("about %s at the rate of the last copy, %s/s", (time.Duration(p.Seconds) * time.Second).String(), size(uint64(p.BytesPerSecond)))
+	return fmt.Sprintf("about %s at the rate of the last copy, %s/s", (time.Duration(p.Seconds) * time.Second).String(), pair.Size(uint64(p.BytesPerSecond)))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
@@ -44,9 +45,9 @@ func progressLines(p postgres.Progress) (lines []string) {
 		lines = append(lines, senderLine(o))
 	}
 	for _, s := range p.Slots {
-		line := fmt.Sprintf("slot %s: %s, %s, keeps %s", s.Name, yes(s.Active, "in use", "not used"), dash(s.Status), size(uint64(max(s.Retained, 0))))
+		line := fmt.Sprintf("slot %s: %s, %s, keeps %s", s.Name, yes(s.Active, "in use", "not used"), dash(s.Status), pair.Size(uint64(max(s.Retained, 0))))
 		if s.Left != nil {
-			line += fmt.Sprintf(", %s until it loses log", size(uint64(max(*s.Left, 0))))
+			line += fmt.Sprintf(", %s until it loses log", pair.Size(uint64(max(*s.Left, 0))))
 		}
 		lines = append(lines, line)
 	}
@@ -62,15 +63,15 @@ func progressLines(p postgres.Progress) (lines []string) {
 
 func senderLine(o postgres.Outgoing) string {
 	return fmt.Sprintf("to %s: %s, %s; lag sent %s, write %s, flush %s, replay %s", o.Name, o.State, o.SyncState,
-		size(o.SentBytes), behind(o.WriteBytes, o.WriteLag), behind(o.FlushBytes, o.FlushLag), behind(o.ReplayBytes, o.ReplayLag))
+		pair.Size(o.SentBytes), behind(o.WriteBytes, o.WriteLag), behind(o.FlushBytes, o.FlushLag), behind(o.ReplayBytes, o.ReplayLag))
 }
 
 // behind is a lag in bytes and, where PostgreSQL has measured it, in time.
 func behind(bytes uint64, lag *float64) string {
 	if lag == nil {
-		return size(bytes)
+		return pair.Size(bytes)
 	}
-	return fmt.Sprintf("%s (%.0f ms)", size(bytes), *lag*1000)
+	return fmt.Sprintf("%s (%.0f ms)", pair.Size(bytes), *lag*1000)
 }
 
 func receiverLine(p postgres.Progress) string {
@@ -78,7 +79,7 @@ func receiverLine(p postgres.Progress) string {
 	if r := p.Receiver; r != nil {
 		parts = []string{fmt.Sprintf("%s; primary's end %s", r.Status, r.Told)}
 	}
-	parts = append(parts, fmt.Sprintf("flushed %s, replayed %s (%s to replay)", p.Flushed, p.Replayed, size(p.Replayed.Behind(p.Flushed))))
+	parts = append(parts, fmt.Sprintf("flushed %s, replayed %s (%s to replay)", p.Flushed, p.Replayed, pair.Size(p.Replayed.Behind(p.Flushed))))
 	if p.ReplayPaused {
 		parts = append(parts, "REPLAY PAUSED")
 	}

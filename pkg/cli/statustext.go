@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
 )
 
@@ -66,7 +67,7 @@ func lag(s wire.ServerStatus) string {
 	if s.Role != "standby" || s.LSN == 0 {
 		return "-"
 	}
-	return size(s.LagBytes) + yes(s.SyncState != "", " "+s.SyncState, "")
+	return pair.Size(s.LagBytes) + yes(s.SyncState != "", " "+s.SyncState, "")
 }
 
 func arbiterLine(a wire.ArbiterStatus) string {

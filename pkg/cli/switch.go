@@ -221,5 +221,5 @@ func gap(st wire.Status) string {
 	if here.LSN == 0 || there.LSN == 0 {
 		return "how much that is cannot be told: the log position of one server is not known"
 	}
-	return fmt.Sprintf("%s is at %s, %s was last seen at %s: %s of log are known to be missing", st.Local, here.LSN, there.Server, there.LSN, size(here.LSN.Behind(there.LSN)))
+	return fmt.Sprintf("%s is at %s, %s was last seen at %s: %s of log are known to be missing", st.Local, here.LSN, there.Server, there.LSN, pair.Size(here.LSN.Behind(there.LSN)))
 }

@@ -39,6 +39,19 @@ const (
 // Timeline is PostgreSQL's timeline id; 0 means unknown.
 type Timeline uint32
 
+// Size prints a number of bytes as people say it.
+func Size(bytes uint64) string {
+	const unit = 1024
+	if bytes < unit {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	value, units, i := float64(bytes)/unit, "KMGTPE", 0
+	for ; value >= unit && i < len(units)-1; i++ {
+		value /= unit
+	}
+	return fmt.Sprintf("%.1f %cB", value, units[i])
+}
+
 // LSN is a position in the write-ahead log, in bytes; 0 means unknown.
 type LSN uint64
 

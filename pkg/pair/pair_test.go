@@ -38,3 +38,11 @@ func TestBehind(t *testing.T) {
 		t.Errorf("25 lacks %d of 10, want 0", d)
 	}
 }
+
+func TestSize(t *testing.T) {
+	for bytes, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1536: "1.5 KB", 16 << 20: "16.0 MB", 3 << 40: "3.0 TB"} {
+		if got := Size(bytes); got != want {
+			t.Errorf("Size(%d) = %s, want %s", bytes, got, want)
+		}
+	}
+}
