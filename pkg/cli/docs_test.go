@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,32 +12,13 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-)
 
-var update = flag.Bool("update", false, "rewrite docs/cli.md")
+	"mcctl/test/made"
+)
 
 // TestDocs keeps docs/cli.md what the commands' own help says.
 func TestDocs(t *testing.T) {
-	const path, begin, end = "../../docs/cli.md", "<!-- commands: made by make docs -->\n", "<!-- end of commands -->"
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, rest, ok1 := strings.Cut(string(b), begin)
-	_, tail, ok2 := strings.Cut(rest, end)
-	if !ok1 || !ok2 {
-		t.Fatalf("%s lacks the markers %q and %q", path, begin, end)
-	}
-	want := head + begin + reference(New(testEnv(&bytes.Buffer{}, &bytes.Buffer{}))) + end + tail
-	if want == string(b) {
-		return
-	}
-	if !*update {
-		t.Fatalf("%s differs from the commands: run make docs", path)
-	}
-	if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	made.Part(t, "../../docs/cli.md", "commands", reference(New(testEnv(&bytes.Buffer{}, &bytes.Buffer{}))))
 }
 
 // Every command line that help and documents show is one that mcctl takes. What the

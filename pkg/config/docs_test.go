@@ -1,7 +1,6 @@
 package config
 
 import (
-	"flag"
 	"fmt"
 	"go/ast"
 	"go/constant"
@@ -14,32 +13,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "rewrite docs/config.md")
+	"mcctl/test/made"
+)
 
 // TestDocs keeps docs/config.md what the types say, with the defaults that they have.
 func TestDocs(t *testing.T) {
-	const path, begin, end = "../../docs/config.md", "<!-- keys: made by make docs -->\n", "<!-- end of keys -->"
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, rest, ok1 := strings.Cut(string(b), begin)
-	_, tail, ok2 := strings.Cut(rest, end)
-	if !ok1 || !ok2 {
-		t.Fatalf("%s lacks the markers %q and %q", path, begin, end)
-	}
-	want := head + begin + newReference(t).write() + end + tail
-	if want == string(b) {
-		return
-	}
-	if !*update {
-		t.Fatalf("%s differs from the types of this package: run make docs", path)
-	}
-	if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	made.Part(t, "../../docs/config.md", "keys", newReference(t).write())
 }
 
 // reference makes the page from the types of this package: their comments, and the

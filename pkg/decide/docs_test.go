@@ -1,34 +1,12 @@
 package decide
 
 import (
-	"flag"
-	"os"
-	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "rewrite docs/decisions.md")
+	"mcctl/test/made"
+)
 
 // TestDocs keeps docs/decisions.md the table that runs.
 func TestDocs(t *testing.T) {
-	const path, begin, end = "../../docs/decisions.md", "<!-- rules: made by make docs -->\n", "<!-- end of rules -->"
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, rest, ok1 := strings.Cut(string(b), begin)
-	_, tail, ok2 := strings.Cut(rest, end)
-	if !ok1 || !ok2 {
-		t.Fatalf("%s lacks the markers %q and %q", path, begin, end)
-	}
-	want := head + begin + Markdown() + end + tail
-	if want == string(b) {
-		return
-	}
-	if !*update {
-		t.Fatalf("%s differs from the table: run make docs", path)
-	}
-	if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	made.Part(t, "../../docs/decisions.md", "rules", Markdown())
 }

@@ -7,26 +7,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mcctl/test/made"
 )
 
 // TestTheOrderThatMatters keeps the pairs of rules that both match some input and
 // would answer it differently, the upper of them deciding. A row that is moved or
-// widened shows here in what it comes before.
+// widened shows here in what it comes before: read the diff that make docs makes.
 func TestTheOrderThatMatters(t *testing.T) {
-	const path = "testdata/order.golden"
-	got := order()
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("the order of the rules answers differently than %s says; if that is meant, run make docs and read its diff\ngot:\n%s", path, got)
-	}
+	made.Whole(t, "testdata/order.golden", order())
 }
 
 // order tells, for each rule that decides, the later ones it keeps from acting.

@@ -25,7 +25,7 @@ func TestWhatWasBenched(t *testing.T) {
 	if err := json.Unmarshal(text, &bench); err != nil {
 		t.Fatalf("docs/benchmarks.json: %v", err)
 	}
-	mustSay(t, "docs/benchmarks.json", func(line string) string {
+	mustSay(t, func(line string) string {
 		cells, isRow := faultRow(line)
 		if !isRow {
 			return line

@@ -3,7 +3,6 @@ package tidy
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,9 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "rewrite what docs/guarantees.md says of docs/measured.jsonl and docs/benchmarks.json")
+	"mcctl/test/made"
+)
 
 const guarantees = "../../docs/guarantees.md"
 
@@ -94,7 +93,7 @@ func median(values []float64) float64 {
 // docs/measured.jsonl holds of the scenarios that the row names. make docs writes them.
 func TestWhatWasMeasured(t *testing.T) {
 	by, loads := measurements(t)
-	mustSay(t, "docs/measured.jsonl", func(line string) string {
+	mustSay(t, func(line string) string {
 		cells, isRow := faultRow(line)
 		switch {
 		case isRow:
@@ -110,9 +109,9 @@ func TestWhatWasMeasured(t *testing.T) {
 
 func row(cells []string) string { return "| " + strings.Join(cells, " | ") + " |\n" }
 
-// mustSay compares docs/guarantees.md with what another file makes of its lines, or
+// mustSay compares docs/guarantees.md with what of makes of its lines, or
 // writes it so.
-func mustSay(t *testing.T, source string, of func(line string) string) {
+func mustSay(t *testing.T, of func(line string) string) {
 	t.Helper()
 	page, err := os.ReadFile(guarantees)
 	if err != nil {
@@ -122,15 +121,7 @@ func mustSay(t *testing.T, source string, of func(line string) string) {
 	for line := range strings.Lines(string(page)) {
 		want.WriteString(of(line))
 	}
-	if string(page) == want.String() {
-		return
-	}
-	if !*update {
-		t.Fatalf("docs/guarantees.md does not say what %s holds; run: make docs", source)
-	}
-	if err := os.WriteFile(guarantees, []byte(want.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	made.Whole(t, guarantees, want.String())
 }
 
 func measuredCell(t *testing.T, by map[string][]float64, names []string) string {
