@@ -22,6 +22,7 @@ const (
 func withSite(t *testing.T) (h *Hands, conf, auto string) {
 	t.Helper()
 	h, _ = newHands(t, copyOf(3, 8, pair.Alone))
+	h.Major = 16 // since 17 a line is added
 	etc := filepath.Join(t.TempDir(), "etc")
 	ok(t, os.Mkdir(etc, 0o700))
 	conf, auto = filepath.Join(etc, "main.conf"), filepath.Join(h.Config.Server.DataDirectory, "postgresql.auto.conf")
@@ -110,6 +111,7 @@ func TestSettingsAreWrittenAllOrNone(t *testing.T) {
 
 func TestWantedFollowsTheRecord(t *testing.T) {
 	h, _ := newHands(t, copyOf(3, 8, pair.Alone))
+	h.Major = 16
 	mine, pledge := copyOf(3, 8, pair.Alone), copyOf(3, 8, pair.Paired)
 	theirs := record.Record{Pair: "p", Term: 4, Primary: "server2", Mode: pair.Paired, Revision: 9}
 	for _, c := range []struct {
