@@ -21,12 +21,13 @@ type link struct {
 	conn  *conn
 
 	wake             chan struct{}
+	tried            chan struct{} // closed at the end of the first attempt
 	kicked, answered bool
 	waiting, again   bool
 }
 
 func newLink(p *process, to string, cfg wire.LinkConfig) *link {
-	return &link{proc: p, clock: procClock{p.w, p}, to: to, cfg: cfg, wake: make(chan struct{}, 1)}
+	return &link{proc: p, clock: procClock{p.w, p}, to: to, cfg: cfg, wake: make(chan struct{}, 1), tried: make(chan struct{})}
 }
 
 func (l *link) State() wire.LinkState {
@@ -47,9 +48,9 @@ func (l *link) rouse() {
 	}
 }
 
-// Call asks over the present connection.
+// Call asks over the present connection; it waits for the first attempt only.
 func (l *link) Call(ctx context.Context, kind string, request, answer any) error {
-	l.proc.enter()
+	l.clock.Wait(ctx, l.cfg.Timeout, l.tried)
 	c := l.conn
 	if c == nil || !c.here {
 		return fmt.Errorf("%s to %s: %w: not connected", kind, l.to, wire.ErrNoAnswer)
@@ -93,6 +94,11 @@ const refusedPause = 50 * time.Millisecond
 
 func (l *link) once(ctx context.Context) time.Duration {
 	c, refused := l.dial(ctx)
+	select {
+	case <-l.tried:
+	default:
+		close(l.tried)
+	}
 	if c == nil {
 		l.update(func(s *wire.LinkState) {
 			s.Refused, s.Error = refused, "no connection"
