@@ -80,7 +80,11 @@ func writeWhile(t *testing.T, in *Instance, round int, do func()) (acknowledged 
 func turnRound(t *testing.T, old, leader *Instance) (primary, standby *Instance) {
 	t.Helper()
 	ok(t, connect(t, leader).Checkpoint(within(t)))
-	err := old.Rewind(within(t), sourceOf(leader, "rewind"), RewindOptions{KeepDir: filepath.Join(old.Socket, "keep")})
+	var err error
+	eventually(t, "the killed postmaster's processes have ended", func() bool {
+		err = old.Rewind(within(t), sourceOf(leader, "rewind"), RewindOptions{KeepDir: filepath.Join(old.Socket, "keep")})
+		return !errors.Is(err, ErrStillInUse)
+	})
 	if errors.Is(err, fs.ErrNotExist) { // no pg_rewind with this PostgreSQL
 		ok(t, old.BaseBackup(within(t), sourceOf(leader, "copy"), BackupOptions{}))
 		ok(t, old.DropOld())

@@ -110,7 +110,7 @@ func TestAStandbyThatDiesInTheCheckpointOfASwitchEndsIt(t *testing.T) {
 // Behind the gate it is the same: the supervisor waits for a start that does not end, and
 // is the only one who can hand over.
 func TestAPrimaryThatFreezesInItsStartIsReplaced(t *testing.T) {
-	s := newStage(t, lab.Options{Profile: "tight", Arbiter: "none"})
+	s := newStage(t, lab.Options{Arbiter: "none"})
 	signal(t, syscall.SIGINT, s.lab.Pids().Servers[one].Postmaster) // a stop in good order
 	socket := filepath.Join(filepath.Dir(s.lab.Data(one)), "run", fmt.Sprintf(".s.PGSQL.%d", s.lab.ClientPort(one)))
 	for _, there := range []bool{false, true} { // until the next postmaster listens
