@@ -151,12 +151,16 @@ func (l *local) write(ctx context.Context, t record.Transition, next record.Reco
 		return err
 	})
 	err := saved(ctx)
+	left := err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx))
+	if left && l.own.Get() == next { // it is on the disk, and our caller goes by that already
+		err, left = saved(context.WithoutCancel(ctx)), false
+	}
 	switch {
 	case err == nil:
 		return next, nil
 	case errors.Is(err, record.ErrConflict): // a newer one came in between
 		return record.Record{}, err
-	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
+	case left:
 		err = unwritten(ctx)
 	}
 	return record.Record{}, unknown(string(t), err)

@@ -1,11 +1,14 @@
 package arbiter
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"mcctl/pkg/clock"
 	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
@@ -160,5 +163,24 @@ func TestLocalFailedWrite(t *testing.T) {
 	}
 	if got, err := s.keepers["server1"].Read(t.Context()); err != nil || got != paired() {
 		t.Errorf("read %v, %v", got, err)
+	}
+}
+
+// Who goes by the record sees it as soon as it is on the disk, and ends the action that
+// was to bring it there. That action has not failed.
+func TestALocalChangeThatIsOnTheDiskHasHappened(t *testing.T) {
+	own, err := OpenCopy(durable.Machine, filepath.Join(t.TempDir(), "record.json"))
+	must(t, err)
+	must(t, own.Save(pairedRecord))
+	ctx, leave := context.WithCancelCause(t.Context())
+	seen := Beside{clock.Machine, func(step func() error) func(context.Context) error {
+		err := step()
+		leave(errLeft)
+		return func(ctx context.Context) error { return cmp.Or(context.Cause(ctx), err) }
+	}}
+	k := NewLocal(seen, own, "server1", nobody)
+	next, err := k.Change(ctx, record.Change{Transition: record.Detach, By: "server1", To: "server1", From: pairedRecord.Revision})
+	if err != nil || next != own.Get() || next.Mode != pair.Alone {
+		t.Errorf("got %s, %v", next, err)
 	}
 }

@@ -148,14 +148,14 @@ func TestWhoHasNotMetTheOtherWaits(t *testing.T) {
 	s.order(one, "fencing", "exit 3") // so that server1 does not go alone meanwhile
 	s.killServer(two)
 	s.killServer(one)
-	if err := os.Remove(s.lab.Order(one, "fencing")); err != nil {
-		t.Fatal(err)
-	}
 	s.startAlone(two)
 	s.until("server2 says that it was not told", two, func(st wire.Status) bool {
 		return strings.Contains(st.NextStep, "has not told this server since its start") && st.Record.Primary == one
 	})
 	s.killServer(two)
+	if err := os.Remove(s.lab.Order(one, "fencing")); err != nil { // a call that outlived its supervisor has read it by now
+		t.Fatal(err)
+	}
 	s.startAlone(one)
 	s.until("server1 says that it must meet server2", one, func(st wire.Status) bool {
 		return strings.Contains(st.NextStep, "has not met the other one since") && st.Record.Mode == pair.Paired
