@@ -96,12 +96,12 @@ func (a *Agent) conditions(s board.Sight) []check.Hurdle {
 		fmt.Sprintf("PostgreSQL of %s is %s, not standby", other, f.PeerPG))
 	add("stream", f.Stream == decide.StreamClose, f.Stream, decide.StreamClose,
 		fmt.Sprintf("replication to %s is %s, not close", other, f.Stream))
-	arbiter := f.Keeper.String()
-	held, _, _ := a.keeper.Seen()
-	if f.Keeper == decide.KeeperReached && !held.Exists() {
-		arbiter += ", but " + withoutRecord
+	if held, _, _ := a.keeper.Seen(); f.Keeper == decide.KeeperReached && !held.Exists() {
+		add("arbiter", false, f.Keeper, decide.KeeperReached, "the arbiter is reached, but "+withoutRecord)
+	} else {
+		add("arbiter", f.Keeper == decide.KeeperReached, f.Keeper, decide.KeeperReached,
+			fmt.Sprintf("the arbiter is %s", f.Keeper))
 	}
-	add("arbiter", arbiter == decide.KeeperReached.String(), f.Keeper, decide.KeeperReached, "the arbiter is "+arbiter)
 	add("primary", f.Postgres == decide.PostgresOpen, f.Postgres, decide.PostgresOpen,
 		fmt.Sprintf("PostgreSQL of %s is %s, not open", me, f.Postgres))
 	add("disk", f.Disk != decide.DiskFailed, f.Disk, decide.DiskFine,

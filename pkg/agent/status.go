@@ -112,6 +112,7 @@ func differentArbiters(local, other wire.ServerStatus) []string {
 func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	other := a.config.Other()
 	problem, _ := a.problem(s)
+	vain := a.vain()
 	switch {
 	case problem != "":
 		return problem
@@ -131,8 +132,8 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return "PostgreSQL is left down, as start --mc-only said: start it with pg_ctl, or start the supervisor anew without that option"
 	case f.Peer != decide.PeerHere:
 		return a.peerAway(s, f)
-	case a.vain() != "":
-		return fmt.Sprintf("the arbiter at %s would let nobody take over: %s; see mcctl status on %s", a.config.Pair.Arbiter.Where(), a.vain(), other)
+	case vain != "":
+		return fmt.Sprintf("the arbiter at %s would let nobody take over: %s; see mcctl status on %s", a.config.Pair.Arbiter.Where(), vain, other)
 	case a.hands.Rebuilds.GivenUp() && f.Mode != decide.Paired:
 		return "the rebuild was given up: mcctl rebuild, or restart the supervisor to let it decide anew"
 	case s.Held:

@@ -24,7 +24,7 @@ func newCommandKeeper(t *testing.T, me pair.Server, r record.Record, ask func(co
 	if err := own.Save(r); err != nil {
 		t.Fatal(err)
 	}
-	return NewCommand(Machine, own, me, func() (record.Record, bool) { return record.Record{}, false }, ask)
+	return NewCommand(Machine, own, me, nobody, ask)
 }
 
 func silent(context.Context, record.Record) error { return wire.ErrNoAnswer }

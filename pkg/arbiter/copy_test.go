@@ -80,7 +80,7 @@ func TestACopyIsToldWhileTheDiskHangs(t *testing.T) {
 	<-d.begun
 	told := make(chan record.Record, 1)
 	go func() {
-		keeper := NewLocal(Machine, own, "server1", func() (record.Record, bool) { return record.Record{}, false })
+		keeper := NewLocal(Machine, own, "server1", nobody)
 		r, _, _ := keeper.Seen()
 		told <- r
 	}()

@@ -141,7 +141,7 @@ func TestLocalForce(t *testing.T) {
 func TestLocalWithoutCopy(t *testing.T) {
 	own, err := OpenCopy(durable.Machine, filepath.Join(t.TempDir(), "record.json"))
 	must(t, err)
-	k := NewLocal(Machine, own, "server1", func() (record.Record, bool) { return record.Record{}, false })
+	k := NewLocal(Machine, own, "server1", nobody)
 	if r, err := k.Read(t.Context()); err != nil || r.Exists() {
 		t.Errorf("without a copy: %v, %v", r, err)
 	}

@@ -12,8 +12,7 @@ import (
 	"testing"
 )
 
-// Update is whether to write what differs.
-var Update = flag.Bool("update", false, "write the pages that are made from the code")
+var update = flag.Bool("update", false, "write the pages that are made from the code")
 
 // Part is what stands in a page between the marks of that name.
 func Part(t *testing.T, page, name, made string) {
@@ -38,7 +37,7 @@ func Whole(t *testing.T, file, made string) {
 	if err == nil && string(b) == made {
 		return
 	}
-	if !*Update {
+	if !*update {
 		t.Fatal(errors.Join(fmt.Errorf("%s is not what the code says: run make docs", file), err))
 	}
 	if err := os.WriteFile(file, []byte(made), 0o644); err != nil {

@@ -85,6 +85,17 @@ func (c *cable) carry(from, to net.Conn) {
 	}
 }
 
+// reroute leads an address in the text of pair.toml through the cable.
+func (c *cable) reroute(t *testing.T, text, table, key string) string {
+	t.Helper()
+	head, tail, _ := strings.Cut(text, "["+table+"]\n")
+	section, rest, _ := strings.Cut(tail, "\n\n")
+	_, value, _ := strings.Cut(section, key+" = \"")
+	address, _, _ := strings.Cut(value, "\"")
+	section = strings.Replace(section, fmt.Sprintf("%s = %q", key, address), fmt.Sprintf("%s = %q", key, c.through(t, address)), 1)
+	return fmt.Sprintf("%s[%s]\n%s\n\n%s", head, table, section, rest)
+}
+
 // reconfigured stops both servers, edits their files and starts them.
 func (s *stage) reconfigured(file string, edit func(of pair.Server, text string) string) {
 	s.Helper()
@@ -121,14 +132,10 @@ func newCable(t *testing.T) (*stage, *cable) {
 		}
 	}
 	s.reconfigured("pair.toml", func(of pair.Server, text string) string {
-		head, tail, _ := strings.Cut(text, fmt.Sprintf("[servers.%s]\n", otherOf(of)))
-		section, rest, _ := strings.Cut(tail, "\n\n")
 		for _, key := range []string{"admin", "replication"} {
-			_, value, _ := strings.Cut(section, key+" = \"")
-			address, _, _ := strings.Cut(value, "\"")
-			section = strings.Replace(section, fmt.Sprintf("%s = %q", key, address), fmt.Sprintf("%s = %q", key, c.through(t, address)), 1)
+			text = c.reroute(t, text, "servers."+string(otherOf(of)), key)
 		}
-		return fmt.Sprintf("%s[servers.%s]\n%s\n\n%s", head, otherOf(of), section, rest)
+		return text
 	})
 	s.order(two, "arbitration", "exit 0")
 	return s, c
@@ -203,11 +210,7 @@ func TestAStandbyWithoutTheArbiterIsToldByThePrimary(t *testing.T) {
 		if of == one {
 			return text
 		}
-		head, tail, _ := strings.Cut(text, "[arbiter]\n")
-		section, rest, _ := strings.Cut(tail, "\n\n")
-		_, value, _ := strings.Cut(section, "address = \"")
-		address, _, _ := strings.Cut(value, "\"")
-		return head + "[arbiter]\n" + strings.Replace(section, address, c.through(t, address), 1) + "\n\n" + rest
+		return c.reroute(t, text, "arbiter", "address")
 	})
 	c.cut.Store(true)
 	s.until("the primary tells", one, func(st wire.Status) bool {
