@@ -23,13 +23,13 @@ func etcdFaults() []fault {
 				w.say("fault", "freeze member %d of etcd", i+1)
 				m.frozen = true
 				w.etcd.missing()
-				w.lasting(w.between(200*time.Millisecond, 20*time.Second), func() { w.etcd.thaw(i) })
+				w.plans(w.between(200*time.Millisecond, 20*time.Second), func() { w.etcd.thaw(i) })
 			}
 		}},
 		{"freeze etcd", func(w *World, _ *node) {
 			w.say("fault", "freeze etcd")
 			w.etcd.frozen = true
-			w.lasting(w.between(200*time.Millisecond, 20*time.Second), func() { w.etcd.frozen = false })
+			w.plans(w.between(200*time.Millisecond, 20*time.Second), func() { w.etcd.frozen = false })
 		}},
 		{"etcd emptied", func(w *World, _ *node) { w.etcdEmptied() }},
 		{"etcd restored", func(w *World, _ *node) { w.etcdRestored() }},
@@ -40,7 +40,7 @@ func (w *World) etcdMembersDown(which ...int) {
 	for _, i := range which {
 		w.say("fault", "kill member %d of etcd", i+1)
 		w.etcd.killMember(i)
-		w.lasting(w.mostly(3*time.Second, time.Minute), func() { w.etcd.startMember(i) })
+		w.plans(w.mostly(3*time.Second, time.Minute), func() { w.etcd.startMember(i) })
 	}
 }
 
@@ -54,7 +54,7 @@ func (w *World) etcdLoses(s *etcdStore) {
 	w.say("fault", "etcd is replaced by one at revision %d", s.revision)
 	w.etcd.kill()
 	w.etcd.replace(s)
-	w.lasting(w.mostly(2*time.Second, time.Minute), w.etcd.start)
+	w.plans(w.mostly(2*time.Second, time.Minute), w.etcd.start)
 }
 
 // etcdEmptied: the disks of all members are lost.

@@ -227,7 +227,7 @@ func (t tardy) RoundTrip(r *http.Request) (*http.Response, error) {
 	next, _ := recordIn(asked[etcdTxn](body))
 	a, err := t.under.RoundTrip(r)
 	now, _ := w.record()
-	if err == nil && known && now == next && was.Primary != t.n.me && next.Primary == t.n.me && !w.faults.healed {
+	if err == nil && known && now == next && was.Primary != t.n.me && next.Primary == t.n.me && !w.healed {
 		p := t.n.server.process
 		p.enter()
 		w.etcdEmptied()

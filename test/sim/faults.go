@@ -4,9 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"mcctl/pkg/board"
-	"mcctl/pkg/decide"
-	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 )
 
@@ -14,22 +11,6 @@ import (
 type fault struct {
 	name string
 	do   func(w *World, n *node)
-}
-
-// faults knows what is in effect, so that all of it can be healed.
-type faults struct {
-	active int
-	healed bool
-	next   time.Duration // of the calendar
-}
-
-// lasting has something be so for a while.
-func (w *World) lasting(d time.Duration, end func()) {
-	w.faults.active++
-	w.after(d, func() {
-		w.faults.active--
-		end()
-	})
 }
 
 func allFaults() []fault {
@@ -42,7 +23,7 @@ func processFaults() []fault {
 		{"kill supervisor in a step", func(w *World, n *node) {
 			if s := n.server; s != nil {
 				s.killIn = 1 + w.rnd.IntN(400)
-				s.killed = func() { w.lasting(w.between(time.Second, 10*time.Second), func() { w.reviveSoon(n) }) }
+				s.killed = func() { w.plans(w.between(time.Second, 10*time.Second), func() { w.reviveSoon(n) }) }
 			}
 		}},
 		{"kill postmaster", func(w *World, n *node) {
@@ -58,14 +39,14 @@ func processFaults() []fault {
 			if pm := n.data.pm; pm != nil && !pm.frozen {
 				w.say("fault", "freeze postmaster of %s", n.me)
 				pm.frozen = true
-				w.lasting(w.between(200*time.Millisecond, 20*time.Second), func() { pm.frozen = false })
+				w.plans(w.between(200*time.Millisecond, 20*time.Second), func() { pm.frozen = false })
 			}
 		}},
 		{"freeze supervisor", func(w *World, n *node) {
 			if s := n.server; s != nil {
 				w.say("fault", "freeze supervisor of %s", n.me)
 				s.stopped = true
-				w.lasting(w.between(200*time.Millisecond, 20*time.Second), func() { s.stopped = false })
+				w.plans(w.between(200*time.Millisecond, 20*time.Second), func() { s.stopped = false })
 			}
 		}},
 		{"break stream", func(w *World, n *node) {
@@ -78,7 +59,7 @@ func processFaults() []fault {
 			if s := w.wit.server; s != nil {
 				w.say("fault", "kill witness")
 				s.die()
-				w.lasting(w.mostly(2*time.Second, time.Minute), w.wit.start)
+				w.plans(w.mostly(2*time.Second, time.Minute), w.wit.start)
 			}
 		}},
 	}
@@ -99,7 +80,7 @@ func (w *World) killSupervisor(n *node) {
 	}
 	w.say("fault", "kill supervisor of %s", n.me)
 	n.server.die()
-	w.lasting(w.mostly(time.Second, 20*time.Second), func() { w.reviveSoon(n) })
+	w.plans(w.mostly(time.Second, 20*time.Second), func() { w.reviveSoon(n) })
 }
 
 func (w *World) reviveSoon(n *node) {
@@ -114,13 +95,11 @@ func hostFaults() []fault {
 		{"suspend", func(w *World, n *node) {
 			d := w.between(100*time.Millisecond, 20*time.Second)
 			n.host.suspend(d, w.chance(0.5))
-			w.lasting(d, func() {})
 		}},
 		{"starve", func(w *World, n *node) { w.starve(n, w.between(2*time.Second, 20*time.Second)) }},
 		{"suspend witness", func(w *World, _ *node) {
 			d := w.between(100*time.Millisecond, 20*time.Second)
 			w.wit.host.suspend(d, w.chance(0.5))
-			w.lasting(d, func() {})
 		}},
 		{"cut one way", func(w *World, _ *node) {
 			a, b := w.twoHosts()
@@ -142,18 +121,18 @@ func hostFaults() []fault {
 		{"disk hangs", func(w *World, n *node) {
 			w.say("fault", "disk of %s hangs", n.me)
 			n.data.hung = true
-			w.lasting(w.between(500*time.Millisecond, 30*time.Second), func() { n.data.hung = false })
+			w.plans(w.between(500*time.Millisecond, 30*time.Second), func() { n.data.hung = false })
 		}},
 		{"disk fails", func(w *World, n *node) {
 			w.say("fault", "disk of %s fails", n.me)
 			n.data.failing = true
-			w.lasting(w.between(500*time.Millisecond, 30*time.Second), func() { n.data.failing = false })
+			w.plans(w.between(500*time.Millisecond, 30*time.Second), func() { n.data.failing = false })
 		}},
 		{"disk is slow", func(w *World, n *node) {
 			d := w.between(10*time.Millisecond, 700*time.Millisecond)
 			w.say("fault", "each sync of %s takes %s", n.me, d)
 			n.data.slow = d
-			w.lasting(w.between(500*time.Millisecond, 30*time.Second), func() { n.data.slow = 0 })
+			w.plans(w.between(500*time.Millisecond, 30*time.Second), func() { n.data.slow = 0 })
 		}},
 		{"management disk fails", func(w *World, n *node) { w.failDisk(n.host.disk, string(n.me)) }},
 		{"witness disk fails", func(w *World, _ *node) { w.failDisk(w.wit.host.disk, arbName) }},
@@ -165,19 +144,19 @@ func hostFaults() []fault {
 			w.wit.server.die()
 			w.wit.host.disk.lose()
 			w.ledger.records = record.Record{} // what nobody acts upon may be forgotten
-			w.lasting(w.mostly(2*time.Second, time.Minute), w.wit.start)
+			w.plans(w.mostly(2*time.Second, time.Minute), w.wit.start)
 		}},
 	}
 }
 
 // starve lets a machine run by fits and starts: every timer is late.
 func (w *World) starve(n *node, left time.Duration) {
-	if left <= 0 || w.faults.healed {
+	if left <= 0 || w.healed {
 		return
 	}
 	stop, run := w.mostly(300*time.Millisecond, 3*time.Second), w.between(time.Millisecond, 100*time.Millisecond)
 	n.host.suspend(stop, true)
-	w.lasting(stop+run, func() { w.starve(n, left-stop-run) })
+	w.plans(stop+run, func() { w.starve(n, left-stop-run) })
 }
 
 func (w *World) failDisk(d *disk, whose string) {
@@ -187,7 +166,7 @@ func (w *World) failDisk(d *disk, whose string) {
 	} else {
 		d.failing = true
 	}
-	w.lasting(w.between(500*time.Millisecond, 20*time.Second), func() { d.full, d.failing = false, false })
+	w.plans(w.between(500*time.Millisecond, 20*time.Second), func() { d.full, d.failing = false, false })
 }
 
 // power takes a host away at once, and boots it again.
@@ -202,7 +181,7 @@ func (w *World) power(n *node, d time.Duration) {
 		n.server.die()
 	}
 	n.host.disk.powerLoss()
-	w.lasting(d, func() {
+	w.plans(d, func() {
 		if !n.host.off {
 			return // healed before
 		}
@@ -232,55 +211,23 @@ func (w *World) twoHosts() (a, b string) {
 func (w *World) cutFor(a, b string) {
 	d := w.mostly(10*time.Second, 90*time.Second)
 	w.cutOff(a, b, d)
-	w.lasting(d, func() {})
 }
 
 // strike lets something happen now and plans the next.
 func (w *World) strike() {
+	if w.healed {
+		return
+	}
 	for n := 1 + w.rnd.IntN(5); n > 0 && len(w.plan.kinds) > 0; n-- {
 		f := w.plan.kinds[w.rnd.IntN(len(w.plan.kinds))]
 		on := w.nodes[w.rnd.IntN(2)]
 		w.after(w.mostly(2*time.Second, 8*time.Second), func() {
-			if !w.faults.healed {
+			if !w.healed {
 				f.do(w, on)
 			}
 		})
 	}
-	w.faults.next = w.calendar() + w.between(w.plan.gap/4, 2*w.plan.gap)
-}
-
-// watchCalendar strikes when it is time, and leaves out time in which nothing happens.
-func (w *World) watchCalendar() {
-	if w.faults.healed {
-		return
-	}
-	if w.calendar() >= w.faults.next {
-		w.strike()
-	} else if left := w.faults.next - w.calendar(); left > time.Second && w.calm() {
-		w.skipped += left
-	}
-	w.after(500*time.Millisecond, w.watchCalendar)
-}
-
-// calm: nothing is broken, both supervisors wait, and all that goes on are heartbeats.
-func (w *World) calm() bool {
-	if w.faults.active > 0 || len(w.cuts) > 0 || w.plan.etcd && !w.etcd.sound() || !w.plan.alone && !w.plan.etcd && w.wit.server == nil {
-		return false
-	}
-	paired := true
-	for _, n := range w.nodes {
-		if n.agent == nil || n.data.pm == nil || n.host.asleep {
-			return false
-		}
-		s, rule := n.agent.Sight()
-		rests := rule.ID == 290 || rule.ID == 390
-		if !rests || s.Doing != "" || s.Task != decide.NoTask || board.Postgres(s) == decide.PostgresStarting || !s.Link.Connected {
-			return false
-		}
-		paired = paired && s.Record.Mode == pair.Paired && n.data.pm.streams()
-	}
-	quiet := w.now - w.lastWork
-	return quiet > 30*time.Second || paired && quiet > 2*time.Second
+	w.plans(w.between(w.plan.gap/4, 2*w.plan.gap), w.strike)
 }
 
 // sudden are the faults that may follow a change of the record.
@@ -289,7 +236,7 @@ var sudden = []string{"power", "kill both", "isolate", "kill postmaster", "kill 
 // follow lets something go wrong just when the record has changed: that is when much
 // is under way.
 func (w *World) follow(r record.Record) {
-	if w.faults == nil || w.faults.healed || !w.chance(w.plan.follows) {
+	if w.healed || !w.chance(w.plan.follows) {
 		return
 	}
 	kinds := slices.DeleteFunc(slices.Clone(w.plan.kinds), func(f fault) bool { return !slices.Contains(sudden, f.name) })
@@ -304,7 +251,7 @@ func (w *World) follow(r record.Record) {
 		}
 	}
 	w.after(w.mostly(100*time.Millisecond, 3*time.Second), func() {
-		if !w.faults.healed {
+		if !w.healed {
 			f.do(w, on)
 		}
 	})

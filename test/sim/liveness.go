@@ -17,7 +17,7 @@ const healing = 6 * time.Minute
 // heal ends every fault, and what operators have said.
 func (w *World) heal() {
 	w.say("heal", "no more faults")
-	w.faults.healed = true
+	w.healed = true
 	w.plan.promoteFails = 0
 	clear(w.cuts)
 	for _, n := range w.nodes {

@@ -64,7 +64,7 @@ func (w *World) cutOff(from, to string, d time.Duration) {
 	}
 	w.cuts[k] = true
 	w.say("net", "cut %s -> %s for %s", from, to, d)
-	w.after(d, func() {
+	w.plans(d, func() {
 		if w.cuts[k] {
 			delete(w.cuts, k)
 			w.say("net", "mended %s -> %s", from, to)

@@ -20,16 +20,16 @@ func operators() []fault {
 				return
 			}
 			w.request(n, wire.KindDetach, wire.DetachRequest{})
-			w.lasting(w.between(time.Second, 30*time.Second), func() { w.request(n, wire.KindAttach, struct{}{}) })
+			w.plans(w.between(time.Second, 30*time.Second), func() { w.request(n, wire.KindAttach, struct{}{}) })
 		}},
 		{"failover off", func(w *World, n *node) {
 			w.request(n, wire.KindFailover, wire.FailoverRequest{On: false})
-			w.lasting(w.between(time.Second, 20*time.Second), func() { w.request(n, wire.KindFailover, wire.FailoverRequest{On: true}) })
+			w.plans(w.between(time.Second, 20*time.Second), func() { w.request(n, wire.KindFailover, wire.FailoverRequest{On: true}) })
 		}},
 		{"stop and start", func(w *World, n *node) {
 			n.kept = true
 			w.request(n, wire.KindStop, wire.StopRequest{KeepPostgres: w.chance(0.3)})
-			w.lasting(w.between(2*time.Second, 40*time.Second), func() {
+			w.plans(w.between(2*time.Second, 40*time.Second), func() {
 				n.kept = false
 				if n.server != nil { // it did not come to an end
 					n.server.die()

@@ -43,7 +43,7 @@ var planted = []struct {
 	{"names first, then the record", 80, "", onLink(func(l *link) agent.Link { return hasty{l} })},
 	{"no gate", 400, "", bugs{inWorld: func(n *node, w *agent.World) { w.Site = gateless{w.Site.(site)} }}},
 	{"PostgreSQL starts anew by itself", 80, "", bugs{restarts: true}},
-	{"no comparison of revisions", 80, "", bugs{follows: true, asked: func(w *World, wit *witness.Witness) handler { return careless{wit, w} }}},
+	{"no comparison of revisions", 80, "S1", bugs{follows: true, asked: func(w *World, wit *witness.Witness) handler { return careless{wit, w} }}},
 	{"attach and gate wait for nothing", 80, "", bugs{follows: true, inWorld: func(n *node, w *agent.World) { w.Postgres = optimist{believing{w.Postgres}} }}},
 	{"the own copy is never written", 80, "", bugs{follows: true, forget: func(file string, v any) bool {
 		r, is := v.(record.Record)
@@ -226,13 +226,16 @@ func (s optimistic) Look(ctx context.Context, peer string) (postgres.Look, error
 	return l, err
 }
 
-// careless applies a change from whatever the record has become.
+// careless takes its time with a change, and applies it to whatever the record has become.
 type careless struct {
 	*witness.Witness
 	w *World
 }
 
 func (c careless) Handle(ctx context.Context, from wire.Identity, kind string, body json.RawMessage) (any, error) {
+	if kind == wire.KindChange && c.w.chance(0.5) {
+		procClock{c.w, c.w.wit.server.process}.Wait(context.Background(), c.w.between(0, 5*time.Second), nil)
+	}
 	var q wire.ChangeRequest
 	if r, known := c.w.record(); known && kind == wire.KindChange && json.Unmarshal(body, &q) == nil {
 		q.Change.From = r.Revision

@@ -29,7 +29,7 @@ func (h *host) suspend(d time.Duration, counts bool) {
 	}
 	h.asleep = true
 	h.w.say(h.name, "suspended for %s", d)
-	h.w.after(d, func() {
+	h.w.plans(d, func() {
 		h.asleep = false
 		if !counts {
 			h.offset -= time.Duration(float64(d) * h.rate)

@@ -28,6 +28,17 @@ func (q *queue) push(e *event) {
 	all[i] = e
 }
 
+// first is when the next event comes; never, if there is none.
+func (q *queue) first() time.Duration {
+	for len(*q) > 0 && (*q)[0].do == nil {
+		q.pop()
+	}
+	if len(*q) == 0 {
+		return never
+	}
+	return (*q)[0].at
+}
+
 // pop takes the next event out. The last one goes down from its place at the top.
 func (q *queue) pop() *event {
 	all := *q

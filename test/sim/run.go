@@ -12,7 +12,7 @@ import (
 
 // newWorld makes a pair that has just been initialised.
 func newWorld(seed uint64, b bugs) *World {
-	w := &World{Seed: seed, rnd: rand.New(rand.NewPCG(seed, 0x6d63)), cuts: map[way]bool{}, bugs: b, faults: &faults{}, recordStale: true}
+	w := &World{Seed: seed, rnd: rand.New(rand.NewPCG(seed, 0x6d63)), cuts: map[way]bool{}, bugs: b, recordStale: true}
 	w.ledger = &ledger{w: w}
 	w.plan = draw(seed, w.rnd)
 	w.wit = &witnessHost{w: w, host: w.newHost(arbName)}
@@ -78,8 +78,8 @@ func Run(seed uint64, length time.Duration) Outcome { return run(newWorld(seed, 
 func run(w *World, length time.Duration) Outcome {
 	w.say("seed", "%d, arbiter %s, timings %s", w.Seed, kindOf(w), w.plan.timings.Profile)
 	w.boot()
-	w.faults.next = w.between(0, time.Minute)
-	w.after(500*time.Millisecond, w.watchCalendar)
+	w.plans(w.between(0, time.Minute), w.strike)
+	w.after(500*time.Millisecond, w.leaveOutCalm)
 	w.until(length)
 	if w.broken == nil {
 		w.heal()

@@ -25,7 +25,8 @@ type World struct {
 	now     time.Duration // active time: what processes live through
 	skipped time.Duration // calm time that was not computed
 	seq     uint64
-	queue   queue
+	queue   queue      // by active time
+	planned queue      // by the calendar: what breaks and is mended
 	procs   []*process // those that live
 	begun   int        // coroutines so far
 	running *coro
@@ -41,7 +42,7 @@ type World struct {
 	trace    trace
 	broken   error // the first promise that did not hold
 	bugs     bugs
-	faults   *faults
+	healed   bool // no more faults
 	service  service
 
 	lastWork    time.Duration
@@ -66,6 +67,12 @@ func (w *World) put(e *event, d time.Duration) {
 	w.queue.push(e)
 }
 
+// plans has do happen in d of the calendar.
+func (w *World) plans(d time.Duration, do func()) {
+	w.seq++
+	w.planned.push(&event{at: w.calendar() + d, seq: w.seq, do: do})
+}
+
 // calendar is the time that has passed, calm or not.
 func (w *World) calendar() time.Duration { return w.now + w.skipped }
 
@@ -85,23 +92,16 @@ func (w *World) until(end time.Duration) {
 
 // pop performs one event that is due.
 func (w *World) pop() {
-	if len(w.queue) == 0 || w.queue[0].at > w.now {
-		return
-	}
-	e := w.queue.pop()
-	if e.do != nil {
-		e.do()
+	switch {
+	case w.planned.first() <= w.calendar():
+		w.planned.pop().do()
+	case w.queue.first() <= w.now:
+		w.queue.pop().do()
 	}
 }
 
 func (w *World) nextTime() time.Duration {
-	next := never
-	for len(w.queue) > 0 && w.queue[0].do == nil {
-		w.queue.pop()
-	}
-	if len(w.queue) > 0 {
-		next = w.queue[0].at
-	}
+	next := min(w.queue.first(), w.planned.first()-w.skipped)
 	for _, p := range w.procs {
 		if !p.frozen() {
 			next = min(next, p.due)
