@@ -66,9 +66,18 @@ func answered(err error) bool {
 	return err == nil || errors.As(err, &remote) && !errors.Is(err, wire.ErrNoAnswer)
 }
 
-// status asks what the supervisor knows of the pair.
+// status asks what the supervisor knows of the pair. One that is ending resets a
+// connection a moment before its socket refuses the next: asking again changes nothing,
+// and tells an end from silence.
 func (c control) status(ctx context.Context) (st wire.Status, err error) {
-	return st, c.ask(ctx, wire.KindStatus, nil, &st)
+	for range 5 {
+		err = c.ask(ctx, wire.KindStatus, nil, &st)
+		reset := errors.Is(err, wire.ErrNoAnswer) && !errors.Is(err, errNotRunning) && !errors.Is(err, context.DeadlineExceeded)
+		if !reset || sleep(ctx, 20*time.Millisecond) != nil {
+			return st, err
+		}
+	}
+	return st, err
 }
 
 // isOver tells that a command's own time has ended, or its user has ended it. A

@@ -227,7 +227,7 @@ func (u *updater) start(ctx context.Context) error {
 	o := &startOptions{Timeout: u.o.Timeout}
 	o.Mcdir = u.o.Mcdir
 	for {
-		if _, err := runningNow(ctx, u.control); err == nil {
+		if _, err := u.control.status(ctx); err == nil {
 			return nil
 		}
 		if watchOf(u.o.Mcdir) == 0 {

@@ -77,7 +77,7 @@ func runStart(ctx context.Context, env *Env, o *startOptions) error {
 	if err := checkFiles(c); err != nil {
 		return err
 	}
-	if st, err := runningNow(ctx, control{o.Mcdir}); err == nil {
+	if st, err := (control{o.Mcdir}).status(ctx); err == nil {
 		_, _ = fmt.Fprintf(env.Stdout, "the supervisor of %s is already running\n", st.Local)
 		if o.Foreground {
 			return quietly(exitRefused) // systemd would take this process for the supervisor, and is not to try again
@@ -90,19 +90,6 @@ func runStart(ctx context.Context, env *Env, o *startOptions) error {
 		return runSupervise(ctx, env, &o.superviseOptions)
 	}
 	return startDaemon(ctx, env, o, c)
-}
-
-// runningNow is the status of a running supervisor. One that is being killed resets a
-// connection a moment before its socket refuses the next.
-func runningNow(ctx context.Context, c control) (st wire.Status, err error) {
-	for range 5 {
-		st, err = c.status(ctx)
-		lost := errors.Is(err, wire.ErrNoAnswer) && !errors.Is(err, errNotRunning) && !errors.Is(err, context.DeadlineExceeded)
-		if !lost || sleep(ctx, 20*time.Millisecond) != nil {
-			return st, err
-		}
-	}
-	return st, err
 }
 
 func startDaemon(ctx context.Context, env *Env, o *startOptions, c *config.Config) error {
