@@ -108,8 +108,8 @@ model: ## check the protocol's model within wide bounds (TRAIL='no pledge': tell
 	TRAIL='$(TRAIL)' MODEL=wide $(GO) test -count=1 -v -timeout 2h ./test/model
 
 .PHONY: sim
-sim: ## simulate pairs in virtual time (SEEDS=2000 HOURS=1; SEED=7 tells all that happens in one)
-	GOGC=400 SIM_SEEDS='$(or $(SEEDS),2000)' SIM_MINUTES='$(shell expr 60 \* $(or $(HOURS),1))' SIM_SEED='$(SEED)' \
+sim: ## simulate pairs in virtual time (SEEDS=2000 HOURS=1 or MINUTES=5; SEED=7 tells all that happens in one)
+	GOGC=400 SIM_SEEDS='$(or $(SEEDS),2000)' SIM_MINUTES='$(or $(MINUTES),$(shell expr 60 \* $(or $(HOURS),1)))' SIM_SEED='$(SEED)' \
 	  $(GO) test -count=1 -v -timeout 2h -run 'TestSeeds' ./test/sim
 
 .PHONY: docs

@@ -62,7 +62,8 @@ func (w *World) startArbiter() {
 // Outcome is what a run showed.
 type Outcome struct {
 	Seed   uint64
-	Err    error // the promise that was broken; nil when all held
+	Length time.Duration // simulated before the healing
+	Err    error         // the promise that was broken; nil when all held
 	Sum    uint64
 	Lines  int
 	Acks   int
@@ -89,7 +90,7 @@ func run(w *World, length time.Duration) Outcome {
 		w.ledger.all()
 	}
 	w.end()
-	return Outcome{Seed: w.Seed, Err: w.broken, Sum: w.trace.sum, Lines: w.trace.count, Acks: w.ledger.acks, Told: len(w.ledger.told), Active: w.now, tail: w.trace.tail()}
+	return Outcome{Seed: w.Seed, Length: length, Err: w.broken, Sum: w.trace.sum, Lines: w.trace.count, Acks: w.ledger.acks, Told: len(w.ledger.told), Active: w.now, tail: w.trace.tail()}
 }
 
 // end ends every process, so that nothing of the run is left.
@@ -108,5 +109,5 @@ func kindOf(w *World) config.ArbiterKind { return w.nodes[0].config.Pair.Arbiter
 
 // Report says what happened last and how to see it again.
 func (o Outcome) Report() string {
-	return fmt.Sprintf("seed %d: %v\n%s\nto see it again: make sim SEED=%d", o.Seed, o.Err, o.tail, o.Seed)
+	return fmt.Sprintf("seed %d: %v\n%s\nto see it again: make sim SEED=%d MINUTES=%d", o.Seed, o.Err, o.tail, o.Seed, int(o.Length.Minutes()))
 }

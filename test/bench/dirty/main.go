@@ -1,8 +1,8 @@
 // Command dirty measures a planned switch of a pair with a large dirty buffer pool
 // under pgbench, beside the same done by hand on bare PostgreSQL with two
 // CHECKPOINTs before, in turns on the same disk. It makes both pairs in a new
-// directory below /tmp and takes them down again. It judges nothing. make
-// bench-dirty runs it.
+// directory below /tmp and takes them down again. It fails when the gap is longer than
+// promised. make bench-dirty runs it.
 package main
 
 import (
@@ -92,8 +92,7 @@ func run(ctx context.Context, o options) (err error) {
 	if err := measure(ctx, load, sides); err != nil {
 		return err
 	}
-	report(sides)
-	return nil
+	return report(sides)
 }
 
 // measure lets one after the other switch, and changes who begins: what the disk
@@ -124,13 +123,27 @@ func measure(ctx context.Context, load pgbench, sides []*side) error {
 	return nil
 }
 
-func report(sides []*side) {
-	medians := map[string]time.Duration{}
+// most is how much longer the gap may be than that by hand.
+const most = 1.5
+
+func report(sides []*side) error {
+	medians, lost := map[string]time.Duration{}, uint64(0)
 	for _, s := range sides {
 		slices.SortFunc(s.all, func(a, b switched) int { return int(a.gap - b.gap) })
 		middle := s.all[len(s.all)/2].gap
 		medians[s.name] = middle
+		for _, one := range s.all {
+			lost += one.lost
+		}
 		fmt.Printf("median   %-8s gap %d ms (%d-%d)\n", s.name, middle.Milliseconds(), s.all[0].gap.Milliseconds(), s.all[len(s.all)-1].gap.Milliseconds())
 	}
-	fmt.Printf("mcctl's gap is %.2f of that by hand\n", float64(medians["mcctl"])/float64(medians["by hand"]))
+	ratio := float64(medians["mcctl"]) / float64(medians["by hand"])
+	fmt.Printf("mcctl's gap is %.2f of that by hand\n", ratio)
+	switch {
+	case lost > 0:
+		return fmt.Errorf("%d acknowledged rows are lost", lost)
+	case ratio > most:
+		return fmt.Errorf("the gap may be %.1f of that by hand", most)
+	}
+	return nil
 }

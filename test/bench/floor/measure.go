@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mcctl/pkg/probe"
+	"mcctl/test/bench/stage"
 )
 
 // Event names what Measure does to the pair, and the mark in its results.
@@ -52,7 +53,7 @@ func measureOnce(ctx context.Context, p *Pair, e Event) (*probe.Result, error) {
 	if err := p.Heal(ctx); err != nil {
 		return nil, err
 	}
-	w, err := probe.Start(ctx, probe.Options{URI: p.URI(), Writers: 4, Interval: 5 * time.Millisecond})
+	w, err := probe.Start(ctx, stage.Writers(p.URI()))
 	if err != nil {
 		return nil, err
 	}

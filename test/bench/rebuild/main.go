@@ -1,6 +1,7 @@
 // Command rebuild measures mcctl rebuild beside pg_basebackup by hand: the same
 // primary, the same disk, in turns. It makes a pair in a new directory below /tmp
-// and takes it down again. make bench-rebuild runs it.
+// and takes it down again. It fails when the whole rebuild is slower than promised.
+// make bench-rebuild runs it.
 package main
 
 import (
@@ -73,9 +74,16 @@ func run(ctx context.Context, megabytes, rounds int) (err error) {
 		fmt.Printf("%4d MB  pg_basebackup %6.2f s   rebuild: copy %6.2f s, until it streams %6.2f s%s\n", bytes>>20, r, c, w, note)
 	}
 	fmt.Printf("median  pg_basebackup %6.2f s   rebuild: copy %6.2f s, until it streams %6.2f s\n", median(raw), median(copied), median(whole))
-	fmt.Printf("throughput of the copy is %.3f of raw pg_basebackup, of the whole rebuild %.3f\n", median(raw)/median(copied), median(raw)/median(whole))
+	ratio := median(raw) / median(whole)
+	fmt.Printf("throughput of the copy is %.3f of raw pg_basebackup, of the whole rebuild %.3f\n", median(raw)/median(copied), ratio)
+	if ratio < least {
+		return fmt.Errorf("a rebuild must have %.2f of the throughput of pg_basebackup at least", least)
+	}
 	return nil
 }
+
+// least is what a rebuild must reach of the throughput of pg_basebackup by hand.
+const least = 0.95
 
 // settle waits until nothing of the measurement before is at work on the disk.
 func settle(ctx context.Context, s *stage.Stage) error {
