@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,11 +46,20 @@ type etcdCluster struct {
 	args    []string
 	scheme  string
 	clients []string // host:port
-	peers   []string
+	peers   []string // by which the members know each other
+	listens []string // where they listen for each other
 	cmds    []*exec.Cmd
 }
 
 func newEtcdCluster(t *testing.T, args ...string) *etcdCluster {
+	t.Helper()
+	c := layEtcdCluster(t, args...)
+	c.startAll()
+	return c
+}
+
+// layEtcdCluster is one that nobody has started.
+func layEtcdCluster(t *testing.T, args ...string) *etcdCluster {
 	t.Helper()
 	c := &etcdCluster{T: t, dir: t.TempDir(), args: args, scheme: "http", cmds: make([]*exec.Cmd, 3)}
 	if strings.Contains(strings.Join(args, " "), "--cert-file") {
@@ -58,12 +68,12 @@ func newEtcdCluster(t *testing.T, args ...string) *etcdCluster {
 	for range 3 {
 		c.clients, c.peers = append(c.clients, freeAddr(t)), append(c.peers, freeAddr(t))
 	}
+	c.listens = slices.Clone(c.peers)
 	t.Cleanup(func() {
 		for i := range c.cmds {
 			c.kill(i)
 		}
 	})
-	c.startAll()
 	return c
 }
 
@@ -87,18 +97,17 @@ func (c *etcdCluster) start(i int) {
 	if err != nil {
 		c.Fatal("etcd is not installed; as root run test/setup, or: apt-get install -y --no-install-recommends etcd-server")
 	}
-	name := func(i int) string { return fmt.Sprintf("m%d", i) }
 	var all []string
 	for j, peer := range c.peers {
-		all = append(all, name(j)+"=http://"+peer)
+		all = append(all, memberName(j)+"=http://"+peer)
 	}
 	client, peer := c.scheme+"://"+c.clients[i], "http://"+c.peers[i]
 	args := append([]string{
-		"--name", name(i), "--data-dir", filepath.Join(c.dir, name(i)), "--log-level", "error", "--logger", "zap",
-		"--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peer,
+		"--name", memberName(i), "--data-dir", c.data(i), "--log-level", "error", "--logger", "zap",
+		"--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", "http://" + c.listens[i],
 		"--initial-advertise-peer-urls", peer, "--initial-cluster", strings.Join(all, ","),
 	}, c.args...)
-	log, err := os.OpenFile(filepath.Join(c.dir, name(i)+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(c.data(i)+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	must(c.T, err)
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(program, args...)
@@ -106,6 +115,10 @@ func (c *etcdCluster) start(i int) {
 	must(c.T, cmd.Start())
 	c.cmds[i] = cmd
 }
+
+func memberName(i int) string { return fmt.Sprintf("m%d", i) }
+
+func (c *etcdCluster) data(i int) string { return filepath.Join(c.dir, memberName(i)) }
 
 func (c *etcdCluster) kill(i int) {
 	if c.cmds[i] != nil {
