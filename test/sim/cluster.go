@@ -29,6 +29,7 @@ type cluster struct {
 	hung       bool // the disk does not answer
 	failing    bool // it answers with errors
 	slow       time.Duration
+	free       uint64 // GB; without any nothing can be written
 	slots      map[string]bool
 
 	leftover time.Duration // until then memory of the last postmaster is in use
@@ -73,14 +74,19 @@ type waiter struct {
 
 const systemID = 7
 
+// The size of PostgreSQL's disk, and what is free on it as long as nothing fills it; GB.
+const diskSize, roomy = 1000, 500
+
 func newCluster(w *World, h *host, me, other pair.Server) *cluster {
-	c := &cluster{w: w, host: h, me: me, log: newWAL(), slots: map[string]bool{}}
+	c := &cluster{w: w, host: h, me: me, log: newWAL(), slots: map[string]bool{}, free: roomy}
 	c.control = postgres.Control{SystemID: systemID, State: postgres.ShutDown, Checkpoint: 1, Timeline: 1, WALLogHints: true}
 	c.conf = settings.Wanted{Other: other}
 	return c
 }
 
 func (c *cluster) say(format string, args ...any) { c.w.say("pg "+string(c.me), format, args...) }
+
+func (c *cluster) full() bool { return c.free == 0 }
 
 // open reports whether clients can write.
 func (c *cluster) open() bool {
@@ -129,7 +135,7 @@ func (pm *postmaster) onDisk(do func()) {
 		switch {
 		case pm.c.hung:
 			pm.onDisk(do)
-		case pm.c.failing: // PostgreSQL panics when a sync fails
+		case pm.c.failing, pm.c.full(): // PostgreSQL panics when the log cannot be written or synced
 			pm.c.say("PANIC: the disk fails")
 			pm.exit()
 		default:
@@ -141,7 +147,7 @@ func (pm *postmaster) onDisk(do func()) {
 // come lets the supervisor in, and clients where no gate is closed.
 func (pm *postmaster) come() {
 	c := pm.c
-	if c.unfinished || c.failing {
+	if c.unfinished || c.failing || c.full() {
 		c.say("does not start")
 		pm.exit()
 		return

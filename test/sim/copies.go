@@ -28,6 +28,9 @@ func (in instance) works(ctx context.Context, d time.Duration, from *postmaster)
 		if o, err := in.reach(); err != nil || o.pm != from {
 			return errors.New("the connection to the source broke")
 		}
+		if in.full() {
+			return errors.New("no space left on device")
+		}
 	}
 	return nil
 }

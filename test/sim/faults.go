@@ -14,7 +14,17 @@ type fault struct {
 }
 
 func allFaults() []fault {
-	return append(processFaults(), append(hostFaults(), operators()...)...)
+	return slices.Concat(processFaults(), hostFaults(), operators(), roomFaults())
+}
+
+func roomFaults() []fault {
+	return []fault{
+		{"disk fills", func(w *World, n *node) {
+			n.data.free = []uint64{0, diskSize / 500, diskSize / 30}[w.rnd.IntN(3)] // full, critical, low
+			w.say("fault", "%d GB are free on the disk of %s", n.data.free, n.me)
+			w.plans(w.between(2*time.Second, time.Minute), func() { n.data.free = roomy })
+		}},
+	}
 }
 
 func processFaults() []fault {

@@ -258,6 +258,9 @@ func (in instance) onFiles(do func()) error {
 	if in.failing {
 		return errors.New("input/output error")
 	}
+	if in.full() {
+		return errors.New("no space left on device")
+	}
 	do()
 	return nil
 }

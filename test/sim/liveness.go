@@ -22,7 +22,7 @@ func (w *World) heal() {
 	clear(w.cuts)
 	for _, n := range w.nodes {
 		n.host.off, n.kept = false, false
-		n.data.hung, n.data.failing, n.data.slow = false, false, 0
+		n.data.hung, n.data.failing, n.data.slow, n.data.free = false, false, 0, roomy
 		n.host.disk.full, n.host.disk.failing = false, false
 		if n.data.pm != nil {
 			n.data.pm.frozen = false

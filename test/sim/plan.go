@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"mcctl/pkg/config"
@@ -60,18 +61,20 @@ func draw(seed uint64, rnd *rand.Rand) plan {
 		profile = config.ProfileTight
 	}
 	p.timings, _ = config.Profile(profile)
-	for _, f := range allFaults() {
+	p.may(rnd, slices.Concat(processFaults(), hostFaults(), operators()))
+	// From numbers of their own, so that no other seed changes.
+	p.may(rand.New(rand.NewPCG(seed, 0x726f6f6d)), roomFaults())
+	if p.etcd {
+		p.may(rand.New(rand.NewPCG(seed, 0x65746364)), etcdFaults())
+	}
+	return p
+}
+
+// may lets the world have most of these faults.
+func (p *plan) may(rnd *rand.Rand, have []fault) {
+	for _, f := range have {
 		if rnd.IntN(3) > 0 {
 			p.kinds = append(p.kinds, f)
 		}
 	}
-	if p.etcd { // from numbers of its own, so that no other seed changes
-		own := rand.New(rand.NewPCG(seed, 0x65746364))
-		for _, f := range etcdFaults() {
-			if own.IntN(3) > 0 {
-				p.kinds = append(p.kinds, f)
-			}
-		}
-	}
-	return p
 }

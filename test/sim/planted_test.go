@@ -156,15 +156,19 @@ func (h hopeful) Handle(ctx context.Context, from wire.Identity, kind string, bo
 	return got, err
 }
 
-// sanguine takes what is no yes for one: any change, or only one kind.
+// sanguine takes what is no yes for one: any change that got no answer, as many do, or
+// one kind.
 type sanguine struct {
 	*link
 	only record.Transition
 }
 
 func (s sanguine) Call(ctx context.Context, kind string, request, answer any) error {
-	err := s.link.Call(ctx, kind, request, answer)
 	q, change := request.(wire.ChangeRequest)
+	err := wire.ErrNoAnswer
+	if lost := change && s.only == "" && s.proc.w.chance(0.3); !lost {
+		err = s.link.Call(ctx, kind, request, answer)
+	}
 	if !change || err == nil || s.only == "" && !errors.Is(err, wire.ErrNoAnswer) || s.only != "" && q.Change.Transition != s.only {
 		return err
 	}

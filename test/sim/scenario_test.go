@@ -93,6 +93,22 @@ func TestAFaultInTheCheckpointOfASwitchIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+// TestAPrimaryWhoseDiskFillsGivesTheRoleAway, unless room is short on the other one too.
+func TestAPrimaryWhoseDiskFillsGivesTheRoleAway(t *testing.T) {
+	w := steady(t, 1)
+	defer w.end()
+	primary, standby := w.nodes[0], w.nodes[1]
+	standby.data.free = diskSize / 30
+	w.until(w.calendar() + 10*time.Second)
+	primary.data.free = diskSize / 500
+	w.until(w.calendar() + time.Minute)
+	if !primary.data.open() {
+		t.Fatalf("server1 is not open, and room is low on server2\n%s", w.trace.tail())
+	}
+	standby.data.free = roomy
+	w.reaches(t, "server2 is primary", 15*time.Second, standby.data.open)
+}
+
 // TestAServerThatLingersInItsShutdownIsEnded: its supervisor was killed when it had shut
 // down and waited for a standby that is cut off, as it would for wal_sender_timeout.
 func TestAServerThatLingersInItsShutdownIsEnded(t *testing.T) {
@@ -199,7 +215,11 @@ func TestWhatBothServersHaveMayBeToldLate(t *testing.T) {
 // behind its gate for what the standby has not flushed; meanwhile the witness loses its
 // records and finds this one, alone, and then the standby is lost.
 func TestAGateThatWaitsOpensWhenTheRecordIsFoundAlone(t *testing.T) {
-	w := steady(t, 1)
+	w := steadyBy(t, 1, func(w *World) {
+		for _, n := range w.nodes { // the standby is not detached before it streams
+			n.config.Pair.Timings.CommitStallMax.Duration = time.Minute
+		}
+	})
 	defer w.end()
 	primary, standby := w.nodes[0], w.nodes[1]
 	primary.server.die()

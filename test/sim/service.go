@@ -69,7 +69,7 @@ func (w *World) hears(n, other *node) bool {
 func (n *node) sound() bool {
 	w, d := n.w, n.host.disk
 	broken := n.host.off || n.server == nil || n.server.frozen() || n.server.killIn > 0 || d.full || d.failing ||
-		n.data.hung || n.data.failing || n.data.slow > 0 || n.data.pm != nil && n.data.pm.frozen
+		n.data.hung || n.data.failing || n.data.full() || n.data.slow > 0 || n.data.pm != nil && n.data.pm.frozen
 	return !broken && (w.plan.alone || w.arbiterSound() && !w.cut(n.host.name, arbName) && !w.cut(arbName, n.host.name))
 }
 

@@ -132,11 +132,12 @@ func (n *node) ends(p *process, work string, err error) {
 	}
 }
 
-// watchDisk is the verdict of the I/O probe.
+// watchDisk is what the I/O probe tells.
 func (n *node) watchDisk(p *process, a *agent.Agent) {
 	clock := procClock{n.w, p}
 	t := n.config.Timings()
 	var since time.Duration
+	place := board.Place{Path: n.config.Server.DataDirectory}
 	for failed := false; ; {
 		clock.Wait(context.Background(), t.IOProbeInterval.Duration, nil)
 		switch {
@@ -146,9 +147,9 @@ func (n *node) watchDisk(p *process, a *agent.Agent) {
 			since = clock.Now()
 		}
 		now := n.data.failing || since > 0 && clock.Now()-since >= t.IOProbeTimeout.Duration
-		if now != failed {
-			failed = now
-			a.Note(func(s *board.Sight) { s.DiskFailed = failed })
+		if now != failed || n.data.free<<30 != place.Free || place.Total == 0 {
+			failed, place.Total, place.Free = now, diskSize<<30, n.data.free<<30
+			a.Note(func(s *board.Sight) { s.DiskFailed, s.Places = failed, []board.Place{place} })
 		}
 	}
 }
