@@ -90,7 +90,7 @@ type View struct {
 // Table lists every check, in groups.
 func Table() []Check {
 	return slices.Concat(
-		[]Check{configurationCheck()}, fileChecks(), programChecks(), unitChecks(), spaceChecks(),
+		[]Check{configurationCheck()}, fileChecks(), secretChecks(), programChecks(), unitChecks(), spaceChecks(),
 		durabilityChecks(), standbyChecks(), limitChecks(), timingChecks(), overrideChecks(), archiveChecks(),
 		connectionChecks(), certificateChecks(), supervisorChecks(), pairChecks(), policyChecks(),
 	)

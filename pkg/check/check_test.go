@@ -147,8 +147,41 @@ func onFiles() []spoiled {
 		{id: "owner", on: one, conf: func(_ *stage, c *config.Config) { c.Server.HBAFile = "/etc/hosts" }},
 		{id: "data-directory", on: one, conf: func(s *stage, c *config.Config) { c.Server.DataDirectory = s.TempDir() }},
 		{id: "data-mode", on: one, spoil: func(s *stage) func() { return s.chmod(s.lab.Data(one), 0o755) }},
+		{id: "tablespace-mode", on: one, spoil: func(s *stage) func() {
+			link, dir := filepath.Join(s.lab.Data(one), "pg_tblspc", "16999"), s.TempDir()
+			s.chmod(dir, 0o770)
+			s.ok(os.Symlink(dir, link))
+			return func() { s.ok(os.Remove(link)) }
+		}},
+		{id: "configuration-readable", on: one, spoil: func(s *stage) func() {
+			remove := s.beside(s.conf[one].Server.ConfigFile, "more.conf", 0)
+			back := s.edit(s.conf[one].Server.ConfigFile, func(old string) string { return old + "include_if_exists = 'more.conf'\n" })
+			return func() { back(); remove() }
+		}},
+		{id: "configuration-mode", on: two, spoil: func(s *stage) func() { return s.chmod(s.conf[two].Server.IdentFile, 0o660) }},
+		{id: "configuration-mode", on: two, spoil: func(s *stage) func() {
+			remove := s.beside(s.conf[two].Server.HBAFile, "names", 0o602)
+			back := s.edit(s.conf[two].Server.HBAFile, func(old string) string { return old + "local @names all reject\n" })
+			return func() { back(); remove() }
+		}},
+		{id: "configuration-mode", on: one, spoil: func(s *stage) func() {
+			dir := s.TempDir()
+			s.chmod(dir, 0o770)
+			return s.edit(s.conf[one].Server.ConfigFile, func(old string) string { return old + "include_dir = '" + dir + "'\n" })
+		}},
 		{id: "secret-mode", on: two, spoil: func(s *stage) func() { return s.chmod(s.conf[two].Server.TLS.Key, 0o640) }},
 		{id: "mcdir-mode", on: one, spoil: func(s *stage) func() { return s.chmod(s.conf[one].Path("run"), 0o770) }},
+		{id: "mcdir-readable", on: two, spoil: func(s *stage) func() { return s.chmod(s.lab.Mcdir(two), 0o710) }},
+		{id: "authority-key", on: one, spoil: func(s *stage) func() {
+			dir := s.conf[one].Path("ca")
+			s.ok(wire.NewCA(dir))
+			s.chmod(filepath.Join(dir, "ca.key"), 0o640)
+			return func() { s.ok(os.RemoveAll(dir)) }
+		}},
+		{id: "etcd-secrets", on: one, conf: func(s *stage, c *config.Config) {
+			c.Pair.Arbiter.Kind, c.Pair.Arbiter.Etcd.PasswordFile = config.Etcd, filepath.Join(s.TempDir(), "password")
+			s.ok(os.WriteFile(c.Pair.Arbiter.Etcd.PasswordFile, nil, 0o640))
+		}},
 		{id: "programs-version", on: one, spoil: func(s *stage) func() {
 			return s.edit(filepath.Join(s.lab.Data(one), "PG_VERSION"), func(string) string { return "12\n" })
 		}},

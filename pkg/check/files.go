@@ -24,7 +24,7 @@ func fileChecks() []Check {
 			Needs: needs(Files), Judge: runsAsRoot,
 		},
 		{
-			ID: "owner", What: "data, configuration, keys and the management directory belong to one user", Severity: Error,
+			ID: "owner", What: "data, tablespaces, configuration, keys and the management directory belong to one user", Severity: Error,
 			Why:    "the supervisor reads and writes all of them as the owner of the data directory; a file of somebody else stops it in the middle of a failover",
 			Mend:   "chown -R {owner} {path}",
 			Blocks: blocks(Failover, Switch, Rewind, Rebuild), Needs: needs(Files), Judge: wrongOwner,
@@ -36,16 +36,22 @@ func fileChecks() []Check {
 			Blocks: blocks(Failover, Switch, Rewind, Rebuild), Needs: needs(Files), Judge: dataMode,
 		},
 		{
-			ID: "secret-mode", What: "keys and passfiles have mode 0600", Severity: Error,
-			Why:    "whoever can read a key can be a supervisor; libpq ignores a passfile that others can read",
-			Mend:   "chmod 0600 {path}",
-			Blocks: blocks(Rewind, Rebuild), Needs: needs(Files), Judge: secretMode,
+			ID: "tablespace-mode", What: "tablespaces, and pg_wal where it lies elsewhere, have mode 0700 or 0750", Severity: Warning,
+			Why:   "PostgreSQL gave them such a mode when it made them and does not look again: whoever may write there can take the data away or put other data in its place",
+			Mend:  "chmod 0700 {path}",
+			Needs: needs(Files), Judge: tablespaceMode,
 		},
 		{
-			ID: "mcdir-mode", What: "the management directory and what it holds cannot be written by others", Severity: Warning,
-			Why:   "whoever can write the copy of the record can say who is primary",
-			Mend:  "chmod go-w {path}",
-			Needs: needs(Files), Judge: mcdirMode,
+			ID: "configuration-readable", What: "the owner of the data can read every file of PostgreSQL's configuration, also those that are included", Severity: Error,
+			Why:   "for the sake of one file PostgreSQL ignores a whole reload, also of what mcctl has changed, and does not start again; a file of include_if_exists it leaves out without a word",
+			Mend:  "see what is in the way: namei -l {path}; as a rule, as root: chown {owner} {path} && chmod u+r {path}",
+			Needs: needs(Files), Judge: unreadable, // whether PostgreSQL refuses it, configuration-errors and hba-errors tell
+		},
+		{
+			ID: "configuration-mode", What: "only the owner of the data and root can write PostgreSQL's configuration, also what is included, and the directories that hold it", Severity: Warning,
+			Why:   "whoever can write it has PostgreSQL run commands of his (archive_command), lets himself in, or turns off what keeps commits safe",
+			Mend:  "chown {owner} {path} && chmod go-w {path}",
+			Needs: needs(Files), Judge: configurationMode,
 		},
 	}
 }
@@ -74,17 +80,22 @@ func runsAsRoot(v View) []Trouble {
 	return one("this was looked at as root, but the data directory belongs to "+data.User, "owner", data.User)
 }
 
-func wrongOwner(v View) (found []Trouble) {
-	data, _ := v.Me.path("data directory")
-	owner := data
-	if v.Me.Euid != 0 && v.Me.Euid != data.UID {
-		owner.UID, owner.User = v.Me.Euid, userName(v.Me.Euid)
+// owner is whose all of it should be: of the data, or whoever is not root and looked.
+func (s *Side) owner() (uid int, name string) {
+	data, _ := s.path("data directory")
+	if s.Euid != 0 && s.Euid != data.UID {
+		return s.Euid, userName(s.Euid)
 	}
+	return data.UID, data.User
+}
+
+func wrongOwner(v View) (found []Trouble) {
+	uid, owner := v.Me.owner()
 	for _, p := range v.Me.Paths {
-		if p.UID != owner.UID {
+		if p.UID != uid && p.Name != authorityKey { // mcctl reads that for new members only, and root's is as safe
 			found = append(found, Trouble{
-				fmt.Sprintf("%s %s belongs to %s, not to %s", p.Name, p.Path, p.User, owner.User),
-				fill("owner", owner.User, "path", p.Path),
+				fmt.Sprintf("%s %s belongs to %s, not to %s", p.Name, p.Path, p.User, owner),
+				fill("owner", owner, "path", p.Path),
 			})
 		}
 	}
@@ -99,21 +110,38 @@ func dataMode(v View) []Trouble {
 	return one(fmt.Sprintf("data directory %s has mode %04o, not 0700 or 0750", p.Path, p.Mode), "path", p.Path)
 }
 
-func secretMode(v View) (found []Trouble) {
-	for _, name := range []string{"key", "passfile", "passfile of replication"} {
-		if p, ok := v.Me.path(name); ok && p.Mode&0o077 != 0 {
-			found = append(found, Trouble{fmt.Sprintf("%s %s has mode %04o, not 0600", p.Name, p.Path, p.Mode), fill("path", p.Path)})
+func tablespaceMode(v View) (found []Trouble) {
+	for _, p := range v.Me.Paths {
+		if (p.Name == walElsewhere || strings.HasPrefix(p.Name, tablespacePrefix)) && p.Mode != 0o700 && p.Mode != 0o750 {
+			found = append(found, Trouble{fmt.Sprintf("%s, %s, has mode %04o, not 0700 or 0750", p.Name, p.Path, p.Mode), fill("path", p.Path)})
 		}
 	}
 	return found
 }
 
-func mcdirMode(v View) (found []Trouble) {
-	for _, p := range v.Me.Paths {
-		ours := p.Path == v.Me.Mcdir || strings.HasPrefix(p.Path, v.Me.Mcdir+"/") || p.Name == "directory of the key"
-		if ours && p.Mode&0o022 != 0 {
-			found = append(found, Trouble{fmt.Sprintf("%s %s has mode %04o: others may write it", p.Name, p.Path, p.Mode), fill("path", p.Path)})
+func unreadable(v View) (found []Trouble) {
+	_, owner := v.Me.owner()
+	for _, p := range v.Me.Configuration {
+		if p.Unreadable != "" {
+			found = append(found, Trouble{p.Unreadable, fill("owner", owner, "path", p.Path)})
 		}
+	}
+	return found
+}
+
+func configurationMode(v View) (found []Trouble) {
+	uid, owner := v.Me.owner()
+	for _, p := range v.Me.Configuration {
+		told := fmt.Sprintf("%s %s has mode %04o: others may write it", p.Name, p.Path, p.Mode)
+		switch {
+		case p.UID == unknownUser:
+			continue
+		case p.UID != uid && p.UID != 0:
+			told = fmt.Sprintf("%s %s belongs to %s, who may write it", p.Name, p.Path, p.User)
+		case p.Mode&0o022 == 0:
+			continue
+		}
+		found = append(found, Trouble{told, fill("owner", owner, "path", p.Path)})
 	}
 	return found
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -60,33 +59,16 @@ func (l Looker) Look(ctx context.Context) *Side {
 func (l Looker) files(s *Side) error {
 	c := l.Config.Server
 	in := l.instance()
-	for _, p := range []struct{ name, path string }{
-		{"data directory", c.DataDirectory},
-		{"pg_wal", filepath.Join(c.DataDirectory, "pg_wal")},
-		{"postgresql.conf", c.ConfigFile},
-		{"pg_hba.conf", c.HBAFile},
-		{"management directory", l.Config.Dir},
-		{"run", l.Config.Path("run")},
-		{"log", l.Config.Path("log")},
-		{"record.json", l.Config.Path("record.json")},
-		{"key", c.TLS.Key},
-		{"directory of the key", filepath.Dir(c.TLS.Key)},
-		{"passfile of replication", c.Replication.Passfile},
-		{"passfile", c.Postgres.Passfile},
-	} {
-		path, err := pathOf(p.name, p.path)
-		switch {
-		case p.path == "" || errors.Is(err, fs.ErrNotExist) && p.name != "data directory":
-		case err != nil:
-			return err
-		default:
-			s.Paths = append(s.Paths, path)
-		}
-	}
-	if err := l.spaces(s); err != nil {
+	layout, err := in.Layout()
+	if err != nil {
 		return err
 	}
-	var err error
+	if err := l.paths(s, layout); err != nil {
+		return err
+	}
+	if err := l.spaces(s, layout); err != nil {
+		return err
+	}
 	if s.Overrides, err = overrides(filepath.Join(c.DataDirectory, "postgresql.auto.conf")); err != nil {
 		return err
 	}
@@ -97,17 +79,15 @@ func (l Looker) files(s *Side) error {
 	if err != nil {
 		return err
 	}
-	s.VersionFile, err = strconv.Atoi(strings.TrimSpace(string(b)))
-	return err
+	if s.VersionFile, err = strconv.Atoi(strings.TrimSpace(string(b))); err != nil {
+		return err
+	}
+	return l.configuration(s)
 }
 
 // spaces measures every disk that a pair needs room on.
-func (l Looker) spaces(s *Side) error {
+func (l Looker) spaces(s *Side, layout postgres.Layout) error {
 	data := l.Config.Server.DataDirectory
-	layout, err := l.instance().Layout()
-	if err != nil {
-		return err
-	}
 	at := [][2]string{{"data directory", data}, {"pg_wal", filepath.Join(data, "pg_wal")}, {"management directory", l.Config.Dir}}
 	for _, oid := range slices.Sorted(maps.Keys(layout.Tablespaces)) {
 		at = append(at, [2]string{"tablespace " + oid, layout.Tablespaces[oid]})
@@ -120,23 +100,6 @@ func (l Looker) spaces(s *Side) error {
 		s.Spaces = append(s.Spaces, Space{p[0], p[1], st.Bavail * uint64(st.Bsize), st.Blocks * uint64(st.Bsize)})
 	}
 	return nil
-}
-
-// pathOf follows a symbolic link: what matters is where the data is.
-func pathOf(name, path string) (Path, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return Path{}, err
-	}
-	uid := int(info.Sys().(*syscall.Stat_t).Uid)
-	return Path{name, path, uint32(info.Mode().Perm()), uid, userName(uid)}, nil
-}
-
-func userName(uid int) string {
-	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
-		return u.Username
-	}
-	return strconv.Itoa(uid)
 }
 
 // overrides are the managed settings in postgresql.auto.conf, where ALTER SYSTEM

@@ -19,7 +19,10 @@ type Side struct {
 	Missing map[Area]string `json:"missing,omitempty"`
 	Config  config.Config   `json:"config"`
 
-	Paths       []Path            `json:"paths"`
+	Paths []Path `json:"paths"`
+	// Configuration is PostgreSQL's: files, and the directories that hold them.
+	Configuration []Path `json:"configuration"`
+
 	Programs    map[string]string `json:"programs"` // name: version, or "" when it is missing
 	VersionFile int               `json:"version_file"`
 	// DataError is why the data directory is none.
@@ -47,6 +50,8 @@ type Path struct {
 	Mode uint32 `json:"mode"` // permission bits
 	UID  int    `json:"uid"`
 	User string `json:"user"`
+	// Unreadable is why a file of PostgreSQL's configuration cannot be read.
+	Unreadable string `json:"unreadable,omitempty"`
 }
 
 // Override is a managed setting in postgresql.auto.conf.

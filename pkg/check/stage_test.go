@@ -130,6 +130,15 @@ func (s *stage) chmod(path string, mode os.FileMode) (back func()) {
 	return func() { s.ok(os.Chmod(path, info.Mode().Perm())) }
 }
 
+// beside makes an empty file beside another; what it returns removes it.
+func (s *stage) beside(path, name string, mode os.FileMode) (remove func()) {
+	s.Helper()
+	path = filepath.Join(filepath.Dir(path), name)
+	s.ok(os.WriteFile(path, nil, 0o600))
+	s.chmod(path, mode)
+	return func() { s.ok(os.Remove(path)) }
+}
+
 // set adds a line to postgresql.conf and reloads.
 func (s *stage) set(on pair.Server, line string) (back func()) {
 	s.Helper()

@@ -2,7 +2,7 @@
 // them for package pgconf, notices when any of them has changed, and writes edits
 // back. It knows neither which settings matter nor what they should be (package
 // settings), and it asks no server what is in force (package postgres). Called by
-// observe, act and cli.
+// observe, act, check, setup and cli.
 package conffiles
 
 import (
