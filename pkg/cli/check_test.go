@@ -131,7 +131,7 @@ a prepared transaction holds up
 }
 
 func TestStatusReplication(t *testing.T) {
-	lag, ago, left := 0.012, 7.0, int64(1<<20)
+	lag, ago, since, left := 0.012, 7.0, 65.0, int64(1<<20)
 	seen := func(p postgres.Progress) json.RawMessage {
 		b, err := json.Marshal(p)
 		if err != nil {
@@ -142,25 +142,40 @@ func TestStatusReplication(t *testing.T) {
 	st := paired()
 	st.Replication = []wire.Replication{
 		{Server: "server1", Seen: seen(postgres.Progress{
-			Insert: 0x3000060, Senders: []postgres.Outgoing{{Name: "server2", State: "streaming", SyncState: "sync", ReplayBytes: 2048, ReplayLag: &lag}},
+			Insert: 0x3000860, Senders: []postgres.Outgoing{{
+				Name: "server2", State: "streaming", SyncState: "sync", Sent: 0x3000860, Write: 0x3000850, Flush: 0x3000840, Replay: 0x3000060,
+				WriteBytes: 16, FlushBytes: 32, ReplayBytes: 2048, ReplayLag: &lag,
+			}, {Name: "pg_basebackup", State: "backup", SyncState: "async"}},
 			Slots:    []postgres.SlotUse{{Name: "mcctl_server2", Active: true, Status: "reserved", Retained: 96, Left: &left}},
-			Archiver: postgres.Archiver{On: true, Archived: 4, Failed: 2, Failing: true, LastWAL: "W", FailureAge: &ago, Ready: 3},
+			Archiver: postgres.Archiver{On: true, Archived: 4, Failed: 2, Failing: true, LastWAL: "W", FailureAge: &ago, SuccessAge: &since, Ready: 3},
 		})},
 		{Server: "server2", Error: "not reached"},
 	}
 	text := mcctl(t.Context(), "status", "-M", newSupervisor(t, st).mcdir)
 	text.wants(t, exitDone, `
 REPLICATION
-server1  at 0/3000060
-         to server2: streaming, sync; lag sent 0 B, write 0 B, flush 0 B, replay 2.0 KB (12 ms)
+server1  at 0/3000860
+         to server2: streaming, sync; sent 0/3000860, write 0/3000850, flush 0/3000840, replay 0/3000060
+           lag sent 0 B, write 16 B, flush 32 B, replay 2.0 KB (12 ms)
+         to pg_basebackup: backup, async
          slot mcctl_server2: in use, reserved, keeps 96 B, 1.0 MB until it loses log
-         archiver: 4 archived, 3 wait, 2 failures; FAILING at W, 7 s ago
+         archiver: 4 archived, 3 wait, 2 failures; newest success 65 s ago; FAILING at W, 7 s ago
 server2  does not tell: not reached
 `)
 	st.Replication = []wire.Replication{{Server: "server2", Seen: seen(postgres.Progress{
-		InRecovery: true, Flushed: 0x3000060, Replayed: 0x3000000, ReplayPaused: true, Conflicts: &postgres.Conflicts{Lock: 2},
+		InRecovery: true, Flushed: 0x3000060, Replayed: 0x3000000, ReplayAge: &since, ReplayPaused: true, Conflicts: &postgres.Conflicts{Lock: 2},
 		Receiver: &postgres.Incoming{Status: "streaming", Told: 0x3000060},
 	})}}
 	mcctl(t.Context(), "status", "-M", newSupervisor(t, st).mcdir).wants(t, exitDone,
-		"server2  streaming; primary's end 0/3000060; flushed 0/3000060, replayed 0/3000000 (96 B to replay); REPLAY PAUSED; 2 queries cancelled by replay\n")
+		"server2  streaming; primary's end 0/3000060; flushed 0/3000060, replayed 0/3000000 (96 B to replay)\n         newest replayed commit 65 s old; REPLAY PAUSED; 2 queries cancelled by replay\n")
+	st.Replication = []wire.Replication{
+		{Server: "server1", Seen: seen(postgres.Progress{Insert: 0x3000060, Archiver: postgres.Archiver{On: true, Archived: 4, SuccessAge: &since}})},
+		{Server: "server2", Seen: seen(postgres.Progress{InRecovery: true, Flushed: 0x3000060, Replayed: 0x3000060})}, // nothing was replayed yet
+	}
+	mcctl(t.Context(), "status", "-M", newSupervisor(t, st).mcdir).wants(t, exitDone, `
+REPLICATION
+server1  at 0/3000060
+         archiver: 4 archived, 0 wait, 0 failures; newest success 65 s ago
+server2  receives nothing; flushed 0/3000060, replayed 0/3000060 (0 B to replay)
+`)
 }

@@ -38,11 +38,14 @@ func writeReplication(t table, servers []wire.Replication) {
 func progressLines(p postgres.Progress) (lines []string) {
 	if p.InRecovery {
 		lines = append(lines, receiverLine(p))
+		if line := replayLine(p); line != "" {
+			lines = append(lines, line)
+		}
 	} else {
 		lines = append(lines, "at "+p.Insert.String())
 	}
 	for _, o := range p.Senders {
-		lines = append(lines, senderLine(o))
+		lines = append(lines, senderLines(o)...)
 	}
 	for _, s := range p.Slots {
 		line := fmt.Sprintf("slot %s: %s, %s, keeps %s", s.Name, yes(s.Active, "in use", "not used"), dash(s.Status), pair.Size(uint64(max(s.Retained, 0))))
@@ -53,6 +56,9 @@ func progressLines(p postgres.Progress) (lines []string) {
 	}
 	if a := p.Archiver; a.On {
 		line := fmt.Sprintf("archiver: %d archived, %d wait, %d failures", a.Archived, a.Ready, a.Failed)
+		if a.SuccessAge != nil {
+			line += fmt.Sprintf("; newest success %s ago", age(a.SuccessAge))
+		}
 		if a.Failing {
 			line += fmt.Sprintf("; FAILING at %s, %s ago", a.LastWAL, age(a.FailureAge))
 		}
@@ -61,9 +67,17 @@ func progressLines(p postgres.Progress) (lines []string) {
 	return lines
 }
 
-func senderLine(o postgres.Outgoing) string {
-	return fmt.Sprintf("to %s: %s, %s; lag sent %s, write %s, flush %s, replay %s", o.Name, o.State, o.SyncState,
-		pair.Size(o.SentBytes), behind(o.WriteBytes, o.WriteLag), behind(o.FlushBytes, o.FlushLag), behind(o.ReplayBytes, o.ReplayLag))
+// senderLines have neither positions nor lag of who takes a base backup.
+func senderLines(o postgres.Outgoing) []string {
+	line := fmt.Sprintf("to %s: %s, %s", o.Name, o.State, o.SyncState)
+	if o.Sent == 0 {
+		return []string{line}
+	}
+	return []string{
+		line + fmt.Sprintf("; sent %s, write %s, flush %s, replay %s", o.Sent, o.Write, o.Flush, o.Replay),
+		fmt.Sprintf("  lag sent %s, write %s, flush %s, replay %s",
+			pair.Size(o.SentBytes), behind(o.WriteBytes, o.WriteLag), behind(o.FlushBytes, o.FlushLag), behind(o.ReplayBytes, o.ReplayLag)),
+	}
 }
 
 // behind is a lag in bytes and, where PostgreSQL has measured it, in time.
@@ -80,6 +94,16 @@ func receiverLine(p postgres.Progress) string {
 		parts = []string{fmt.Sprintf("%s; primary's end %s", r.Status, r.Told)}
 	}
 	parts = append(parts, fmt.Sprintf("flushed %s, replayed %s (%s to replay)", p.Flushed, p.Replayed, pair.Size(p.Replayed.Behind(p.Flushed))))
+	return strings.Join(parts, "; ")
+}
+
+// replayLine is empty where nothing was replayed yet and nothing is the matter.
+func replayLine(p postgres.Progress) string {
+	var parts []string
+	if p.ReplayAge != nil {
+		old := max(*p.ReplayAge, 0) // by two clocks
+		parts = append(parts, fmt.Sprintf("newest replayed commit %s old", age(&old)))
+	}
 	if p.ReplayPaused {
 		parts = append(parts, "REPLAY PAUSED")
 	}
