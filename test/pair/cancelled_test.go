@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,6 +67,7 @@ func TestCommitsThatReturnWhileTheyWaitAreCounted(t *testing.T) {
 	s.amend("commit_stall_max = \"1m\"\n")
 	stuck := s.stuckCommits(5)
 	s.until("the supervisor sees them", one, func(st wire.Status) bool { return st.SyncWaiters == 5 })
+	worst := s.stallIsTold()
 	s.endWait("pg_cancel_backend", stuck[0])
 	s.endWait("pg_cancel_backend", stuck[1])
 	s.endWait("pg_terminate_backend", stuck[2])
@@ -76,6 +78,9 @@ func TestCommitsThatReturnWhileTheyWaitAreCounted(t *testing.T) {
 	signal(t, syscall.SIGCONT, s.lab.Pids().Servers[one].Walsender)
 	s.waiting(0)
 	s.paired(one)
+	s.until("the stall is over and not forgotten", one, func(st wire.Status) bool {
+		return st.SyncWaiters == 0 && st.StallMS == 0 && st.WorstStallMS >= worst
+	})
 	time.Sleep(3 * time.Second) // two looks and the time after which suspects are judged
 	s.until("the other two were not counted", one, cancelledWaits(3))
 	events := s.waitEvents(one)
@@ -87,6 +92,29 @@ func TestCommitsThatReturnWhileTheyWaitAreCounted(t *testing.T) {
 	if out := s.mcctl("status", "-M", s.lab.Mcdir(one)); !strings.Contains(out, "3 returned before the standby had them") {
 		t.Errorf("the text of status:\n%s", out)
 	}
+}
+
+// stallIsTold: status tells how long the five commits have waited by now, and how long the
+// longest wait was.
+func (s *stage) stallIsTold() (worst float64) {
+	s.Helper()
+	early := s.until("the stall is told", one, func(st wire.Status) bool { return st.StallMS > 100 })
+	late := s.until("it grows", one, func(st wire.Status) bool { return st.StallMS >= early.StallMS+100 && st.WorstStallMS > early.StallMS })
+	if late.SyncWaiters != 5 {
+		s.Errorf("%d wait", late.SyncWaiters)
+	}
+	const lsn = "[0-9A-F]+/[0-9A-F]+"
+	text := s.mcctl("status", "-M", s.lab.Mcdir(one))
+	for _, want := range []string{
+		`commits +5 waiting for the standby for \d+ ms; longest wait seen \d+ ms`,
+		`to server2: streaming, sync; sent ` + lsn + `, write ` + lsn + `, flush ` + lsn + `, replay ` + lsn + `\n +lag sent [1-9]`,
+		`server2 +streaming; primary's end ` + lsn + `; flushed ` + lsn + `, replayed ` + lsn + ` \(.* to replay\)\n +newest replayed commit \d+ s old`,
+	} {
+		if !regexp.MustCompile(want).MatchString(text) {
+			s.Errorf("want %s in the text of status:\n%s", want, text)
+		}
+	}
+	return late.WorstStallMS
 }
 
 // T1 lets waiting commits go: the record says alone, and nothing was promised that does
