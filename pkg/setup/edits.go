@@ -24,6 +24,7 @@ import (
 type edits struct {
 	tree    *pgconf.Tree
 	changes []change
+	names   bool   // synchronous_standby_names is set and must not be
 	hba     string // path
 	was, is []byte // of pg_hba.conf
 }
@@ -68,7 +69,9 @@ func (s *Setup) edits(ctx context.Context) (e edits, err error) {
 	for _, c := range e.changes {
 		e.tree.Set(c.name, c.value)
 	}
-	settings.Wanted{Other: pair.Server(p.Other)}.Write(e.tree)
+	wanted := settings.Wanted{Other: pair.Server(p.Other)}
+	e.names = !wanted.Hold(e.tree)
+	wanted.Write(e.tree)
 	e.hba = cmp.Or(p.HBAFile, filepath.Join(p.DataDirectory, "pg_hba.conf"))
 	if e.was, err = os.ReadFile(e.hba); err != nil {
 		return e, fmt.Errorf("read client authentication: %w", err)
@@ -140,6 +143,9 @@ func (e edits) show() string {
 			needs = "a RESTART"
 		}
 		fmt.Fprintf(&b, "\n%s = %s needs %s: %s", c.name, pgconf.Quote(c.value), needs, c.why)
+	}
+	if e.names {
+		fmt.Fprintf(&b, "\n%s out of use needs a reload: mcctl sets it when the second server is there", settings.SyncNames)
 	}
 	if !bytes.Equal(e.was, e.is) {
 		fmt.Fprintf(&b, "\n%s needs a reload: the servers let each other in, by password", filepath.Base(e.hba))

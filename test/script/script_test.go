@@ -38,6 +38,7 @@ func TestPages(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"example": example,
 			"lab":     labCommand,
+			"cluster": cluster,
 			"exits":   exits,
 			"until":   until, "tells": tells, "let": let,
 			"sql": sql, "pgstop": pgstop,
