@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -52,7 +54,11 @@ func open(path string) *source {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		s := parse(path, "")
-		s.fail(Problem{Path: path, Text: fmt.Sprintf("cannot be read: %v; name the management directory with -M, or make one with mcctl init", errors.Unwrap(err)), Err: err})
+		mend := "name the management directory with -M, or make one with mcctl init"
+		if errors.Is(err, fs.ErrPermission) {
+			mend = "run mcctl as the user who owns " + filepath.Dir(path)
+		}
+		s.fail(Problem{Path: path, Text: fmt.Sprintf("cannot be read: %v; %s", errors.Unwrap(err), mend), Err: err})
 		return s
 	}
 	return parse(path, string(b))
