@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -17,7 +18,8 @@ import (
 // remember notes everything below the paths: names, owners, modes, where links lead
 // and the sum of every file. Left out are what a start may write whatever comes of
 // it, the logs and locks of a management directory, and what PostgreSQL writes while
-// it runs stays for the page not to name. A supervisor may still be writing down what
+// it runs stays for the page not to name, but for a cache that each start of it makes
+// anew (pg_internal.init). A supervisor may still be writing down what
 // has come before: that is waited for.
 //
 //	remember $MC1 $D1
@@ -76,6 +78,9 @@ func sums(ts *testscript.TestScript, paths []string) map[string]string {
 			if mcdir := filepath.Dir(filepath.Dir(path)) == root || filepath.Dir(path) == root; mcdir && (parent == "run" || parent == "log" || d.IsDir() && (d.Name() == "run" || d.Name() == "log")) {
 				return nil
 			}
+			if d.Name() == "pg_internal.init" {
+				return nil
+			}
 			one, err := sum(path, d)
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
@@ -92,7 +97,8 @@ func sum(path string, d fs.DirEntry) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	what := info.Mode().String()
+	stat := info.Sys().(*syscall.Stat_t)
+	what := fmt.Sprintf("%s %d:%d", info.Mode(), stat.Uid, stat.Gid)
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
 		to, err := os.Readlink(path)
