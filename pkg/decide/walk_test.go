@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 	"math/bits"
 	"reflect"
@@ -76,11 +77,12 @@ type found struct {
 	used   uint64   // the rules that decided
 	before []uint64 // for each of them, all that match some input it decides
 	broken []string // for each promise, the first input that breaks it
+	needed []string // for each rule, what goes wrong first where it is left out
 	wrong  string   // the first input that no rule decides, or Decide and the walk see differently
 }
 
 func nothingFound() found {
-	return found{before: make([]uint64, len(Rules)), broken: make([]string, len(promises))}
+	return found{before: make([]uint64, len(Rules)), broken: make([]string, len(promises)), needed: make([]string, len(Rules))}
 }
 
 func (a *found) add(b found) {
@@ -90,13 +92,12 @@ func (a *found) add(b found) {
 		a.before[i] |= b.before[i]
 	}
 	for i := range a.broken {
-		if a.broken[i] == "" {
-			a.broken[i] = b.broken[i]
-		}
+		a.broken[i] = cmp.Or(a.broken[i], b.broken[i])
 	}
-	if a.wrong == "" {
-		a.wrong = b.wrong
+	for i := range a.needed {
+		a.needed[i] = cmp.Or(a.needed[i], b.needed[i])
 	}
+	a.wrong = cmp.Or(a.wrong, b.wrong)
 }
 
 // walk is one goroutine's way through its share of the inputs.
@@ -139,6 +140,24 @@ func (w *walk) try(rules uint64) {
 			w.broken[i] = fmt.Sprintf("rule %d (%s) for %+v", Rules[first].ID, Rules[first].Do, w.f)
 		}
 	}
+	if w.needed[first] == "" {
+		w.needed[first] = w.without(rules & (rules - 1))
+	}
+}
+
+// without is what goes wrong here where the rule that decides is left out, so that the
+// first of those left decides.
+func (w *walk) without(left uint64) string {
+	if left == 0 {
+		return fmt.Sprintf("no rule for %+v", w.f)
+	}
+	instead := Rules[bits.TrailingZeros64(left)]
+	for _, p := range promises {
+		if !p.kept(&w.f, instead.Do) {
+			return fmt.Sprintf("%q is broken by rule %d (%s) for %+v", p.name, instead.ID, instead.Do, w.f)
+		}
+	}
+	return ""
 }
 
 // compare puts the input to Decide, and to each rule by itself.
