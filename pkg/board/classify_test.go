@@ -15,7 +15,7 @@ const now = 100 * time.Second
 
 var limits = Limits{
 	Me: "server1", KeeperMayBeLost: true,
-	HeartbeatTimeout: 2 * time.Second, IsolationTimeout: 5 * time.Second, CommitStallMax: 2 * time.Second, AttachMaxLag: 100, AttachSettleMax: 5 * time.Minute,
+	HeartbeatTimeout: 2 * time.Second, IsolationTimeout: 5 * time.Second, CommitStallMax: 2 * time.Second, AttachMaxLag: 100, AttachSettleMax: 5 * time.Minute, FencingDelay: 7 * time.Second,
 }
 
 func paired(rev record.Revision) record.Record {
