@@ -43,8 +43,10 @@ func (f Finding) String() string { return fmt.Sprintf("%s:%d: %s", f.Path, f.Lin
 type Rule func(files []*File) []Finding
 
 // Parse reads one file; the error names file and line.
-func Parse(name, text string) (*File, error) {
-	set := token.NewFileSet()
+func Parse(name, text string) (*File, error) { return parse(token.NewFileSet(), name, text) }
+
+// parse reads it into a set, which files that are looked at together share.
+func parse(set *token.FileSet, name, text string) (*File, error) {
 	parsed, err := parser.ParseFile(set, name, text, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
 		return nil, fmt.Errorf("parse: %w", err)
