@@ -78,7 +78,7 @@ bench-peers: build ## the same beside other tools (installs them; root)
 	test/bench/peers
 
 .PHONY: bench-rebuild
-bench-rebuild: build ## measure mcctl rebuild beside pg_basebackup by hand (BENCH='-mb 1100 -rounds 3')
+bench-rebuild: build ## measure mcctl rebuild beside pg_basebackup by hand (BENCH='-mb 4000 -rounds 5')
 	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
 	  $(GO) build -trimpath -o bin/bench-rebuild ./test/bench/rebuild; bin/bench-rebuild $(BENCH)
 
