@@ -208,6 +208,8 @@ func TestACopyByCommandIsVerified(t *testing.T) {
 	}
 	copied := bin() + "/pg_basebackup -D \"$2\" -d '" + sourceOf(primary, "c").Conninfo() + "' --no-password -c fast -T " +
 		strings.ReplaceAll(filepath.Join(primary.Socket, "space=1"), "=", `\\=`) + "=" + space + ".new\n"
+	// Some tools restore the map, too: by it PostgreSQL would make the primary's directory its own.
+	copied += "for link in \"$2\"/pg_tblspc/*; do echo \"${link##*/} " + filepath.Join(primary.Socket, "space=1") + "\"; done > \"$2\"/tablespace_map\n"
 	opt.By.Program = script(copied)
 	opt.By.SystemID++
 	if err := in.BaseBackup(within(t), sourceOf(primary, "b"), opt); !errors.Is(err, ErrWrongCopy) || !strings.Contains(err.Error(), "system identifier") {
