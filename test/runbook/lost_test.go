@@ -1,6 +1,7 @@
 package runbook
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -58,7 +59,8 @@ func (s *stage) asInitMadeIt() {
 		}
 		s.variables[server]["BACKUP"] = filepath.Join(s.clean, string(server)+".tar")
 	}
-	if err := os.CopyFS(filepath.Join(s.lab.Mcdir(one), "ca"), os.DirFS(ca)); err != nil {
+	own := filepath.Join(s.lab.Mcdir(one), "ca")
+	if err := errors.Join(os.CopyFS(own, os.DirFS(ca)), os.Chmod(filepath.Join(own, "ca.key"), 0o600)); err != nil { // a copy is readable to all
 		s.Fatal(err)
 	}
 	s.variables[arbiter] = map[string]string{
