@@ -90,7 +90,7 @@ func (l Looker) spaces(s *Side, layout postgres.Layout) error {
 	data := l.Config.Server.DataDirectory
 	at := [][2]string{{"data directory", data}, {"pg_wal", filepath.Join(data, "pg_wal")}, {"management directory", l.Config.Dir}}
 	for _, oid := range slices.Sorted(maps.Keys(layout.Tablespaces)) {
-		at = append(at, [2]string{"tablespace " + oid, layout.Tablespaces[oid]})
+		at = append(at, [2]string{tablespacePrefix + oid, layout.Tablespaces[oid]})
 	}
 	for _, p := range at {
 		var st syscall.Statfs_t

@@ -50,9 +50,10 @@ func etcdSecrets(v View) []Trouble { return tooOpen(v, etcdKey, etcdPassword) }
 
 // tooOpen are those of the secrets that others can read.
 func tooOpen(v View, names ...string) (found []Trouble) {
+	_, owner := v.Me.owner()
 	for _, name := range names {
 		if p, ok := v.Me.path(name); ok && p.Mode&0o077 != 0 {
-			found = append(found, Trouble{fmt.Sprintf("%s %s has mode %04o, not 0600", p.Name, p.Path, p.Mode), fill("path", p.Path)})
+			found = append(found, Trouble{fmt.Sprintf("%s %s has mode %04o, not 0600", p.Name, p.Path, p.Mode), fill("path", p.Path, "owner", owner)})
 		}
 	}
 	return found
@@ -70,16 +71,10 @@ func mcdirMode(v View) (found []Trouble) {
 
 func openAuthority(v View) []Trouble {
 	uid, owner := v.Me.owner()
-	p, ok := v.Me.path(authorityKey)
-	switch {
-	case !ok:
-		return nil
-	case p.UID != uid && p.UID != 0:
+	if p, ok := v.Me.path(authorityKey); ok && p.UID != uid && p.UID != 0 {
 		return one(fmt.Sprintf("%s %s belongs to %s, not to %s or root", p.Name, p.Path, p.User, owner), "path", p.Path, "owner", owner)
-	case p.Mode&0o077 != 0:
-		return one(fmt.Sprintf("%s %s has mode %04o, not 0600", p.Name, p.Path, p.Mode), "path", p.Path, "owner", owner)
 	}
-	return nil
+	return tooOpen(v, authorityKey)
 }
 
 func mcdirReadable(v View) []Trouble {

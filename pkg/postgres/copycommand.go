@@ -139,16 +139,8 @@ func settleLinks(to copyGoal) error {
 			return errors.Join(fmt.Errorf("%w: %s leads to %q, not to %s", ErrWrongCopy, p.link, got, want), err)
 		}
 	}
-	return dropTablespaceMap(to.data)
-}
-
-// dropTablespaceMap takes away what some tools restore with a backup: PostgreSQL, when it
-// starts from a backup label, makes every link of pg_tblspc anew by that file, to the
-// primary's directories (read_tablespace_map in its source).
-func dropTablespaceMap(data string) error {
-	err := os.Remove(filepath.Join(data, "tablespace_map"))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("take the tablespace map away: %w", err)
-	}
-	return nil
+	// Some tools restore it with a backup, and PostgreSQL, when it starts from a backup
+	// label, makes every link of pg_tblspc anew by it, to the primary's directories
+	// (read_tablespace_map in its source).
+	return durable.Remove(filepath.Join(to.data, "tablespace_map"))
 }
