@@ -11,6 +11,9 @@ import (
 	"mcctl/pkg/wire"
 )
 
+// RebuildNotAllowed is what to do where only a rebuild helps and no policy begins one.
+const RebuildNotAllowed = "policy.rejoin does not allow a rebuild: run mcctl rebuild on this server, or allow it in pair.toml"
+
 // standing is all that the way back into the pair depends on. The automatic rejoin
 // and mcctl rebuild judge by the same function.
 type standing struct {
@@ -100,7 +103,7 @@ func (s standing) rewindBecause(why string, extra int64, fallback bool) (way, er
 
 func (s standing) copyBecause(why string, extra int64) (way, error) {
 	if !s.may(config.Rebuild) {
-		return way{}, fmt.Errorf("%s, and policy.rejoin does not allow a rebuild: run mcctl rebuild on this server, or allow it in pair.toml", why)
+		return way{}, fmt.Errorf("%s, and %s", why, RebuildNotAllowed)
 	}
 	w := way{name: wire.WayCopy, why: why, extra: extra}
 	if s.command && s.asked != wire.WayCopy {

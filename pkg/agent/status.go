@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"mcctl/pkg/act"
 	"mcctl/pkg/board"
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
@@ -125,7 +126,7 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	case f.Record == decide.RecordMine && f.Data == decide.DataBroken && s.PID == 0:
 		return fmt.Sprintf("this server is the primary, but its data directory %s is empty or half made: check data_directory in server.toml and whether its file system is mounted; if the data is lost, only what %s has is left", a.config.Server.DataDirectory, other)
 	case f.Record == decide.RecordTheirs && f.Data == decide.DataBroken && s.PID == 0 && !slices.Contains(a.config.Policy().Rejoin, config.Rebuild):
-		return "the data directory is empty or half made, and policy.rejoin does not allow a rebuild: mcctl rebuild"
+		return "the data directory is empty or half made, and " + act.RebuildNotAllowed
 	case f.Failover == decide.FailoverOff:
 		return "automatic switch and detach are off: mcctl enable-failover"
 	case a.keepDown.Load():

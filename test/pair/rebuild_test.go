@@ -186,7 +186,7 @@ func (s *stage) bySitesCommand() {
 		s.Fatalf("empty the data directory: %v\n%s", err, out)
 	}
 	out, err := s.try("start", "--timeout", "3s", "-M", mcdir)
-	if err == nil || !strings.Contains(out, "policy.rejoin does not allow a rebuild: mcctl rebuild") {
+	if err == nil || !strings.Contains(out, "policy.rejoin does not allow a rebuild: run mcctl rebuild") {
 		s.Errorf("the start with an empty data directory: %v\n%s", err, out)
 	}
 	if out := s.mcctl("rebuild", "--yes", "-M", mcdir); !strings.Contains(out, "by policy.rebuild_command") || !strings.Contains(out, "why: the data directory is empty") {
