@@ -146,7 +146,8 @@ func (s *stage) until(what string, of pair.Server, met func(wire.Status) bool) w
 			return st
 		}
 	}
-	s.Fatalf("not within %s: %s; last: %+v, %v", patience, what, st, err)
+	last, _ := json.Marshal(st)
+	s.Fatalf("not within %s: %s; last: %s, %v", patience, what, last, err)
 	return st
 }
 
