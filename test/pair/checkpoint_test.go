@@ -111,7 +111,7 @@ func TestAStandbyThatDiesInTheCheckpointOfASwitchEndsIt(t *testing.T) {
 // is the only one who can hand over.
 func TestAPrimaryThatFreezesInItsStartIsReplaced(t *testing.T) {
 	s := newStage(t, lab.Options{Arbiter: "none"})
-	s.psql(one, "alter system set pre_auth_delay = '2s'") // nobody is let in before the postmaster is frozen
+	s.psql(one, "alter system set pre_auth_delay = '2s'")           // nobody is let in before the postmaster is frozen
 	signal(t, syscall.SIGINT, s.lab.Pids().Servers[one].Postmaster) // a stop in good order
 	socket := filepath.Join(filepath.Dir(s.lab.Data(one)), "run", fmt.Sprintf(".s.PGSQL.%d", s.lab.ClientPort(one)))
 	for _, there := range []bool{false, true} { // until the next postmaster listens
