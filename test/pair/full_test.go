@@ -1,6 +1,7 @@
 package pair
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -153,6 +154,16 @@ func (s *stage) noCopyWithoutRoom(disk string, of pair.Server) {
 	if !errors.As(err, &exit) || exit.ExitCode() != 4 || !strings.Contains(out, "and the copy needs 48 MB with the log that is written meanwhile, which is ") ||
 		!strings.Contains(out, "MB more: make room, or give up the old data first with --in-place") {
 		s.Errorf("a copy that has no room: %v\n%s", err, out)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := wire.Dial(ctx, "unix", filepath.Join(s.lab.Mcdir(of), "run", "control.sock"), nil) // the supervisor refuses by itself, too
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.Call(ctx, wire.KindRebuild, wire.RebuildRequest{Way: wire.WayCopy}, nil); !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), "and the copy needs 48 MB") {
+		s.Errorf("asked at once, without a plan: %v", err)
 	}
 	if job := s.rebuildOf(of); job.ID != "" {
 		s.Errorf("it was begun: %+v", job)
