@@ -208,8 +208,8 @@ func TestAStandbyAheadOfItsPrimaryIsCopiedWhenAsked(t *testing.T) {
 	if rows := sql(t, server(h), "select count(*) from t"); rows != "0" {
 		t.Errorf("%s rows are here after the copy, and the primary has none", rows)
 	}
-	if r, found := h.Lost().Newest(); !found || r.Transactions != 3 || !r.Complete || r.Acknowledged != lost.Maybe {
-		t.Errorf("of the rows that were given up it is reported: %+v", r)
+	if r, found := h.Lost().Newest(); !found || r.Acknowledged != lost.Maybe || len(r.Segments) == 0 {
+		t.Errorf("of the log that was given up it is reported: %+v", r)
 	}
 }
 
