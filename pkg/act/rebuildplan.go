@@ -9,6 +9,7 @@ import (
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
@@ -63,7 +64,7 @@ func (h *Hands) holdings(ctx context.Context, sizes bool) (a wire.HoldingsAnswer
 
 func (h *Hands) planCopy(ctx context.Context, plan *wire.RebuildPlan, at standing, has wire.HoldingsAnswer, q wire.RebuildRequest) {
 	problem := func(err error) { plan.Problems = append(plan.Problems, err.Error()) }
-	plan.Bytes = has.Bytes
+	plan.Bytes, plan.Warnings = has.Bytes, keepingWarnings(plan.From, has)
 	for _, t := range has.Tablespaces {
 		plan.Bytes += t.Bytes
 	}
@@ -109,14 +110,39 @@ func (h *Hands) roomFor(ctx context.Context, inPlace bool) error {
 	if err != nil {
 		return err
 	}
+	for _, warning := range keepingWarnings(h.other(), has) {
+		h.Log.Warn(warning)
+	}
 	rooms, err := h.rooms(ctx, has, inPlace)
 	return errors.Join(err, tooLittle(rooms, inPlace))
+}
+
+// keepingWarnings say what threatens the primary, or the log that its slot keeps, while
+// a copy is made. They refuse nothing: the rebuild may be what is needed most.
+func keepingWarnings(primary pair.Server, has wire.HoldingsAnswer) (all []string) {
+	if has.Keeps == nil {
+		return nil
+	}
+	for _, d := range has.Keeps.Short {
+		why := fmt.Sprintf("nobody can take over from %s", primary)
+		if d.Log {
+			why = fmt.Sprintf("%s keeps its log there", primary)
+		}
+		all = append(all, fmt.Sprintf("room is %s on %s: %s; %s until the copy streams: free or add some there", d.Level, primary, d.Disk, why))
+	}
+	if limit := has.Keeps.SlotLimit; limit >= 0 && limit < has.WAL {
+		all = append(all, fmt.Sprintf("max_slot_wal_keep_size on %s is %s, less than max_wal_size (%s): the slot may be invalidated before the copy streams, and log that the copy or the old data needs is lost with it: set it to -1 (no limit), or to more than is written meanwhile, and reload",
+			primary, pair.Size(uint64(limit)), pair.Size(uint64(has.WAL))))
+	}
+	return all
 }
 
 func tooLittle(rooms []wire.Room, inPlace bool) error {
 	for _, r := range rooms {
 		if r.Needs > r.Free {
-			return fmt.Errorf("the file system of %s has %d MB free, and the copy needs %d MB with the log that is written meanwhile: make room%s", r.Path, r.Free>>20, r.Needs>>20, orInPlace(inPlace))
+			const mb = 1 << 20
+			needs, free := (r.Needs+mb-1)/mb, r.Free/mb // rounded so that what is asked for is enough
+			return fmt.Errorf("the file system of %s has %d MB free, and the copy needs %d MB with the log that is written meanwhile, which is %d MB more: make room%s", r.Path, free, needs, needs-free, orInPlace(inPlace))
 		}
 	}
 	return nil

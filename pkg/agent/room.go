@@ -30,6 +30,17 @@ func (a *Agent) roomWarnings(s board.Sight, st wire.Status) (found []string) {
 	return found
 }
 
+// shortDisks are PostgreSQL's disks here on which room is short.
+func (a *Agent) shortDisks(s board.Sight) (all []wire.ShortDisk) {
+	l := a.limits.now()
+	for _, p := range s.Places {
+		if level := l.Level(p.Room); !p.Measured && p.Same == "" && short(level) {
+			all = append(all, wire.ShortDisk{Disk: p.Describe(), Level: level, Log: p.Log})
+		}
+	}
+	return all
+}
+
 func short(level string) bool { return level == board.LevelLow || level == board.LevelCritical }
 
 // settlingText says why a standby that streams is not attached yet.

@@ -44,6 +44,8 @@ type Place struct {
 	Measured bool
 	// Same is the directory that speaks for this one, being on the same file system.
 	Same string
+	// Log: pg_wal is on the disk that this one speaks for.
+	Log bool
 	disk.Room
 }
 

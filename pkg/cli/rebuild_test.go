@@ -82,7 +82,8 @@ func (r *rebuilding) enter(phase string) {
 func copyPlan() wire.RebuildPlan {
 	return wire.RebuildPlan{
 		Way: wire.WayCopy, Why: "the data directory is empty", Bytes: 4 << 20, Paired: true, Extra: 2048, BytesPerSecond: 1 << 20, Seconds: 4,
-		Rooms: []wire.Room{{Path: "/data", Needs: 5 << 20, Free: 1 << 30}},
+		Rooms:    []wire.Room{{Path: "/data", Needs: 5 << 20, Free: 1 << 30}},
+		Warnings: []string{"room is low on server1: /wal", "max_slot_wal_keep_size"},
 	}
 }
 
@@ -100,14 +101,14 @@ func TestRebuildSaysWhatItWillDoAndFollows(t *testing.T) {
 func TestRebuildIsNotDoneUnasked(t *testing.T) {
 	r := newRebuilding(t, copyPlan())
 	mcctl(t.Context(), "rebuild", "-M", r.mcdir).wants(t, exitRefused, "not done without --yes")
-	mcctl(t.Context(), "rebuild", "-M", r.mcdir, "--dry-run").wants(t, exitDone, "will be copied anew")
+	mcctl(t.Context(), "rebuild", "-M", r.mcdir, "--dry-run").wants(t, exitDone, "will be copied anew", "warning: room is low on server1: /wal\n", "warning: max_slot_wal_keep_size\n")
 	for answer, done := range map[string]bool{"": false, "n\n": false, "y\n": true} {
 		r := newRebuilding(t, copyPlan(), "done")
 		var out, complaints bytes.Buffer
 		env := testEnv(&out, &complaints)
 		env.Asking, env.Stdin = true, strings.NewReader(answer)
 		status := exitStatus(Main(t.Context(), env, []string{"rebuild", "-M", r.mcdir}))
-		if (status == exitDone) != done || !strings.Contains(out.String(), "Replace the data of server2? [y/N]") {
+		if (status == exitDone) != done || !strings.Contains(out.String(), "warning: max_slot_wal_keep_size\nReplace the data of server2? [y/N]") {
 			t.Errorf("answered %q: status %d\n%s%s", answer, status, &out, &complaints)
 		}
 	}
@@ -157,9 +158,15 @@ func TestRebuildAsEvents(t *testing.T) {
 	got := mcctl(t.Context(), "rebuild", "-M", r.mcdir, "--yes", "-o", "json")
 	var kinds []string
 	for line := range strings.Lines(got.stdout) {
-		var e struct{ Event string }
+		var e struct {
+			Event string
+			Plan  struct{ Warnings []string }
+		}
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatalf("%v in %s", err, line)
+		}
+		if e.Event == "plan" && len(e.Plan.Warnings) != 2 {
+			t.Errorf("the plan tells no warnings: %s", line)
 		}
 		kinds = append(kinds, e.Event)
 	}

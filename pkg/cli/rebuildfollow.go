@@ -260,6 +260,9 @@ func planLines(p wire.RebuildPlan) []string {
 	if p.Paired {
 		add("the pair is paired: %s goes alone first, and %s cannot take over until it is back", p.From, p.Server)
 	}
+	for _, w := range p.Warnings {
+		add("warning: %s", w)
+	}
 	return lines
 }
 

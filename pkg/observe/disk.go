@@ -2,6 +2,7 @@ package observe
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -119,6 +120,15 @@ func (d *Disk) find(path string) int {
 	return slices.IndexFunc(d.places, func(p board.Place) bool { return p.Path == path })
 }
 
+// speaker is the place that speaks for the disk of a directory that is watched.
+func (d *Disk) speaker(path string) int {
+	i := d.find(path)
+	if i >= 0 && d.places[i].Same != "" {
+		return d.find(d.places[i].Same)
+	}
+	return i
+}
+
 func (d *Disk) take(line disk.Line) {
 	now := time.Now()
 	if len(line.Paths) > 0 {
@@ -187,6 +197,9 @@ func (d *Disk) tell() {
 		}
 	}
 	places := slices.Clone(d.places)
+	if i := d.speaker(cmp.Or(d.wal, d.Dir)); i >= 0 {
+		places[i].Log = true
+	}
 	change := func(s *board.Sight) { s.DiskFailed, s.DiskError, s.DiskPart, s.Places = text != "", text, part, places }
 	if s := d.Board.Read(); s.DiskFailed == (text != "") {
 		d.Board.Set(change)

@@ -117,6 +117,7 @@ func TestASlowDiskHasNotFailed(t *testing.T) {
 
 func TestRoomIsMeasuredOnEveryDisk(t *testing.T) {
 	b, data, wal := withDisks(t, forgiving)
+	eventually(t, "it is known which disk has the log", func() bool { return place(b, wal).Log && !place(b, data).Log })
 	for _, path := range []string{data, wal} {
 		eventually(t, "the room of "+path+" is known", func() bool { return place(b, path).Known() })
 		var st unix.Statfs_t
@@ -124,6 +125,13 @@ func TestRoomIsMeasuredOnEveryDisk(t *testing.T) {
 		if got := place(b, path).Total; got != st.Blocks*uint64(st.Bsize) {
 			t.Errorf("%s: %d bytes, want %d", path, got, st.Blocks*uint64(st.Bsize))
 		}
+	}
+	near := t.TempDir() // on the data directory's disk, which speaks for it
+	ok(t, os.Remove(filepath.Join(data, "pg_wal")))
+	ok(t, os.Symlink(near, filepath.Join(data, "pg_wal")))
+	eventually(t, "the log has moved", func() bool { return place(b, near) != nil && place(b, data).Log })
+	if place(b, near).Log {
+		t.Error("two disks have the log")
 	}
 }
 

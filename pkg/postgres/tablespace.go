@@ -58,6 +58,8 @@ type Holdings struct {
 	// WAL is what the log may grow by between two checkpoints (max_wal_size): a
 	// measure of what is written while a copy is made.
 	WAL int64
+	// SlotLimit is how much log a slot may keep (max_slot_wal_keep_size); -1: no limit.
+	SlotLimit int64
 	// OldestWAL is the first byte of the oldest segment in pg_wal.
 	OldestWAL pair.LSN
 }
@@ -73,7 +75,9 @@ func (s *Session) Holdings(ctx context.Context) (Holdings, error) {
 	err = s.conn.QueryRow(ctx, `
 select (select sum(pg_tablespace_size(oid)) from pg_tablespace
     where pg_tablespace_location(oid) not like '/%')::bigint,
-  (select setting::bigint * 1024 * 1024 from pg_settings where name = 'max_wal_size')`).Scan(&h.Bytes, &h.WAL)
+  (select setting::bigint * 1024 * 1024 from pg_settings where name = 'max_wal_size'),
+  (select case when setting::bigint < 0 then -1 else setting::bigint * 1024 * 1024 end
+    from pg_settings where name = 'max_slot_wal_keep_size')`).Scan(&h.Bytes, &h.WAL, &h.SlotLimit)
 	if err != nil {
 		return h, fmt.Errorf("measure what there is to copy: %w", err)
 	}

@@ -167,10 +167,22 @@ func TestATablespaceDirectoryOfSomebodyElseIsRefused(t *testing.T) {
 
 func TestHoldingsAndRooms(t *testing.T) {
 	primary, in, _, _ := spaced(t)
-	has, err := connect(t, primary).Holdings(within(t))
+	asked := connect(t, primary)
+	has, err := asked.Holdings(within(t))
 	ok(t, err)
 	if has.Bytes < 10<<20 || len(has.Tablespaces) != 1 || has.Tablespaces[0].Bytes == 0 || has.WAL == 0 || has.OldestWAL == 0 {
 		t.Errorf("holdings: %+v", has)
+	}
+	if has.SlotLimit != -1 {
+		t.Errorf("slots are limited to %d bytes of log, and nothing is set", has.SlotLimit)
+	}
+	for setting, want := range map[string]int64{"0": 0, "3MB": 3 << 20, "-1": -1} {
+		set(t, primary, "max_slot_wal_keep_size = "+setting)
+		eventually(t, "max_slot_wal_keep_size = "+setting+" is told", func() bool {
+			now, err := asked.Holdings(within(t))
+			ok(t, err)
+			return now.SlotLimit == want
+		})
 	}
 	rooms, err := in.Rooms(within(t), sourceOf(primary, "b"), Layout{}, has, false)
 	ok(t, err)

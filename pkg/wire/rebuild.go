@@ -26,6 +26,22 @@ type HoldingsAnswer struct {
 	Tablespaces []TablespaceSpace `json:"tablespaces,omitempty"`
 	WAL         int64             `json:"wal"` // by which the log may grow between two checkpoints
 	OldestWAL   pair.LSN          `json:"oldest_wal"`
+	// Keeps is nil when the other supervisor is older and does not tell it.
+	Keeps *LogKeeping `json:"keeps,omitempty"`
+}
+
+// LogKeeping is how much log the slots of a primary may keep, and where it has little
+// room.
+type LogKeeping struct {
+	SlotLimit int64       `json:"slot_limit"` // max_slot_wal_keep_size in bytes; -1: no limit
+	Short     []ShortDisk `json:"short,omitempty"`
+}
+
+// ShortDisk is a disk of PostgreSQL's on which room is short.
+type ShortDisk struct {
+	Disk  string `json:"disk"`          // a directory there, and how much is free
+	Level string `json:"level"`         // low or critical
+	Log   bool   `json:"log,omitempty"` // pg_wal is there
 }
 
 // TablespaceSpace is a tablespace with its size in bytes.
@@ -68,6 +84,8 @@ type RebuildPlan struct {
 	// BytesPerSecond is the rate of the last copy that was made here, 0 if none was.
 	BytesPerSecond int64 `json:"bytes_per_second,omitempty"`
 	Seconds        int64 `json:"seconds,omitempty"` // how long it will take at that rate
+	// Warnings are what may go wrong meanwhile. They keep nothing from being begun.
+	Warnings []string `json:"warnings,omitempty"`
 	// Problems are what is in the way. With any, nothing is begun.
 	Problems []string `json:"problems,omitempty"`
 }

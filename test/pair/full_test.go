@@ -1,6 +1,8 @@
 package pair
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -120,6 +122,9 @@ func TestAPrimaryWhoseDiskFillsHandsOverInGoodOrder(t *testing.T) {
 	if st.Record.Primary != one {
 		t.Errorf("a low disk made a switch: %s", st.Record)
 	}
+	if plan := s.mcctl("rebuild", "--way", "copy", "--dry-run", "-M", s.lab.Mcdir(two)); !strings.Contains(plan, "warning: room is low on server1: "+disk) || !strings.Contains(plan, "server1 keeps its log there until the copy streams") {
+		t.Errorf("a copy of a primary whose disk is low is planned so:\n%s", plan)
+	}
 	_ = os.Remove(filepath.Join(disk, "filler"))
 	s.until("the warning is over", two, func(st wire.Status) bool { return !warned(st, "room is low") })
 	s.fill(disk, 70)
@@ -134,6 +139,37 @@ func TestAPrimaryWhoseDiskFillsHandsOverInGoodOrder(t *testing.T) {
 	}
 	if st, _ = s.status(two); st.Record.Term != 2 {
 		t.Errorf("the role went to and fro: %s", st.Record)
+	}
+	s.noCopyWithoutRoom(disk, one)
+}
+
+// noCopyWithoutRoom fills the disk of the standby's log further, so that it has not the
+// room that a copy needs there (max_wal_size).
+func (s *stage) noCopyWithoutRoom(disk string, of pair.Server) {
+	s.Helper()
+	_ = os.Remove(filepath.Join(disk, "filler"))
+	s.fill(disk, 20)
+	out, err := s.try("rebuild", "--way", "copy", "--yes", "-M", s.lab.Mcdir(of))
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 4 || !strings.Contains(out, "and the copy needs 48 MB with the log that is written meanwhile, which is ") ||
+		!strings.Contains(out, "MB more: make room, or give up the old data first with --in-place") {
+		s.Errorf("a copy that has no room: %v\n%s", err, out)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, err := wire.Dial(ctx, "unix", filepath.Join(s.lab.Mcdir(of), "run", "control.sock"), nil) // the supervisor refuses by itself, too
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.Call(ctx, wire.KindRebuild, wire.RebuildRequest{Way: wire.WayCopy}, nil); !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), "and the copy needs 48 MB") {
+		s.Errorf("asked at once, without a plan: %v", err)
+	}
+	if job := s.rebuildOf(of); job.ID != "" {
+		s.Errorf("it was begun: %+v", job)
+	}
+	if st, err := s.status(of); err != nil || st.Record.Mode != pair.Paired {
+		s.Errorf("the standby was given up for it: %s, %v", st.Record, err)
 	}
 }
 
