@@ -22,6 +22,11 @@ func TestProgressOfAPair(t *testing.T) {
 	if len(here.Slots) != 1 || here.Slots[0].Name != "kept" || here.Slots[0].Active || here.Slots[0].Status != "reserved" || here.Slots[0].Left != nil {
 		t.Errorf("slots: %+v", here.Slots)
 	}
+	eventually(t, "the standby has replayed a commit", func() bool {
+		there, err := s.Progress(within(t))
+		ok(t, err)
+		return there.Replayed >= here.Flushed
+	})
 	ok(t, s.PauseReplay(within(t)))
 	execute(t, primary, "insert into t values (2)")
 	there, err := s.Progress(within(t))
