@@ -56,6 +56,9 @@ func Of(name, text string) (found []Block, err error) {
 		} else {
 			continue
 		}
+		if len(b.Lines) == 0 {
+			return found, fmt.Errorf("%s:%d: the block is empty", name, b.Line)
+		}
 		found = append(found, b)
 	}
 	return found, nil

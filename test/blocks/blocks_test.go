@@ -21,8 +21,10 @@ func TestBlocks(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 	}
-	if _, err := Of("p", "x\n  ```sh\ny\n"); err == nil || err.Error() != "p:2: the block has no end" {
-		t.Errorf("a block without an end: %v", err)
+	for text, want := range map[string]string{"x\n  ```sh\ny\n": "p:2: the block has no end", "```sh\n```\n": "p:1: the block is empty"} {
+		if _, err := Of("p", text); err == nil || err.Error() != want {
+			t.Errorf("%q: got %v, want %s", text, err, want)
+		}
 	}
 }
 

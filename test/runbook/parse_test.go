@@ -29,7 +29,7 @@ func TestParseRefuses(t *testing.T) {
 		"```sh\n# on server3\nx\n```\n":     "its first line must say where",
 		"```sh\n# on server1\n```\n":        "it has no command",
 		"```toml\n# on server1\na = 1\n```": `p:1: a block of language "toml"`,
-		"So:\n\n    mcctl stop\n":            `p:3: a block of language ""`,
+		"So:\n\n    mcctl stop\n":           `p:3: a block of language ""`,
 	} {
 		if _, err := Parse("p", text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", text, err, want)
