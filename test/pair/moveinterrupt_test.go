@@ -2,9 +2,11 @@ package pair
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,29 +32,79 @@ func (s *stage) moveUntil(on pair.Server, kind string) {
 	}
 }
 
+// moveSteps are what the journal of the primary tells of moves, the last one last. It is
+// the primary's supervisor that carries a move.
+func (s *stage) moveSteps() (steps []string) {
+	s.Helper()
+	b, err := os.ReadFile(filepath.Join(s.lab.Mcdir(one), "log", "events.jsonl"))
+	if err != nil {
+		s.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		var e struct{ Text string }
+		if json.Unmarshal([]byte(line), &e) == nil && strings.HasPrefix(e.Text, "move of the arbiter: ") {
+			steps = append(steps, strings.TrimPrefix(e.Text, "move of the arbiter: "))
+		}
+	}
+	return steps
+}
+
+// aMove is a command that moves the arbiter.
+type aMove struct {
+	*exec.Cmd
+	said  bytes.Buffer
+	ended chan struct{}
+	err   error
+}
+
+// beginMove starts one; with begun it returns when the journal tells that the move has
+// begun.
+func (s *stage) beginMove(args []string, begun bool) *aMove {
+	s.Helper()
+	before := len(s.moveSteps())
+	m := &aMove{Cmd: exec.Command(s.lab.Mcctl(), args...), ended: make(chan struct{})}
+	m.Stdout, m.Stderr = &m.said, &m.said
+	if err := m.Start(); err != nil {
+		s.Fatal(err)
+	}
+	go func() {
+		defer close(m.ended)
+		m.err = m.Wait()
+	}()
+	for began := time.Now(); begun && len(s.moveSteps()) == before; time.Sleep(time.Millisecond) {
+		if !m.under() || time.Since(began) > patience {
+			s.Fatalf("the move never began: %v\n%s", m.err, &m.said)
+		}
+	}
+	return m
+}
+
+// under tells whether the command has not ended yet: the pair is not whole under the new
+// arbiter.
+func (m *aMove) under() bool {
+	select {
+	case <-m.ended:
+		return false
+	default:
+		return true
+	}
+}
+
 // victim is what is killed in the middle of a move, by its name.
 type victim struct {
 	name string
-	kill func(s *stage, command *exec.Cmd)
+	pid  func(lab.Pids) int // 0 for the command
 }
 
-func theSupervisor(of pair.Server) victim {
-	return victim{"the supervisor of " + string(of), func(s *stage, _ *exec.Cmd) {
-		if pid := s.lab.Pids().Servers[of].Supervisor; pid != 0 {
-			s.kill(pid) // its watch starts another one
-		}
-	}}
+func theSupervisor(of pair.Server) victim { // its watch starts another one
+	return victim{"the supervisor of " + string(of), func(p lab.Pids) int { return p.Servers[of].Supervisor }}
 }
 
-var theCommand = victim{"the command", func(_ *stage, command *exec.Cmd) { _ = command.Process.Kill() }}
-
-var theWitness = victim{"the witness", func(s *stage, _ *exec.Cmd) {
-	if pid := s.lab.Pids().Witness; pid != 0 {
-		s.kill(pid) // its watch starts another one
-	}
-}}
-
-var anEtcdMember = victim{"a member of etcd", func(s *stage, _ *exec.Cmd) { s.kill(s.lab.Pids().Etcd[0]) }}
+var (
+	theCommand   = victim{"the command", func(lab.Pids) int { return 0 }}
+	theWitness   = victim{"the witness", func(p lab.Pids) int { return p.Witness }} // likewise
+	anEtcdMember = victim{"a member of etcd", func(p lab.Pids) int { return p.Etcd[0] }}
+)
 
 // Whatever is killed, and at whichever of its steps a move is: clients write on, the same
 // command goes on, and nothing is lost. The primary never changes, since nobody may take
@@ -62,24 +114,29 @@ func TestAMoveOfTheArbiterThatIsKilledGoesOn(t *testing.T) {
 	kinds := []string{"witness", "etcd", "none"}
 	now, c := 0, &fault.Counts{}
 	for _, v := range []victim{theCommand, theSupervisor(one), theSupervisor(two), theWitness, anEtcdMember} {
-		for _, after := range []time.Duration{30, 120, 220, 400} {
+		for _, after := range []time.Duration{0, 60, 150, 300} {
 			kind := kinds[now%len(kinds)]
 			s.flowing()
-			command := exec.Command(s.lab.Mcctl(), append(s.moving([]pair.Server{one, two}[now%2], kind), "--timeout", "30s")...)
-			if err := command.Start(); err != nil {
-				t.Fatal(err)
-			}
+			pid := v.pid(s.lab.Pids())
+			m := s.beginMove(append(s.moving([]pair.Server{one, two}[now%2], kind), "--timeout", "30s"), true)
 			time.Sleep(after * time.Millisecond)
-			v.kill(s, command)
-			err := command.Wait()
-			t.Logf("to %s, %s killed after %d ms: %v", kind, v.name, after, err)
+			if pid == 0 {
+				pid = m.Process.Pid
+			}
+			steps := s.moveSteps()
+			met := m.under()
+			s.killed(pid)
+			<-m.ended
+			t.Logf("to %s, %s killed %d ms after the begin, at %q: %v", kind, v.name, after, steps[len(steps)-1], m.err)
 			s.moveUntil(one, kind)
 			s.uses(kind, one)
 			if v.name == anEtcdMember.name {
 				s.startEtcd(0)
 			}
 			now++
-			c.Add("move")
+			if met {
+				c.Add("move")
+			}
 		}
 	}
 	if st := s.paired(one); st.Record.Term != 1 {
@@ -88,9 +145,9 @@ func TestAMoveOfTheArbiterThatIsKilledGoesOn(t *testing.T) {
 	c.Promised(t, "mcctl arbiter move", "kill -9")
 }
 
-// A move meets a full disk on the primary's server, or a network that is gone, at any of
-// its steps. It says so; when that is over the same command goes on, and every byte of
-// pair.toml is one of the two that it may be.
+// A move meets a full disk on the primary's server, or a network that is gone: before it is
+// asked for, and at any of its steps. It says so; when that is over the same command goes
+// on, and every byte of pair.toml is one of the two that it may be.
 func TestAMoveOfTheArbiterWithoutDiskOrNetwork(t *testing.T) {
 	beside(t)
 	if !fault.Inside(t) {
@@ -105,21 +162,20 @@ func TestAMoveOfTheArbiterWithoutDiskOrNetwork(t *testing.T) {
 		files[s.pairFile(one)] = true
 	}
 	now := 0
+	const before = -1
 	for _, f := range []affliction{full, cut} {
 		c := &fault.Counts{}
-		for _, after := range []time.Duration{0, 50, 120, 250} {
+		for _, after := range []time.Duration{before, 0, 60, 150} {
 			kind := kinds[now%len(kinds)]
-			command := exec.Command(s.lab.Mcctl(), append(s.moving(one, kind), "--timeout", "20s")...)
-			var said bytes.Buffer
-			command.Stdout, command.Stderr = &said, &said
-			if after == 0 {
+			if after == before {
 				f.begin()
 			}
-			if err := command.Start(); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(after * time.Millisecond)
-			if after > 0 {
+			m := s.beginMove(append(s.moving(one, kind), "--timeout", "20s"), after != before)
+			if after != before {
+				time.Sleep(after * time.Millisecond)
+				if m.under() {
+					c.Add("move")
+				}
 				f.begin()
 			}
 			time.Sleep(3 * time.Second)
@@ -127,17 +183,16 @@ func TestAMoveOfTheArbiterWithoutDiskOrNetwork(t *testing.T) {
 				t.Errorf("in the middle pair.toml is\n%s", text)
 			}
 			f.end()
-			err := command.Wait()
-			t.Logf("%s after %d ms, to %s: %v\n%s", f.name, after, kind, err, said.String())
-			if err != nil && !strings.Contains(said.String(), "mcctl: ") {
-				t.Errorf("%s after %d ms: nothing is said: %v", f.name, after, err)
+			<-m.ended
+			t.Logf("%s after %d ms (-1: before), to %s: %v\n%s", f.name, after, kind, m.err, &m.said)
+			if m.err != nil && !strings.Contains(m.said.String(), "mcctl: ") {
+				t.Errorf("%s after %d ms: nothing is said: %v", f.name, after, m.err)
 			}
 			s.whole()
 			s.moveUntil(one, kind)
 			s.reigns()
 			s.uses(kind, one)
 			s.flowing()
-			c.Add("move")
 			now++
 		}
 		t.Logf("%s:%s", f.name, c)
