@@ -46,7 +46,7 @@ func TestAfterAFailoverAndRebuild(t *testing.T) {
 	s.flowing()
 	s.execute(s.load("after-failover.md"))
 	s.execute(s.load("rebuild.md"))
-	s.judge(2)
+	s.judge(2, "power cut", "mcctl switch")
 	s.sameConfs(before)
 }
 
@@ -110,7 +110,7 @@ func TestMovingPostgresqlConf(t *testing.T) {
 	}
 	s.begin()
 	s.execute(s.load("moving-postgresql-conf.md"))
-	s.judge(1)
+	s.judge(1, "mcctl switch")
 	for _, server := range []pair.Server{one, two} {
 		s.variables[server]["CONF"] = filepath.Join(s.variables[server]["NEW"], "postgresql.conf")
 	}
