@@ -57,11 +57,9 @@ type aMove struct {
 	err   error
 }
 
-// beginMove starts one; with begun it returns when the journal tells that the move has
-// begun.
-func (s *stage) beginMove(args []string, begun bool) *aMove {
+// startMove starts one.
+func (s *stage) startMove(args []string) *aMove {
 	s.Helper()
-	before := len(s.moveSteps())
 	m := &aMove{Cmd: exec.Command(s.lab.Mcctl(), args...), ended: make(chan struct{})}
 	m.Stdout, m.Stderr = &m.said, &m.said
 	if err := m.Start(); err != nil {
@@ -71,10 +69,23 @@ func (s *stage) beginMove(args []string, begun bool) *aMove {
 		defer close(m.ended)
 		m.err = m.Wait()
 	}()
-	for began := time.Now(); begun && len(s.moveSteps()) == before; time.Sleep(time.Millisecond) {
-		if !m.under() || time.Since(began) > patience {
+	return m
+}
+
+// beginMove starts one, and returns when the journal tells that it has begun. One that is
+// refused, since a server is busy, is asked for again.
+func (s *stage) beginMove(args []string) *aMove {
+	s.Helper()
+	before := len(s.moveSteps())
+	m := s.startMove(args)
+	for began := time.Now(); len(s.moveSteps()) == before; time.Sleep(time.Millisecond) {
+		if m.under() {
+			continue
+		}
+		if time.Since(began) > patience {
 			s.Fatalf("the move never began: %v\n%s", m.err, &m.said)
 		}
+		m = s.startMove(args)
 	}
 	return m
 }
@@ -118,7 +129,7 @@ func TestAMoveOfTheArbiterThatIsKilledGoesOn(t *testing.T) {
 			kind := kinds[now%len(kinds)]
 			s.flowing()
 			pid := v.pid(s.lab.Pids())
-			m := s.beginMove(append(s.moving([]pair.Server{one, two}[now%2], kind), "--timeout", "30s"), true)
+			m := s.beginMove(append(s.moving([]pair.Server{one, two}[now%2], kind), "--timeout", "30s"))
 			time.Sleep(after * time.Millisecond)
 			if pid == 0 {
 				pid = m.Process.Pid
@@ -167,11 +178,13 @@ func TestAMoveOfTheArbiterWithoutDiskOrNetwork(t *testing.T) {
 		c := &fault.Counts{}
 		for _, after := range []time.Duration{before, 0, 60, 150} {
 			kind := kinds[now%len(kinds)]
+			args := append(s.moving(one, kind), "--timeout", "20s")
+			var m *aMove
 			if after == before {
 				f.begin()
-			}
-			m := s.beginMove(append(s.moving(one, kind), "--timeout", "20s"), after != before)
-			if after != before {
+				m = s.startMove(args)
+			} else {
+				m = s.beginMove(args)
 				time.Sleep(after * time.Millisecond)
 				if m.under() {
 					c.Add("move")
