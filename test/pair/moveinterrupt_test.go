@@ -72,22 +72,39 @@ func (s *stage) startMove(args []string) *aMove {
 	return m
 }
 
-// beginMove starts one, and returns when the journal tells that it has begun. One that is
-// refused, since a server is busy, is asked for again.
-func (s *stage) beginMove(args []string) *aMove {
+// beginMove starts one, and returns when the journal has told so many of its steps, with
+// the last of them. One that is refused, since a server is busy, is asked for again.
+func (s *stage) beginMove(args []string, steps int) (m *aMove, last string) {
 	s.Helper()
 	before := len(s.moveSteps())
-	m := s.startMove(args)
-	for began := time.Now(); len(s.moveSteps()) == before; time.Sleep(time.Millisecond) {
+	m = s.startMove(args)
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		if told := s.moveSteps(); len(told) >= before+steps {
+			return m, stepOfMove(told[len(told)-1])
+		}
 		if m.under() {
 			continue
 		}
 		if time.Since(began) > patience {
 			s.Fatalf("the move never began: %v\n%s", m.err, &m.said)
 		}
+		before = len(s.moveSteps())
 		m = s.startMove(args)
 	}
-	return m
+}
+
+// movesSteps are the steps of a move by their names in docs/interruptions.md. Where there
+// is no old record to be closed, the turn of a server comes in its place.
+var movesSteps = []string{"checked", "prepared on both servers", "the primary is alone", "the old record is closed, or a server has turned"}
+
+func stepOfMove(told string) string {
+	switch {
+	case strings.HasSuffix(told, " turns to the new arbiter"), told == "the record of the old arbiter is closed":
+		return movesSteps[3]
+	case strings.HasSuffix(told, " is alone, and nobody may take over"):
+		return movesSteps[2]
+	}
+	return told
 }
 
 // under tells whether the command has not ended yet: the pair is not whole under the new
@@ -125,35 +142,45 @@ func TestAMoveOfTheArbiterThatIsKilledGoesOn(t *testing.T) {
 	kinds := []string{"witness", "etcd", "none"}
 	now, c := 0, &fault.Counts{}
 	for _, v := range []victim{theCommand, theSupervisor(one), theSupervisor(two), theWitness, anEtcdMember} {
-		for _, after := range []time.Duration{0, 60, 150, 300} {
-			kind := kinds[now%len(kinds)]
-			s.flowing()
-			pid := v.pid(s.lab.Pids())
-			m := s.beginMove(append(s.moving([]pair.Server{one, two}[now%2], kind), "--timeout", "30s"))
-			time.Sleep(after * time.Millisecond)
-			if pid == 0 {
-				pid = m.Process.Pid
-			}
-			steps := s.moveSteps()
-			met := m.under()
-			s.killed(pid)
-			<-m.ended
-			t.Logf("to %s, %s killed %d ms after the begin, at %q: %v", kind, v.name, after, steps[len(steps)-1], m.err)
-			s.moveUntil(one, kind)
-			s.uses(kind, one)
-			if v.name == anEtcdMember.name {
-				s.startEtcd(0)
-			}
-			now++
-			if met {
-				c.Add("move")
-			}
+		for i, want := range movesSteps {
+			s.meets(want, func() bool {
+				kind := kinds[now%len(kinds)]
+				now++
+				step, under := s.moveKilled(v, []pair.Server{one, two}[now%2], kind, i+1)
+				if under {
+					c.Add(step)
+				}
+				return step == want && under
+			})
 		}
 	}
 	if st := s.paired(one); st.Record.Term != 1 {
 		t.Errorf("the reign changed: %s", st.Record)
 	}
+	t.Logf("killed after:%s", c)
 	c.Promised(t, "mcctl arbiter move", "kill -9")
+}
+
+// moveKilled moves the arbiter, and kills something when so many steps were told. It tells
+// the last of them, and whether the command had not ended by then.
+func (s *stage) moveKilled(v victim, on pair.Server, kind string, steps int) (step string, under bool) {
+	s.Helper()
+	s.flowing()
+	pid := v.pid(s.lab.Pids())
+	m, step := s.beginMove(append(s.moving(on, kind), "--timeout", "30s"), steps)
+	if pid == 0 {
+		pid = m.Process.Pid
+	}
+	under = m.under()
+	s.killed(pid)
+	<-m.ended
+	s.Logf("to %s, %s killed after: %s: %v", kind, v.name, step, m.err)
+	s.moveUntil(one, kind)
+	s.uses(kind, one)
+	if v.name == anEtcdMember.name {
+		s.startEtcd(0)
+	}
+	return step, under
 }
 
 // A move meets a full disk on the primary's server, or a network that is gone: before it is
@@ -173,44 +200,56 @@ func TestAMoveOfTheArbiterWithoutDiskOrNetwork(t *testing.T) {
 		files[s.pairFile(one)] = true
 	}
 	now := 0
-	const before = -1
 	for _, f := range []affliction{full, cut} {
 		c := &fault.Counts{}
-		for _, after := range []time.Duration{before, 0, 60, 150} {
-			kind := kinds[now%len(kinds)]
-			args := append(s.moving(one, kind), "--timeout", "20s")
-			var m *aMove
-			if after == before {
-				f.begin()
-				m = s.startMove(args)
-			} else {
-				m = s.beginMove(args)
-				time.Sleep(after * time.Millisecond)
-				if m.under() {
-					c.Add("move")
+		for steps, want := range append([]string{""}, movesSteps[:3]...) { // the first one before the command is called
+			s.meets(want, func() bool {
+				kind := kinds[now%len(kinds)]
+				now++
+				step, under := s.moveAfflicted(f, kind, steps, files)
+				if under && step != "" {
+					c.Add(step)
 				}
-				f.begin()
-			}
-			time.Sleep(3 * time.Second)
-			if text := s.pairFile(one); !files[text] {
-				t.Errorf("in the middle pair.toml is\n%s", text)
-			}
-			f.end()
-			<-m.ended
-			t.Logf("%s after %d ms (-1: before), to %s: %v\n%s", f.name, after, kind, m.err, &m.said)
-			if m.err != nil && !strings.Contains(m.said.String(), "mcctl: ") {
-				t.Errorf("%s after %d ms: nothing is said: %v", f.name, after, m.err)
-			}
-			s.whole()
-			s.moveUntil(one, kind)
-			s.reigns()
-			s.uses(kind, one)
-			s.flowing()
-			now++
+				return step == want && under
+			})
 		}
-		t.Logf("%s:%s", f.name, c)
+		t.Logf("%s after:%s", f.name, c)
 		c.Promised(t, "mcctl arbiter move", f.name)
 	}
+}
+
+// moveAfflicted moves the arbiter; the fault begins when so many steps were told, 0 for
+// before the command is called. It tells the last of them, and whether the command had not
+// ended by then.
+func (s *stage) moveAfflicted(f affliction, kind string, steps int, files map[string]bool) (step string, under bool) {
+	s.Helper()
+	args := append(s.moving(one, kind), "--timeout", "20s")
+	var m *aMove
+	if steps == 0 {
+		f.begin()
+		m = s.startMove(args)
+		under = true
+	} else {
+		m, step = s.beginMove(args, steps)
+		under = m.under()
+		f.begin()
+	}
+	time.Sleep(3 * time.Second)
+	if text := s.pairFile(one); !files[text] {
+		s.Errorf("in the middle pair.toml is\n%s", text)
+	}
+	f.end()
+	<-m.ended
+	s.Logf("%s after %q, to %s: %v\n%s", f.name, step, kind, m.err, &m.said)
+	if m.err != nil && !strings.Contains(m.said.String(), "mcctl: ") {
+		s.Errorf("%s after %q: nothing is said: %v", f.name, step, m.err)
+	}
+	s.whole()
+	s.moveUntil(one, kind)
+	s.reigns()
+	s.uses(kind, one)
+	s.flowing()
+	return step, under
 }
 
 // A move whose command is killed once the record is closed needs nobody: the supervisors
