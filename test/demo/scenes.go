@@ -17,8 +17,7 @@ type scene struct {
 	peers string
 }
 
-// scenes in their order. What peers do are medians of their own defaults, measured
-// by the same clients on one machine: make bench-peers does it again.
+// scenes in their order.
 func scenes() []scene {
 	return []scene{
 		{
@@ -34,19 +33,19 @@ func scenes() []scene {
 		{
 			mark: "switch", moves: true, act: switchRoles,
 			words: func(a acting) string { return fmt.Sprintf("mcctl switch: %s becomes primary", a.standby) },
-			peers: "repmgr 0.45 s, pg_auto_failover 1.25 s, Patroni 1.36 s",
+			peers: others["switch"],
 		},
 		{
 			mark: "kill -9 PostgreSQL", moves: true, act: killPostmaster,
 			words: func(a acting) string { return fmt.Sprintf("kill -9 of PostgreSQL on %s, the primary", a.primary) },
-			peers: "pg_auto_failover 5.0 s, Patroni 5.8 s, repmgr 51 s",
+			peers: others["kill-postmaster"],
 		},
 		{
 			mark: "kill -9 server", moves: true, act: killServer,
 			words: func(a acting) string {
 				return fmt.Sprintf("kill -9 of everything on %s, the primary: PostgreSQL, supervisor and its watch", a.primary)
 			},
-			peers: "Patroni 24.8 s, pg_auto_failover 51 s, repmgr 51 s",
+			peers: others["kill-server"],
 		},
 	}
 }

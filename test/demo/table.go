@@ -31,6 +31,6 @@ func verdict(r *probe.Result) string {
 	if r.Check == nil || !r.Safe() {
 		return r.Verdict()
 	}
-	return fmt.Sprintf("%d rows acknowledged, %d acknowledged rows lost. (The others: medians of earlier runs on one machine; make bench-peers measures them again.)",
+	return fmt.Sprintf("%d rows acknowledged, %d acknowledged rows lost. (The others: medians of docs/benchmarks.json; make bench-peers measures them again.)",
 		r.Acked, r.Check.Lost)
 }

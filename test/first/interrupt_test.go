@@ -1,7 +1,6 @@
 package first
 
 import (
-	"bufio"
 	"context"
 	"os"
 	"os/exec"
@@ -143,27 +142,30 @@ type followed struct {
 // cutFor is how long the network is gone; longer than an exchange of tokens may take.
 const cutFor = 12 * time.Second
 
-// follows runs a block that is one command and does something at its n-th line. Where
-// the command waits, the network is back after a while.
+// follows runs a block that is one command and does something at its n-th line, before
+// the command has said anything more. Where the command waits, the network is back after
+// a while.
 func (h *hosts) follows(b block, stdin string, n int, do func()) (r followed) {
 	h.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	said, says := stepwise(h.T)
+	defer said.Close()
 	cmd := h.shell(ctx, b.host, "exec "+b.text)
-	cmd.Stdin = strings.NewReader(stdin)
+	cmd.Stdin, cmd.Stdout = strings.NewReader(stdin), says
 	var complaints strings.Builder
 	cmd.Stderr = &complaints
-	out, err := cmd.StdoutPipe()
-	h.ok(err)
 	h.ok(cmd.Start())
+	h.ok(says.Close())
 	var back *time.Timer
-	for lines, i := bufio.NewScanner(out), 0; lines.Scan(); {
-		r.out += lines.Text() + "\n"
-		if i++; i == n {
+	for message := h.peek(said); message != ""; message = h.peek(said) {
+		r.out += message
+		if r.at == "" && strings.Count(r.out, "\n") >= n {
 			r.at = r.out
 			do()
 			back = time.AfterFunc(cutFor, func() { fault.Network(h.T, true) })
 		}
+		h.take(said)
 	}
 	r.err = cmd.Wait()
 	r.out += complaints.String()

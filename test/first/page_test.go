@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"mcctl/pkg/probe"
+	pageblocks "mcctl/test/blocks"
 )
 
 // block is a command block of the page: its first line says where and how it is run.
@@ -39,21 +40,21 @@ func pageBy(t *testing.T, what string) (blocks []block) {
 
 func allBlocks(t *testing.T) (blocks []block) {
 	t.Helper()
-	b, err := os.ReadFile("../../docs/init.md")
+	text, err := os.ReadFile("../../docs/init.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, part := range strings.Split(string(b), "```") {
-		if i%2 == 0 {
-			continue
-		}
-		head, text, _ := strings.Cut(strings.TrimPrefix(part, "sh\n"), "\n")
-		where, isHead := strings.CutPrefix(head, "# on ")
-		if !isHead {
-			t.Fatalf("docs/init.md: a block begins with %q, not with # on HOST", head)
+	found, err := pageblocks.Of("docs/init.md", string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range found {
+		where, isHead := strings.CutPrefix(b.Lines[0], "# on ")
+		if !isHead || b.Language != "sh" {
+			t.Fatalf("docs/init.md:%d: a block begins with %q, not with # on HOST", b.Line, b.Lines[0])
 		}
 		host, how, _ := strings.Cut(where, ", ")
-		blocks = append(blocks, block{host, how, text})
+		blocks = append(blocks, block{host, how, strings.Join(b.Lines[1:], "\n") + "\n"})
 	}
 	return blocks
 }
@@ -95,7 +96,7 @@ func (h *hosts) follow(leave string, each func(block)) {
 			continue
 		}
 		if strings.HasPrefix(b.how, "as root") {
-			continue // a test has no root, and gives the directories to whom it runs as
+			continue // this test has no root: they are test/hosts's, and the directories its own
 		}
 		switch each(b); b.how {
 		case "running, refused":

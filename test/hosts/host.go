@@ -60,9 +60,25 @@ func (h *host) unit() string {
 	return "mcctl@orders.service"
 }
 
+// builtIn is, on a bare host, the directory that mcctl was built in.
+const builtIn = "/root/mcctl"
+
+// programs are what the host sees of this machine: mcctl in its place, or on a bare host
+// what can be installed.
+func (h *host) programs() ([]string, error) {
+	if !h.w.bare {
+		return []string{"--bind-ro=" + h.w.program() + ":/usr/local/bin/mcctl"}, nil
+	}
+	units, err := findUp("packaging/systemd")
+	return []string{"--bind-ro=" + h.w.program() + ":" + builtIn + "/bin/mcctl", "--bind-ro=" + units + ":" + builtIn + "/packaging/systemd"}, err
+}
+
 // layOutUnit installs and enables the unit of packaging/systemd as it is, but for the
 // arbiter's user, whom these hosts do not have.
 func (h *host) layOutUnit() error {
+	if h.w.bare {
+		return nil
+	}
 	etc := filepath.Join(h.dir(), "upper/etc")
 	units := filepath.Join(etc, "systemd/system")
 	file, dropIn := "mcctl@.service", ""
@@ -158,8 +174,13 @@ func (h *host) spawn() (*exec.Cmd, error) {
 	}
 	defer console.Close()
 	cmd := exec.Command("sh", "-c", script, "sh", "systemd-nspawn", "-q", "--register=no", "--keep-unit", "-D", h.merged(),
-		"-M", h.name, "--network-namespace-path=/run/netns/"+h.name, "--bind-ro="+h.w.program()+":/usr/local/bin/mcctl",
+		"-M", h.name, "--network-namespace-path=/run/netns/"+h.name,
 		"--link-journal=no", "--console=read-only")
+	programs, err := h.programs()
+	if err != nil {
+		return nil, err
+	}
+	cmd.Args = append(cmd.Args, programs...)
 	for _, d := range h.disks() {
 		cmd.Args = append(cmd.Args, "--bind="+d.mount+":"+d.place)
 	}

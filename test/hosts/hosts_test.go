@@ -24,7 +24,8 @@ func TestMain(m *testing.M) {
 	os.Exit(enclose())
 }
 
-// TestQuickScenarios plays the scenarios that are marked quick, on real hosts.
+// TestQuickScenarios follows the pages for root, and plays the scenarios that are marked
+// quick, on real hosts.
 func TestQuickScenarios(t *testing.T) {
 	if os.Getenv("MCCTL") == "" {
 		t.Fatal("MCCTL does not name the mcctl program: use make test")
@@ -38,6 +39,10 @@ func TestQuickScenarios(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.close()
+	t.Run("pages", func(t *testing.T) {
+		w.out = t.Output()
+		readPages(t, w)
+	})
 	var rows []row
 	for _, file := range scenarios(t) {
 		s, err := readScenario(file)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -119,6 +120,15 @@ func (w *world) join(ctx context.Context, h *host, kind, more []string) error {
 	if err != nil {
 		return err
 	}
+	take, err := h.inside(ctx, "postgres", append(append([]string{"mcctl", "init", "--join", "-M", h.mcdir()}, kind...), more...)...)
+	if err != nil {
+		return err
+	}
+	return carryToken(serve, take)
+}
+
+// carryToken gives the token that one command prints to another one.
+func carryToken(serve, take *exec.Cmd) error {
 	out, err := serve.StdoutPipe()
 	if err != nil {
 		return err
@@ -133,13 +143,9 @@ func (w *world) join(ctx context.Context, h *host, kind, more []string) error {
 		_ = serve.Wait()
 		return fmt.Errorf("get a token: %w: %s", err, said.String())
 	}
-	take, err := h.inside(ctx, "postgres", append(append([]string{"mcctl", "init", "--join", "-M", h.mcdir()}, kind...), more...)...)
-	if err != nil {
-		return err
-	}
 	take.Stdin = strings.NewReader(token)
 	if text, err := take.CombinedOutput(); err != nil {
-		return fmt.Errorf("join %s: %w: %s", h.name, err, text)
+		return fmt.Errorf("bring a token: %w: %s", err, text)
 	}
 	return serve.Wait()
 }

@@ -28,6 +28,7 @@ type world struct {
 	hosts  map[string]*host
 	apart  bool // pg_wal and a tablespace are on disks of their own
 	clocks bool // each host has a wall clock of its own
+	bare   bool // nothing of mcctl is installed on the hosts; all that was built is in builtIn
 }
 
 // newWorld makes the hosts and sets the pair up once, by mcctl init.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,36 +59,47 @@ func TestARollingUpdateWithoutDiskOrNetworkGoesOn(t *testing.T) {
 	s, full, cut := afflicted(t)
 	for _, f := range []affliction{full, cut} {
 		c := &fault.Counts{}
-		s.paired(one)
-		for _, step := range []string{"check", "switch", "stop", "maintain", "start", "attach"} {
-			if step == "switch" { // nothing was done yet, but by the pair itself
-				s.reigns()
-			}
-			s.updateWith(f, step)
-			c.Add(step)
-		}
-		for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-			// The last one may have come to its end: then this is another one.
-			out, err := s.try("rolling-update", "--yes", "--exec", "sleep 0.2", "-M", s.lab.Mcdir(one))
-			if err == nil {
-				break
-			}
-			if time.Since(began) > patience {
-				t.Fatalf("it never comes to its end: %v\n%s", err, out)
-			}
-		}
-		s.paired(two)
-		s.flowing()
-		s.mcctl("switch", "-M", s.lab.Mcdir(one))
-		s.paired(one)
+		s.meets("a step of the update", func() bool { return s.updateAfflicted(f, c) })
 		t.Logf("%s:%s", f.name, c)
 		c.Promised(t, "mcctl rolling-update", f.name)
 	}
 }
 
+// updateAfflicted brings an update to its end that was afflicted at each step, and the
+// pair back. It tells whether each step was met, by now.
+func (s *stage) updateAfflicted(f affliction, c *fault.Counts) (all bool) {
+	s.Helper()
+	s.paired(one)
+	steps := []string{"check", "switch", "stop", "maintain", "start", "attach"}
+	for _, step := range steps {
+		if step == "switch" { // nothing was done yet, but by the pair itself
+			s.reigns()
+		}
+		if s.updateWith(f, step) {
+			c.Add(step)
+		}
+	}
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		// The last one may have come to its end: then this is another one.
+		out, err := s.try("rolling-update", "--yes", "--exec", "sleep 0.2", "-M", s.lab.Mcdir(one))
+		if err == nil {
+			break
+		}
+		if time.Since(began) > patience {
+			s.Fatalf("it never comes to its end: %v\n%s", err, out)
+		}
+	}
+	s.paired(two)
+	s.flowing()
+	s.mcctl("switch", "-M", s.lab.Mcdir(one))
+	s.paired(one)
+	return !slices.ContainsFunc(steps, func(step string) bool { return c.Of(step) == 0 })
+}
+
 // updateWith runs a rolling update until it begins a step, and afflicts it then. It must
-// end with a clear word, unless it needs nothing of what it has not got.
-func (s *stage) updateWith(f affliction, step string) {
+// end with a clear word, unless it needs nothing of what it has not got. It tells whether
+// the step was still that one, as it stands on the disk.
+func (s *stage) updateWith(f affliction, step string) (met bool) {
 	s.Helper()
 	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		cmd := exec.Command(s.lab.Mcctl(), "rolling-update", "--yes", "-o", "json", "--exec", "sleep 0.2", "--timeout", "10s", "-M", s.lab.Mcdir(one))
@@ -106,20 +118,31 @@ func (s *stage) updateWith(f affliction, step string) {
 			if json.Unmarshal(lines.Bytes(), &e) == nil && e.Event == "step" && e.Step == step && !seen {
 				seen = true
 				f.begin()
+				met = s.stepOnDisk() == step
 			}
 		}
 		err = cmd.Wait()
 		f.end()
 		text := said.String()
 		if seen {
-			s.Logf("%s at %-9s: %v\n%s", f.name, step, err, text)
+			s.Logf("%s at %-9s, met %t: %v\n%s", f.name, step, met, err, text)
 			s.clear(f, step, text, err)
-			return
+			return met
 		}
 		if time.Since(began) > patience {
 			s.Fatalf("the update never came to %s: %v\n%s", step, err, text)
 		}
 	}
+}
+
+// stepOnDisk is where the rolling update of server1 is, or "".
+func (s *stage) stepOnDisk() string {
+	var saved struct{ Step string }
+	b, err := os.ReadFile(filepath.Join(s.lab.Mcdir(one), "rolling-update.json"))
+	if err == nil {
+		_ = json.Unmarshal(b, &saved)
+	}
+	return saved.Step
 }
 
 // clear is an end that says what happened and how to go on.
@@ -243,19 +266,25 @@ func TestARebuildWithoutDiskOrNetwork(t *testing.T) {
 	for _, f := range []affliction{full, cut} {
 		c := &fault.Counts{}
 		for _, phase := range []string{wire.RebuildWaiting, wire.RebuildStopping, wire.RebuildCopying, wire.RebuildStarting} {
-			s.mcctl("rebuild", "--way", "copy", "--yes", "--no-wait", "--max-rate", "15M", "-M", s.lab.Mcdir(one))
-			job := s.inPhase(one, phase)
-			f.begin()
-			c.Add(phase)
-			time.Sleep(3 * time.Second)
-			f.end()
-			end := s.ended(one, job.ID)
-			t.Logf("%s while %-9s: %s %s", f.name, phase, end.Phase, end.Error)
-			if end.Phase != wire.RebuildDone && end.Error == "" {
-				t.Errorf("%s while %s: %+v", f.name, phase, end)
-			}
-			s.paired(two) // where the rebuild failed the old data serves
-			s.flowing()
+			s.meets(phase, func() bool {
+				s.mcctl("rebuild", "--way", "copy", "--yes", "--no-wait", "--max-rate", "15M", "-M", s.lab.Mcdir(one))
+				job := s.inPhase(one, phase)
+				f.begin()
+				met := job.Phase == phase && s.rebuildOf(one).Phase == phase // as it stands on the disk
+				time.Sleep(3 * time.Second)
+				f.end()
+				end := s.ended(one, job.ID)
+				t.Logf("%s while %-9s: %s %s", f.name, phase, end.Phase, end.Error)
+				if end.Phase != wire.RebuildDone && end.Error == "" {
+					t.Errorf("%s while %s: %+v", f.name, phase, end)
+				}
+				s.paired(two) // where the rebuild failed the old data serves
+				s.flowing()
+				if met {
+					c.Add(phase)
+				}
+				return met
+			})
 		}
 		t.Logf("%s:%s", f.name, c)
 		c.Promised(t, "mcctl rebuild", f.name)

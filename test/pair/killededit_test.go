@@ -1,6 +1,9 @@
 package pair
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,29 +25,13 @@ func TestEditsOfTheConfigurationKilled(t *testing.T) {
 	before, c := map[pair.Server]string{one: unmanaged(s.conf(one)), two: unmanaged(s.conf(two))}, &fault.Counts{}
 	for _, command := range []string{"detach", "attach", "switch"} {
 		for _, sign := range []int{1, 3} {
-			if s.paired(one); command == "attach" {
-				s.mcctl("detach", "-M", s.lab.Mcdir(one))
-			}
-			editor := one
-			if command == "switch" { // the new primary comments the names out
-				editor = two
-			}
-			out, err := s.killedInEdit(editor, sign, command)
-			c.Add(command)
-			t.Logf("killed at sign %d of %s: %v\n%s", sign, command, err, out)
-			if err != nil && !strings.Contains(out, "mcctl: ") {
-				t.Errorf("%s: nothing is said: %v", command, err)
-			}
-			if command == "detach" {
-				s.again("detach")
-				s.until("detached", one, func(st wire.Status) bool { return st.Record.Mode == pair.Alone && st.Held })
-				s.flowing()
-			}
-			if command != "switch" {
-				s.again("attach")
-			}
-			s.reigns()
-			s.flowing()
+			s.meets("the edit of "+command, func() bool {
+				met := s.killedAt(sign, command)
+				if met {
+					c.Add(command)
+				}
+				return met
+			})
 		}
 	}
 	c.Promised(t, "Edits of postgresql.conf", "kill -9")
@@ -55,10 +42,44 @@ func TestEditsOfTheConfigurationKilled(t *testing.T) {
 	}
 }
 
-// killedInEdit runs a command on server1, and kills the supervisor of the one that edits
-// at the n-th thing that happens to its postgresql.conf.
-func (s *stage) killedInEdit(editor pair.Server, n int, command string) (string, error) {
+// killedAt lets a command be cut off at its edit, and the pair become what was asked for,
+// and then what it was. It tells whether the edit was under way.
+func (s *stage) killedAt(sign int, command string) (met bool) {
 	s.Helper()
+	if s.paired(one); command == "attach" {
+		s.mcctl("detach", "-M", s.lab.Mcdir(one))
+	}
+	editor := one
+	if command == "switch" { // the new primary comments the names out
+		editor = two
+	}
+	met, out, err := s.killedInEdit(editor, sign, command)
+	s.Logf("killed at sign %d of %s, in its edit %t: %v\n%s", sign, command, met, err, out)
+	if err != nil && !strings.Contains(out, "mcctl: ") {
+		s.Errorf("%s: nothing is said: %v", command, err)
+	}
+	if command == "detach" {
+		s.again("detach")
+		s.until("detached", one, func(st wire.Status) bool { return st.Record.Mode == pair.Alone && st.Held })
+		s.flowing()
+	}
+	if command != "switch" {
+		s.again("attach")
+	}
+	s.reigns()
+	s.flowing()
+	return met
+}
+
+// killedInEdit runs a command on server1, and kills the supervisor of the one that edits
+// at the n-th thing that happens to its postgresql.conf. An edit that was cut off leaves
+// its temporary file.
+func (s *stage) killedInEdit(editor pair.Server, n int, command string) (met bool, out string, err error) {
+	s.Helper()
+	temporary := filepath.Join(s.lab.Data(editor), ".postgresql.conf.mcctl-tmp")
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.Fatal(err)
+	}
 	w, err := fsnotify.NewWatcher()
 	if err == nil {
 		err = w.Add(s.lab.Data(editor))
@@ -87,7 +108,8 @@ func (s *stage) killedInEdit(editor pair.Server, n int, command string) (string,
 			s.Fatalf("%s does not edit postgresql.conf", command)
 		}
 	}
-	s.kill(supervisor)
+	s.killed(supervisor)
+	_, left := os.Lstat(temporary)
 	e := <-ended
-	return e.out, e.err
+	return left == nil, e.out, e.err
 }

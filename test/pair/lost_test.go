@@ -189,7 +189,10 @@ func (s *stage) discardIsTold(r lost.Report) {
 			s.Errorf("the text of status on %s does not tell of it:\n%s", of, out)
 		}
 	}
-	s.mcctl("events", "show", "--seen", "-M", s.lab.Mcdir(one))
+	out := s.page("docs/lost.md", "mcctl events show", "", "/etc/mcctl/orders", s.lab.Mcdir(one), " ID ", " "+r.ID+" ")
+	if n := strings.Count(out, "transactions of server1 discarded"); n < 2 {
+		s.Errorf("the block of the page shows the report %d times:\n%s", n, out)
+	}
 	s.until("status no longer tells of it", one, func(st wire.Status) bool { return st.Servers[0].Discarded == "" })
 	s.until("nor does the other one's", two, func(st wire.Status) bool { return st.Servers[0].Discarded == "" })
 }

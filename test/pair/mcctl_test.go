@@ -21,7 +21,10 @@ type asMC struct {
 
 func newAsMC(t *testing.T, opt lab.Options) *asMC {
 	m := &asMC{newStage(t, opt), t.TempDir()}
-	m.mcctl("symlinks", m.bin)
+	out := m.page("docs/mc_ctl.md", "mcctl symlinks", m.bin, "/usr/local/bin", m.bin, "/mcdir/inst1", m.lab.Mcdir(one))
+	if !strings.Contains(out, "mirroring status") {
+		t.Errorf("the block of the page says\n%s", out)
+	}
 	return m
 }
 

@@ -2,9 +2,11 @@ package pair
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,29 +32,107 @@ func (s *stage) moveUntil(on pair.Server, kind string) {
 	}
 }
 
+// moveSteps are what the journal of the primary tells of moves, the last one last. It is
+// the primary's supervisor that carries a move.
+func (s *stage) moveSteps() (steps []string) {
+	s.Helper()
+	b, err := os.ReadFile(filepath.Join(s.lab.Mcdir(one), "log", "events.jsonl"))
+	if err != nil {
+		s.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		var e struct{ Text string }
+		if json.Unmarshal([]byte(line), &e) == nil && strings.HasPrefix(e.Text, "move of the arbiter: ") {
+			steps = append(steps, strings.TrimPrefix(e.Text, "move of the arbiter: "))
+		}
+	}
+	return steps
+}
+
+// aMove is a command that moves the arbiter.
+type aMove struct {
+	*exec.Cmd
+	said  bytes.Buffer
+	ended chan struct{}
+	err   error
+}
+
+// startMove starts one.
+func (s *stage) startMove(args []string) *aMove {
+	s.Helper()
+	m := &aMove{Cmd: exec.Command(s.lab.Mcctl(), args...), ended: make(chan struct{})}
+	m.Stdout, m.Stderr = &m.said, &m.said
+	if err := m.Start(); err != nil {
+		s.Fatal(err)
+	}
+	go func() {
+		defer close(m.ended)
+		m.err = m.Wait()
+	}()
+	return m
+}
+
+// beginMove starts one, and returns when the journal has told so many of its steps, with
+// the last of them. One that is refused, since a server is busy, is asked for again.
+func (s *stage) beginMove(args []string, steps int) (m *aMove, last string) {
+	s.Helper()
+	before := len(s.moveSteps())
+	m = s.startMove(args)
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		if told := s.moveSteps(); len(told) >= before+steps {
+			return m, stepOfMove(told[len(told)-1])
+		}
+		if m.under() {
+			continue
+		}
+		if time.Since(began) > patience {
+			s.Fatalf("the move never began: %v\n%s", m.err, &m.said)
+		}
+		before = len(s.moveSteps())
+		m = s.startMove(args)
+	}
+}
+
+// movesSteps are the steps of a move by their names in docs/interruptions.md. Where there
+// is no old record to be closed, the turn of a server comes in its place.
+var movesSteps = []string{"checked", "prepared on both servers", "the primary is alone", "the old record is closed, or a server has turned"}
+
+func stepOfMove(told string) string {
+	switch {
+	case strings.HasSuffix(told, " turns to the new arbiter"), told == "the record of the old arbiter is closed":
+		return movesSteps[3]
+	case strings.HasSuffix(told, " is alone, and nobody may take over"):
+		return movesSteps[2]
+	}
+	return told
+}
+
+// under tells whether the command has not ended yet: the pair is not whole under the new
+// arbiter.
+func (m *aMove) under() bool {
+	select {
+	case <-m.ended:
+		return false
+	default:
+		return true
+	}
+}
+
 // victim is what is killed in the middle of a move, by its name.
 type victim struct {
 	name string
-	kill func(s *stage, command *exec.Cmd)
+	pid  func(lab.Pids) int // 0 for the command
 }
 
-func theSupervisor(of pair.Server) victim {
-	return victim{"the supervisor of " + string(of), func(s *stage, _ *exec.Cmd) {
-		if pid := s.lab.Pids().Servers[of].Supervisor; pid != 0 {
-			s.kill(pid) // its watch starts another one
-		}
-	}}
+func theSupervisor(of pair.Server) victim { // its watch starts another one
+	return victim{"the supervisor of " + string(of), func(p lab.Pids) int { return p.Servers[of].Supervisor }}
 }
 
-var theCommand = victim{"the command", func(_ *stage, command *exec.Cmd) { _ = command.Process.Kill() }}
-
-var theWitness = victim{"the witness", func(s *stage, _ *exec.Cmd) {
-	if pid := s.lab.Pids().Witness; pid != 0 {
-		s.kill(pid) // its watch starts another one
-	}
-}}
-
-var anEtcdMember = victim{"a member of etcd", func(s *stage, _ *exec.Cmd) { s.kill(s.lab.Pids().Etcd[0]) }}
+var (
+	theCommand   = victim{"the command", func(lab.Pids) int { return 0 }}
+	theWitness   = victim{"the witness", func(p lab.Pids) int { return p.Witness }} // likewise
+	anEtcdMember = victim{"a member of etcd", func(p lab.Pids) int { return p.Etcd[0] }}
+)
 
 // Whatever is killed, and at whichever of its steps a move is: clients write on, the same
 // command goes on, and nothing is lost. The primary never changes, since nobody may take
@@ -62,35 +142,50 @@ func TestAMoveOfTheArbiterThatIsKilledGoesOn(t *testing.T) {
 	kinds := []string{"witness", "etcd", "none"}
 	now, c := 0, &fault.Counts{}
 	for _, v := range []victim{theCommand, theSupervisor(one), theSupervisor(two), theWitness, anEtcdMember} {
-		for _, after := range []time.Duration{30, 120, 220, 400} {
-			kind := kinds[now%len(kinds)]
-			s.flowing()
-			command := exec.Command(s.lab.Mcctl(), append(s.moving([]pair.Server{one, two}[now%2], kind), "--timeout", "30s")...)
-			if err := command.Start(); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(after * time.Millisecond)
-			v.kill(s, command)
-			err := command.Wait()
-			t.Logf("to %s, %s killed after %d ms: %v", kind, v.name, after, err)
-			s.moveUntil(one, kind)
-			s.uses(kind, one)
-			if v.name == anEtcdMember.name {
-				s.startEtcd(0)
-			}
-			now++
-			c.Add("move")
+		for i, want := range movesSteps {
+			s.meets(want, func() bool {
+				kind := kinds[now%len(kinds)]
+				now++
+				step, under := s.moveKilled(v, []pair.Server{one, two}[now%2], kind, i+1)
+				if under {
+					c.Add(step)
+				}
+				return step == want && under
+			})
 		}
 	}
 	if st := s.paired(one); st.Record.Term != 1 {
 		t.Errorf("the reign changed: %s", st.Record)
 	}
+	t.Logf("killed after:%s", c)
 	c.Promised(t, "mcctl arbiter move", "kill -9")
 }
 
-// A move meets a full disk on the primary's server, or a network that is gone, at any of
-// its steps. It says so; when that is over the same command goes on, and every byte of
-// pair.toml is one of the two that it may be.
+// moveKilled moves the arbiter, and kills something when so many steps were told. It tells
+// the last of them, and whether the command had not ended by then.
+func (s *stage) moveKilled(v victim, on pair.Server, kind string, steps int) (step string, under bool) {
+	s.Helper()
+	s.flowing()
+	pid := v.pid(s.lab.Pids())
+	m, step := s.beginMove(append(s.moving(on, kind), "--timeout", "30s"), steps)
+	if pid == 0 {
+		pid = m.Process.Pid
+	}
+	under = m.under()
+	s.killed(pid)
+	<-m.ended
+	s.Logf("to %s, %s killed after: %s: %v", kind, v.name, step, m.err)
+	s.moveUntil(one, kind)
+	s.uses(kind, one)
+	if v.name == anEtcdMember.name {
+		s.startEtcd(0)
+	}
+	return step, under
+}
+
+// A move meets a full disk on the primary's server, or a network that is gone: before it is
+// asked for, and at any of its steps. It says so; when that is over the same command goes
+// on, and every byte of pair.toml is one of the two that it may be.
 func TestAMoveOfTheArbiterWithoutDiskOrNetwork(t *testing.T) {
 	beside(t)
 	if !fault.Inside(t) {
@@ -107,42 +202,54 @@ func TestAMoveOfTheArbiterWithoutDiskOrNetwork(t *testing.T) {
 	now := 0
 	for _, f := range []affliction{full, cut} {
 		c := &fault.Counts{}
-		for _, after := range []time.Duration{0, 50, 120, 250} {
-			kind := kinds[now%len(kinds)]
-			command := exec.Command(s.lab.Mcctl(), append(s.moving(one, kind), "--timeout", "20s")...)
-			var said bytes.Buffer
-			command.Stdout, command.Stderr = &said, &said
-			if after == 0 {
-				f.begin()
-			}
-			if err := command.Start(); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(after * time.Millisecond)
-			if after > 0 {
-				f.begin()
-			}
-			time.Sleep(3 * time.Second)
-			if text := s.pairFile(one); !files[text] {
-				t.Errorf("in the middle pair.toml is\n%s", text)
-			}
-			f.end()
-			err := command.Wait()
-			t.Logf("%s after %d ms, to %s: %v\n%s", f.name, after, kind, err, said.String())
-			if err != nil && !strings.Contains(said.String(), "mcctl: ") {
-				t.Errorf("%s after %d ms: nothing is said: %v", f.name, after, err)
-			}
-			s.whole()
-			s.moveUntil(one, kind)
-			s.reigns()
-			s.uses(kind, one)
-			s.flowing()
-			c.Add("move")
-			now++
+		for steps, want := range append([]string{""}, movesSteps[:3]...) { // the first one before the command is called
+			s.meets(want, func() bool {
+				kind := kinds[now%len(kinds)]
+				now++
+				step, under := s.moveAfflicted(f, kind, steps, files)
+				if under && step != "" {
+					c.Add(step)
+				}
+				return step == want && under
+			})
 		}
-		t.Logf("%s:%s", f.name, c)
+		t.Logf("%s after:%s", f.name, c)
 		c.Promised(t, "mcctl arbiter move", f.name)
 	}
+}
+
+// moveAfflicted moves the arbiter; the fault begins when so many steps were told, 0 for
+// before the command is called. It tells the last of them, and whether the command had not
+// ended by then.
+func (s *stage) moveAfflicted(f affliction, kind string, steps int, files map[string]bool) (step string, under bool) {
+	s.Helper()
+	args := append(s.moving(one, kind), "--timeout", "20s")
+	var m *aMove
+	if steps == 0 {
+		f.begin()
+		m = s.startMove(args)
+		under = true
+	} else {
+		m, step = s.beginMove(args, steps)
+		under = m.under()
+		f.begin()
+	}
+	time.Sleep(3 * time.Second)
+	if text := s.pairFile(one); !files[text] {
+		s.Errorf("in the middle pair.toml is\n%s", text)
+	}
+	f.end()
+	<-m.ended
+	s.Logf("%s after %q, to %s: %v\n%s", f.name, step, kind, m.err, &m.said)
+	if m.err != nil && !strings.Contains(m.said.String(), "mcctl: ") {
+		s.Errorf("%s after %q: nothing is said: %v", f.name, step, m.err)
+	}
+	s.whole()
+	s.moveUntil(one, kind)
+	s.reigns()
+	s.uses(kind, one)
+	s.flowing()
+	return step, under
 }
 
 // A move whose command is killed once the record is closed needs nobody: the supervisors

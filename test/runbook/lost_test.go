@@ -44,7 +44,7 @@ func TestLostHosts(t *testing.T) {
 			maps.Copy(s.variables[server], s.paths(server))
 		}
 	}
-	s.judge(1)
+	s.judge(1, "server1 is lost: A backup")
 }
 
 // asInitMadeIt gives the lab's servers what mcctl init leaves in a management

@@ -46,7 +46,7 @@ func TestAfterAFailoverAndRebuild(t *testing.T) {
 	s.flowing()
 	s.execute(s.load("after-failover.md"))
 	s.execute(s.load("rebuild.md"))
-	s.judge(2)
+	s.judge(2, "power cut", "mcctl switch")
 	s.sameConfs(before)
 }
 
@@ -65,7 +65,7 @@ func TestWithoutAnArbiter(t *testing.T) {
 	s.sameConfs(before)
 }
 
-// Clients go on while the arbiter is replaced three times, and pair.toml comes back as it was.
+// Clients go on while the arbiter is replaced four times, once because it is gone, and pair.toml comes back as it was.
 func TestMovingTheArbiter(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, lab.Options{Arbiter: "none", Spare: true})
@@ -76,7 +76,19 @@ func TestMovingTheArbiter(t *testing.T) {
 		before = append(before, s.read(filepath.Join(s.lab.Mcdir(server), "pair.toml")))
 	}
 	s.begin()
-	s.execute(s.load("moving-the-arbiter.md"))
+	page := s.load("moving-the-arbiter.md")
+	gone := slices.IndexFunc(page.Blocks, func(b Block) bool { return b.Section == "When the old arbiter is gone for good" })
+	if gone < 0 {
+		t.Fatal("the page has no section on an arbiter that is gone for good")
+	}
+	s.execute(Page{Name: page.Name, Blocks: page.Blocks[:gone]})
+	s.kill(s.lab.Pids().Etcd...)
+	for _, server := range []pair.Server{one, two} {
+		if out, err := s.shell(server, "timeout 60 sh -c \"until mcctl status | grep ', not reached'; do sleep 0.1; done\"\n"); err != nil {
+			t.Fatalf("etcd is not missed: %v\n%s", err, out)
+		}
+	}
+	s.execute(Page{Name: page.Name, Blocks: page.Blocks[gone:]})
 	s.judge(0)
 	for i, server := range []pair.Server{one, two} {
 		if now := s.read(filepath.Join(s.lab.Mcdir(server), "pair.toml")); now != before[i] {
@@ -91,17 +103,14 @@ func TestMovingPostgresqlConf(t *testing.T) {
 	s := newStage(t, lab.Options{})
 	before := s.confs()
 	for _, server := range []pair.Server{one, two} {
-		dir := filepath.Join(s.lab.Dir, string(server), "etc")
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		dir := filepath.Join(s.lab.Dir, string(server), "etc") // which the page makes
 		s.variables[server]["NEW"] = dir
 		before[server] += strings.NewReplacer("DATA", s.lab.Data(server), "DIR", dir).
 			Replace("\ndata_directory = 'DATA'\nhba_file = 'DIR/pg_hba.conf'\nident_file = 'DIR/pg_ident.conf'\n")
 	}
 	s.begin()
 	s.execute(s.load("moving-postgresql-conf.md"))
-	s.judge(1)
+	s.judge(1, "mcctl switch")
 	for _, server := range []pair.Server{one, two} {
 		s.variables[server]["CONF"] = filepath.Join(s.variables[server]["NEW"], "postgresql.conf")
 	}

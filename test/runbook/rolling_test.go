@@ -76,7 +76,7 @@ func TestAnInterruptedRollingUpdateGoesOn(t *testing.T) {
 	killed.Promised(t, "mcctl rolling-update", "kill -9")
 	interrupted.Promised(t, "mcctl rolling-update", "Ctrl-C")
 	t.Logf("maintenance:\n%s", s.read(done))
-	s.judge(5)
+	s.judge(5, "--switch-back", "--done", "killed after 0s", "killed after 60ms", "interrupt after 0s")
 	s.sameConfs(before)
 }
 

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"mcctl/test/blocks"
 )
 
 // Page is what a page in docs/runbooks has to be executed.
@@ -22,6 +24,7 @@ type Block struct {
 	Section   string   // the heading above it
 	Servers   []string // where it runs, in this order
 	Variables bool     // it sets the variables of the page for its servers
+	Root      bool     // it is root's
 	// PrintsToken: it prints a token and waits for whoever TakesToken.
 	PrintsToken, TakesToken bool
 	Text                    string
@@ -33,34 +36,27 @@ var place = regexp.MustCompile(`^# on (server1|server2|both servers|arbiter)\b(.
 // exported is a variable of the page.
 var exported = regexp.MustCompile(`\b([A-Z]+)=`)
 
-// Parse reads a page. A fenced block is either of the language sh, and is executed,
-// or text, which somebody's terminal has shown; anything else is an error, since
-// nothing would look after it.
+// Parse reads a page. A block is either of the language sh, and is executed, or text,
+// which somebody's terminal has shown; anything else, also what is indented as code, is an
+// error, since nothing would look after it.
 func Parse(name, text string) (Page, error) {
-	page, section := Page{Name: name}, ""
-	lines := strings.Split(text, "\n")
-	for i := 0; i < len(lines); i++ {
-		if heading, ok := strings.CutPrefix(lines[i], "## "); ok {
-			section = heading
-		}
-		language, fence := strings.CutPrefix(lines[i], "```")
-		if !fence {
+	page := Page{Name: name}
+	found, err := blocks.Of(name, text)
+	if err != nil {
+		return page, err
+	}
+	for _, f := range found {
+		if f.Language == "text" {
 			continue
 		}
-		begin := i + 1
-		for i++; i < len(lines) && lines[i] != "```"; i++ {
+		if f.Language != "sh" {
+			return page, fmt.Errorf("%s:%d: a block of language %q is neither executed nor text", name, f.Line, f.Language)
 		}
-		if i == len(lines) {
-			return page, fmt.Errorf("%s:%d: the block has no end", name, begin)
+		b, err := parseBlock(f.Lines)
+		if err != nil {
+			return page, fmt.Errorf("%s:%d: a block that cannot be executed: %w", name, f.Line, err)
 		}
-		if language == "text" {
-			continue
-		}
-		b, err := parseBlock(lines[begin:i])
-		if err != nil || language != "sh" {
-			return page, fmt.Errorf("%s:%d: a block of language %q that cannot be executed: %w", name, begin, language, err)
-		}
-		b.Line, b.Section = begin+1, section
+		b.Line, b.Section = f.Line+1, f.Section
 		page.Blocks = append(page.Blocks, b)
 	}
 	return page, nil
@@ -74,7 +70,8 @@ func parseBlock(lines []string) (Block, error) {
 	if m == nil {
 		return Block{}, fmt.Errorf("its first line must say where, such as: # on server2, the standby")
 	}
-	b := Block{Servers: []string{m[1]}, Variables: strings.Contains(m[2], ": the variables"), Text: strings.Join(lines, "\n") + "\n"}
+	b := Block{Servers: []string{m[1]}, Text: strings.Join(lines, "\n") + "\n"}
+	b.Variables, b.Root = strings.Contains(m[2], ": the variables"), strings.HasPrefix(m[2], ", as root")
 	b.PrintsToken, b.TakesToken = strings.Contains(m[2], ", prints the token"), strings.Contains(m[2], ", takes the token")
 	if m[1] == "both servers" {
 		b.Servers = []string{"server1", "server2"}

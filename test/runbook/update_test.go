@@ -34,7 +34,7 @@ func TestRollingUpdate(t *testing.T) {
 	before := s.confs()
 	s.begin()
 	s.execute(s.load("rolling-update.md"))
-	s.judge(2)
+	s.judge(2, "mcctl switch", "mcctl switch")
 	s.sameConfs(before)
 	if got, want := s.read(done), s.lab.Data(two)+"\n"+s.lab.Data(one)+"\n"; got != want {
 		t.Errorf("the maintenance was done on\n%s, want\n%s", got, want)
@@ -57,7 +57,7 @@ func TestRollingUpdateThatTakesTheDataAway(t *testing.T) {
 	s.variables[one]["HOLD"] = filepath.Join(s.clean, "hold")
 	s.begin()
 	s.execute(s.load("rolling-update-new-disk.md"))
-	s.judge(1)
+	s.judge(1, "mcctl switch")
 	s.sameConfs(before)
 	for _, server := range []pair.Server{one, two} {
 		if got := s.psql(server, "select n from spaced"); got != "42" {

@@ -3,6 +3,7 @@ package tidy
 import (
 	"encoding/json"
 	"fmt"
+	"go/format"
 	"os"
 	"strings"
 	"testing"
@@ -47,16 +48,43 @@ func onlyMedian(median, _, _ string) string    { return median }
 func fromTo(_, least, most string) string      { return least + "–" + most }
 func andSlowest(median, _, most string) string { return median + " (" + most + ")" }
 
-// The numbers of README.md are those of the newest make bench.
-func TestDocsCompared(t *testing.T) {
+// newestBench reads it.
+func newestBench(t *testing.T) (b benchRun) {
+	t.Helper()
 	text, err := os.ReadFile("../../docs/benchmarks.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b benchRun
 	if err := json.Unmarshal(text, &b); err != nil {
 		t.Fatal(err)
 	}
+	return b
+}
+
+// What the demonstration says of the others is what README.md says.
+func TestDocsOfTheDemo(t *testing.T) {
+	b := newestBench(t)
+	var s strings.Builder
+	s.WriteString("// Code generated from docs/benchmarks.json by make docs; DO NOT EDIT.\n\npackage main\n\n")
+	s.WriteString("// others are the medians of what others took, by the events of make bench.\nvar others = map[string]string{\n")
+	for _, event := range []string{"switch", "kill-postmaster", "kill-server"} {
+		var gaps []string
+		for _, peer := range []struct{ subject, title string }{{"repmgr", "repmgr"}, {"pg_auto_failover", "pg_auto_failover"}, {"patroni", "Patroni"}} {
+			gaps = append(gaps, peer.title+" "+b.gap(t, peer.subject, "default", event, onlyMedian)+" s")
+		}
+		fmt.Fprintf(&s, "%q: %q,\n", event, strings.Join(gaps, ", "))
+	}
+	s.WriteString("}\n")
+	text, err := format.Source([]byte(s.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made.Whole(t, "../demo/others.go", string(text))
+}
+
+// The numbers of README.md are those of the newest make bench.
+func TestDocsCompared(t *testing.T) {
+	b := newestBench(t)
 	var s strings.Builder
 	fmt.Fprintf(&s, "Measured on %s with PostgreSQL %s on %d CPUs: %d rows acknowledged, %d lost.\n\n", b.Date, b.Host.PostgreSQL, b.Host.CPUs, b.Safety.Acknowledged, b.Safety.Lost)
 	s.WriteString("| event | floor | Patroni | pg_auto_failover | repmgr | mcctl |\n| --- | --- | --- | --- | --- | --- |\n")

@@ -1,12 +1,13 @@
 package tidy
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"mcctl/test/blocks"
 )
 
 var (
@@ -53,15 +54,12 @@ func TestLinks(t *testing.T) {
 // documents are README, CHANGELOG and all below docs.
 func documents(t *testing.T) (paths []string) {
 	t.Helper()
-	paths = []string{"../../README.md", "../../CHANGELOG.md"}
-	err := filepath.WalkDir("../../docs", func(path string, _ fs.DirEntry, err error) error {
-		if filepath.Ext(path) == ".md" {
-			paths = append(paths, path)
-		}
-		return err
-	})
+	names, err := blocks.Documents("../..")
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, name := range names {
+		paths = append(paths, "../../"+name)
 	}
 	return paths
 }
