@@ -29,7 +29,7 @@ var looked = []struct{ page, begins, by, why string }{
 	{"docs/rebuild.md", "[policy]", "", "the site's command; the tests of `test/pair` have one of their own"},
 	{"docs/mc_ctl.md", "mcctl symlinks", "TestRollingUpdateByMcCtl", ""},
 	{"docs/mc_ctl.md", "mirroring status", "", ""},
-	{"docs/versions.md", "make test-majors", "", "takes hours"},
+	{"docs/versions.md", "make test-majors", "", "takes an hour"},
 	{"docs/benchmarks.md", "make bench", "", "measures for half an hour and more"},
 	{"docs/benchmarks.md", "go test", "", "measures"},
 	{"docs/simulator.md", "make sim", "", "runs for minutes; `make test` runs the last line"},
