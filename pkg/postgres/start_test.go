@@ -44,6 +44,7 @@ func TestStartAndStop(t *testing.T) {
 	}
 	t.Setenv("NOTIFY_SOCKET", "/nowhere")
 	t.Setenv("PGOPTIONS", "-c no_such=1")
+	t.Setenv("PGBACKREST_STANZA", "orders")
 	pid := start(t, in)
 	if got, running := in.Postmaster(); got != pid || !running {
 		t.Errorf("Postmaster() = %d, %t; want %d", got, running, pid)
@@ -55,6 +56,9 @@ func TestStartAndStop(t *testing.T) {
 	ok(t, err)
 	if strings.Contains(string(env), "NOTIFY_SOCKET") || strings.Contains(string(env), "PGOPTIONS") {
 		t.Error("the environment is not clean")
+	}
+	if !strings.Contains(string(env), "PGBACKREST_STANZA=orders") {
+		t.Error("archive_command does not get what the site gave it")
 	}
 	if fds := openFiles(t, pid); slices.ContainsFunc(fds, func(f string) bool { return strings.Contains(f, ".test") }) {
 		t.Errorf("inherited: %v", fds)
