@@ -31,6 +31,9 @@ func TestRebuildFromBackups(t *testing.T) {
 	s.execute(page.Of(""))
 	backrest := page.Of("pgBackRest")
 	s.execute(Page{page.Name, backrest.Blocks[:1]})
+	for _, server := range []pair.Server{one, two} { // instead of /tmp/pgbackrest, which would stay
+		s.must(server, `sed -i "/^\[global\]/a lock-path=$LOGS" "$BACKREST"`+"\n")
+	}
 	s.elsewhere()
 	s.execute(Page{page.Name, backrest.Blocks[1:]})
 	s.rebuiltBy(page.Of("Rebuild"))
@@ -40,9 +43,10 @@ func TestRebuildFromBackups(t *testing.T) {
 	s.rebuiltBy(page.Of("After the data is gone"))
 
 	s.breakArchive()
+	const starting = "{ mcctl rebuild --status || test $? = 3; } | grep ': starting'\n"
 	s.must(two, "mcctl rebuild --way command --yes --no-wait\n"+
 		"timeout 60 sh -c 'until grep -q \"has already been removed\" $MCCONTROLDIR/log/postgresql.log; do sleep 0.1; done'\n"+
-		"{ mcctl rebuild --status || test $? = 3; } | grep ': starting'\n")
+		starting+"mcctl stop\nmcctl start --timeout 1s || test $? = 3\n"+starting)
 	s.rebuiltBy(page.Of("When log is missing"))
 
 	s.execute(page.Of("Barman"))
