@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -35,6 +36,22 @@ func TestParseVersion(t *testing.T) {
 			t.Errorf("parseVersion(%q) = %d, want %d", text, got, want)
 		}
 	}
+}
+
+// Who gives up a start stops the server next, and must find it.
+func TestAStartThatIsNotWaitedForIsFound(t *testing.T) {
+	in := newServer(t)
+	pid, err := in.Start(StartOptions{})
+	ok(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := in.WaitReady(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("ready: %v", err)
+	}
+	if found, running := in.Postmaster(); !running || found != pid {
+		t.Errorf("%d was started, and %d is found, running %v", pid, found, running)
+	}
+	ok(t, in.Stop(within(t), pid, Fast))
 }
 
 func TestStartAndStop(t *testing.T) {
