@@ -50,6 +50,7 @@ func TestAStartThatIsNotWaitedForIsFound(t *testing.T) {
 	}
 	if found, running := in.Postmaster(); !running || found != pid {
 		t.Errorf("%d was started, and %d is found, running %v", pid, found, running)
+		ok(t, syscall.Kill(pid, syscall.SIGKILL)) // nothing else would end it
 	}
 	ok(t, in.Stop(within(t), pid, Fast))
 }
