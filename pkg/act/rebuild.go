@@ -327,12 +327,15 @@ func (h *Hands) copyOptions(w way, at standing, q wire.RebuildRequest) (postgres
 	return options, err
 }
 
-// startRebuilt starts PostgreSQL as a standby. The old data goes when it streams.
+// startRebuilt starts PostgreSQL as a standby. The old data goes when it streams. An
+// operator may give up waiting for that: a copy may need log that nobody has any more.
 func (h *Hands) startRebuilt(ctx context.Context) error {
 	if err := h.Rebuilds.Commit(wire.RebuildStarting); err != nil {
 		return err
 	}
-	if err := h.follow(ctx); err != nil {
+	work, done := h.Rebuilds.Work(ctx)
+	defer done()
+	if err := h.follow(work); err != nil {
 		return err
 	}
 	h.Background("save own files", func(context.Context) error { h.SaveOwn(); return nil })

@@ -163,7 +163,7 @@ func (r *Rebuilds) Work(ctx context.Context) (context.Context, func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stop = stop
-	if r.asked && !r.job.Committed {
+	if r.asked && r.mayBeLeft() {
 		stop(errGivenUp)
 	}
 	return ctx, func() {
@@ -196,7 +196,7 @@ func (r *Rebuilds) end(why error) {
 	case why == nil:
 		r.asked = false
 		r.enter(wire.RebuildDone)
-	case errors.Is(why, errGivenUp), r.asked && !r.job.Committed: // whatever it was cut off in says
+	case errors.Is(why, errGivenUp), r.asked && r.mayBeLeft(): // whatever it was cut off in says
 		r.enter(wire.RebuildGivenUp)
 	default:
 		r.job.Error = why.Error()
@@ -230,7 +230,11 @@ func (r *Rebuilds) SaveEnd() error {
 	return nil
 }
 
-// GiveUp asks the job to end. Nothing is lost by that before its point of no return.
+// mayBeLeft: nothing is lost by an end before the point of no return, and none when all
+// that is left to do is to wait until the copy, which is in its place, streams.
+func (r *Rebuilds) mayBeLeft() bool { return !r.job.Committed || r.job.Phase == wire.RebuildStarting }
+
+// GiveUp asks the job to end, where it may be left.
 func (r *Rebuilds) GiveUp(id string) (wire.RebuildJob, error) {
 	job, err := r.giveUp(id)
 	if err == nil {
@@ -247,7 +251,7 @@ func (r *Rebuilds) giveUp(id string) (wire.RebuildJob, error) {
 		return wire.RebuildJob{}, r.unknown(id)
 	case r.job.Final:
 		return r.job, fmt.Errorf("rebuild %s has ended: %s", r.job.ID, r.job.Phase)
-	case r.job.Committed:
+	case !r.mayBeLeft():
 		return r.job, fmt.Errorf("rebuild %s is past its point of no return (%s): what was here is being replaced, and only the end of it makes this server whole", r.job.ID, r.job.Phase)
 	}
 	r.asked = true

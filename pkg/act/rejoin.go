@@ -47,14 +47,29 @@ func (h *Hands) follow(ctx context.Context) error {
 	if err := h.StartStandby(ctx); err != nil {
 		return err
 	}
-	bounded, cancel := h.within(ctx, streamPatience, nil)
-	defer cancel()
-	return h.until(bounded, "the new standby streams", 10*time.Millisecond, func(s board.Sight) bool {
-		return s.Look.Receiver.Status == "streaming"
-	})
+	return h.awaitStream(ctx)
 }
 
-// streamPatience is how long a server that came back may take until it streams.
+// awaitStream is patient with a standby that gets on: one that was restored from a
+// backup first replays what the archive has, for hours perhaps.
+func (h *Hands) awaitStream(ctx context.Context) error {
+	streams, replayed := false, pair.LSN(0)
+	for !streams {
+		bounded, cancel := h.within(ctx, streamPatience, nil)
+		err := h.until(bounded, "the new standby streams", 10*time.Millisecond, func(s board.Sight) bool {
+			streams = s.Look.Receiver.Status == "streaming"
+			return streams || s.Look.Replayed > replayed
+		})
+		cancel()
+		if err != nil {
+			return err
+		}
+		replayed = h.Board.Read().Look.Replayed
+	}
+	return nil
+}
+
+// streamPatience is how long a server that came back may replay nothing until it streams.
 const streamPatience = 30 * time.Second
 
 // Recover ends what was cut off in the data directory: configuration files that a

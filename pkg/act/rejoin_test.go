@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"mcctl/pkg/board"
 	"mcctl/pkg/config"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
@@ -138,6 +142,29 @@ func TestTheWayBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// One that was restored from a backup has an archive to replay first.
+func TestTheNewStandbyIsWaitedForAsLongAsItGetsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, stops, streams := time.Now(), time.Duration(math.MaxInt64), 20*streamPatience
+		h := &Hands{Board: board.NewBoard()}
+		h.Look = func() {
+			h.Board.Note(func(s *board.Sight) {
+				s.Look.Replayed = pair.LSN(min(time.Since(began), stops) / (streamPatience - time.Second))
+				if time.Since(began) > streams {
+					s.Look.Receiver.Status = "streaming"
+				}
+			})
+		}
+		ok(t, h.awaitStream(t.Context()))
+		h.Board = board.NewBoard()
+		began, stops = time.Now(), 10*streamPatience
+		fails(t, h.awaitStream(t.Context()), "the new standby streams", "deadline")
+		if gaveUp := time.Since(began); gaveUp < stops || gaveUp > stops+2*streamPatience {
+			t.Errorf("given up after %s, and replay stopped after %s", gaveUp, stops)
+		}
+	})
 }
 
 // forked is the history of a server that took over at lsn.

@@ -1,6 +1,7 @@
 package act
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -131,6 +132,25 @@ func TestARebuildIsGivenUpBeforeItsPointOfNoReturnOnly(t *testing.T) {
 	ok(t, r.End(nil))
 	if r.GivenUp() {
 		t.Error("done, and held")
+	}
+}
+
+// A copy that is in its place may wait in vain for log that nobody has any more.
+func TestARebuildThatOnlyWaitsForTheNewStandbyIsGivenUp(t *testing.T) {
+	r, _, err := LoadRebuilds(durable.Machine, t.TempDir()+"/rebuild.json")
+	ok(t, err)
+	_, _, err = r.Begin(wire.RebuildPlan{}, wire.RebuildRequest{}, false)
+	ok(t, err)
+	ok(t, r.Commit(wire.RebuildSwapping))
+	ok(t, r.Commit(wire.RebuildStarting))
+	work, done := r.Work(t.Context())
+	defer done()
+	if _, err := r.GiveUp(""); err != nil || work.Err() == nil {
+		t.Errorf("it is waited for all the same: %v", err)
+	}
+	ok(t, r.End(errors.New("cut off")))
+	if job, err := r.Get(""); err != nil || job.Phase != wire.RebuildGivenUp || !job.Committed {
+		t.Errorf("%+v, %v", job, err)
 	}
 }
 

@@ -75,14 +75,16 @@ func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 // handed over) only stands in the way of the promotion: what it asked for names a
 // record that is gone. A start behind the gate waits as long as PostgreSQL recovers, on
 // a disk that may hang: where no arbiter lets the standby take over, only this server can
-// hand over. Everything else has its own deadline or must be finished, but for a switch
+// hand over. A standby that is started may wait for log which nobody has, and its data is
+// to be made anew. Everything else has its own deadline or must be finished, but for a switch
 // that has not begun to close, which is recalled (Agent.recallVainSwitch).
 func yields(doing, to decide.Action) bool {
 	switch {
 	case to == decide.Stop, doing == decide.Attach, doing == decide.OpenGate:
 		return true
 	}
-	return doing == decide.TakeOver && to == decide.Promote || doing == decide.StartGated && to == decide.HandOver
+	return doing == decide.TakeOver && to == decide.Promote || doing == decide.StartGated && to == decide.HandOver ||
+		doing == decide.StartStandby && to == decide.Rebuild
 }
 
 func (r *runner) begin(ctx context.Context, rule decide.Rule) {

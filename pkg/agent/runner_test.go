@@ -104,6 +104,8 @@ func TestWhatYieldsIsGivenUp(t *testing.T) {
 		{decide.Switch, decide.HandOver, false},
 		{decide.StartGated, decide.HandOver, true},
 		{decide.StartGated, decide.Wait, false},
+		{decide.StartStandby, decide.Rebuild, true},
+		{decide.StartStandby, decide.Wait, false},
 		{decide.StartOpen, decide.Restart, false},
 		{decide.TakeOver, decide.Promote, true},
 		{decide.TakeOver, decide.Wait, false},

@@ -177,9 +177,13 @@ func cancelRebuild(ctx context.Context, v *rebuildView) error {
 	}
 	v.steps = len(job.Steps) // they are no news
 	err := v.follow(ctx, job)
-	if v.last.Phase == wire.RebuildGivenUp {
+	switch {
+	case v.last.Phase != wire.RebuildGivenUp:
+		return err
+	case v.last.Committed:
+		v.say("it is no longer waited for; the copy is in its place and streams as soon as it can, or is replaced by the next mcctl rebuild")
+	default:
 		v.say("the old data is as it was; nothing is rebuilt until mcctl rebuild, or a restart of the supervisor")
-		return nil // that is what was asked for
 	}
-	return err
+	return nil // that is what was asked for
 }

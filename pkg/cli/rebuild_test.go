@@ -138,6 +138,8 @@ func TestRebuildShowsTheOneThatIsUnderWay(t *testing.T) {
 	r.job.Final, r.job.Phase = false, wire.RebuildCopying
 	mcctl(t.Context(), "rebuild", "-M", r.mcdir, "--status").wants(t, exitGoingOn, "rebuild-0: copying (copy, begun by the supervisor itself), 1.0 MB of 4.0 MB")
 	mcctl(t.Context(), "rebuild", "-M", r.mcdir, "--cancel").wants(t, exitDone, "given-up", "the old data is as it was")
+	r.job.Final, r.job.Committed, r.job.Phase = false, true, wire.RebuildStarting
+	mcctl(t.Context(), "rebuild", "-M", r.mcdir, "--cancel").wants(t, exitDone, "given-up", "the copy is in its place")
 }
 
 func TestCtrlCEndsTheFollowingAndNotTheRebuild(t *testing.T) {

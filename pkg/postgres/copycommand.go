@@ -68,7 +68,11 @@ func (in *Instance) copyByCommand(ctx context.Context, source Source, opt Backup
 	if err := opt.By.run(ctx, request); err != nil {
 		return err
 	}
-	return in.judgeCopy(to, opt.By.SystemID)
+	if err := in.judgeCopy(to, opt.By.SystemID); err != nil {
+		return err
+	}
+	// pg_basebackup has synced what it wrote, and recovery relies on that; others may not.
+	return in.run(ctx, "", nil, "initdb", "--sync-only", "-D", to.data)
 }
 
 // run gives the program a clean environment: what the supervisor was started with

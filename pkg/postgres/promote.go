@@ -34,8 +34,15 @@ func (in *Instance) MarkStandby() error {
 	return markStandby(in.Data)
 }
 
+// markStandby takes away recovery.signal, which tools that restore a backup leave: beside
+// standby.signal it means nothing, but promotion removes only the latter, and a primary
+// that starts with it recovers from the archive and begins a new timeline, or does not
+// start at all (readRecoverySignalFile and CleanupAfterArchiveRecovery, 13 to 18).
 func markStandby(data string) error {
-	return durable.WriteFile(filepath.Join(data, "standby.signal"), nil, 0o600)
+	if err := durable.WriteFile(filepath.Join(data, "standby.signal"), nil, 0o600); err != nil {
+		return err
+	}
+	return durable.Remove(filepath.Join(data, "recovery.signal"))
 }
 
 // MarkedStandby tells whether the next start would be a standby.

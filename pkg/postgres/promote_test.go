@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -39,5 +41,35 @@ func TestFactInProductionIsOpen(t *testing.T) {
 	execute(t, standby, "insert into t values (1)")
 	if received, replayed, err := watch.Applied(within(t)); err != nil || received != 0 || replayed != 0 {
 		t.Errorf("a primary has received %s and applied %s, %v", received, replayed, err)
+	}
+}
+
+// Promotion waits for restore_command, and takes away standby.signal alone
+// (StartupXLOG, readRecoverySignalFile and findNewestTimeLine, 13 to 18).
+func TestFactPromotionAsksTheArchiveAndLeavesRecoverySignal(t *testing.T) {
+	primary := newServer(t)
+	start(t, primary)
+	standby := newStandby(t, primary)
+	asked := filepath.Join(standby.Socket, "asked")
+	configure(t, standby, "restore_command = 'echo %f >>"+asked+"; false'")
+	left := filepath.Join(standby.Data, "recovery.signal")
+	write(t, left, "")
+	start(t, standby)
+	eventually(t, "it streams", func() bool {
+		return query(t, standby, "select coalesce(max(status), '') from pg_stat_wal_receiver") == "streaming"
+	})
+	before := len(read(t, asked))
+	promote(t, standby)
+	if got := read(t, asked)[before:]; !strings.Contains(got, "00000002.history") {
+		t.Errorf("at its promotion it asked for %q", got)
+	}
+	if !exists(left) {
+		t.Error("recovery.signal has gone: MarkStandby need not remove it")
+	}
+	pid, _ := standby.Postmaster()
+	ok(t, standby.Stop(within(t), pid, Fast))
+	ok(t, standby.MarkStandby())
+	if exists(left) {
+		t.Error("it is still there, for the time after the next promotion")
 	}
 }

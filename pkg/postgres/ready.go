@@ -78,8 +78,27 @@ func (in *Instance) WaitReady(ctx context.Context) error {
 		case <-exited:
 			return in.startFailure()
 		case <-ctx.Done():
+			in.awaitLock(pid, exited, tick.C)
 			return fmt.Errorf("wait for PostgreSQL: %w", errors.Join(context.Cause(ctx), last))
 		case <-tick.C:
+		}
+	}
+}
+
+// lockPatience bounds awaitLock, for a disk that hangs.
+const lockPatience = time.Second
+
+// awaitLock waits the moment until a postmaster that was just launched has written
+// postmaster.pid: who stops the server next must not take it for one that is down.
+func (in *Instance) awaitLock(pid int, exited <-chan struct{}, tick <-chan time.Time) {
+	for began := time.Now(); time.Since(began) < lockPatience; {
+		if found, _ := in.Postmaster(); found == pid {
+			return
+		}
+		select {
+		case <-exited:
+			return
+		case <-tick:
 		}
 	}
 }

@@ -123,7 +123,9 @@ func cleanEnv(env []string) []string {
 		case "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "INVOCATION_ID", "JOURNAL_STREAM":
 			return true
 		}
-		// PG_OOM_ADJUST_* and the like are meant for the server.
-		return strings.HasPrefix(name, "LISTEN_") || strings.HasPrefix(name, "PG") && !strings.HasPrefix(name, "PG_")
+		// PG_OOM_ADJUST_* and the like are meant for the server, and pgBackRest's for its
+		// archive_command.
+		return strings.HasPrefix(name, "LISTEN_") ||
+			strings.HasPrefix(name, "PG") && !strings.HasPrefix(name, "PG_") && !strings.HasPrefix(name, "PGBACKREST_")
 	})
 }

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -37,6 +38,23 @@ func TestParseVersion(t *testing.T) {
 	}
 }
 
+// Who gives up a start stops the server next, and must find it.
+func TestAStartThatIsNotWaitedForIsFound(t *testing.T) {
+	in := newServer(t)
+	pid, err := in.Start(StartOptions{})
+	ok(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := in.WaitReady(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("ready: %v", err)
+	}
+	if found, running := in.Postmaster(); !running || found != pid {
+		t.Errorf("%d was started, and %d is found, running %v", pid, found, running)
+		ok(t, syscall.Kill(pid, syscall.SIGKILL)) // nothing else would end it
+	}
+	ok(t, in.Stop(within(t), pid, Fast))
+}
+
 func TestStartAndStop(t *testing.T) {
 	in := newServer(t)
 	if pid, running := in.Postmaster(); running {
@@ -44,6 +62,7 @@ func TestStartAndStop(t *testing.T) {
 	}
 	t.Setenv("NOTIFY_SOCKET", "/nowhere")
 	t.Setenv("PGOPTIONS", "-c no_such=1")
+	t.Setenv("PGBACKREST_STANZA", "orders")
 	pid := start(t, in)
 	if got, running := in.Postmaster(); got != pid || !running {
 		t.Errorf("Postmaster() = %d, %t; want %d", got, running, pid)
@@ -55,6 +74,9 @@ func TestStartAndStop(t *testing.T) {
 	ok(t, err)
 	if strings.Contains(string(env), "NOTIFY_SOCKET") || strings.Contains(string(env), "PGOPTIONS") {
 		t.Error("the environment is not clean")
+	}
+	if !strings.Contains(string(env), "PGBACKREST_STANZA=orders") {
+		t.Error("archive_command does not get what the site gave it")
 	}
 	if fds := openFiles(t, pid); slices.ContainsFunc(fds, func(f string) bool { return strings.Contains(f, ".test") }) {
 		t.Errorf("inherited: %v", fds)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -221,18 +222,44 @@ func TestACopyByCommandIsVerified(t *testing.T) {
 	copied := bin() + "/pg_basebackup -D \"$2\" -d '" + sourceOf(primary, "c").Conninfo() + "' --no-password -c fast -T " +
 		strings.ReplaceAll(filepath.Join(primary.Socket, "space=1"), "=", `\\=`) + "=" + space + ".new\n"
 	// Some tools restore the map, too: by it PostgreSQL would make the primary's directory its own.
-	copied += "for link in \"$2\"/pg_tblspc/*; do echo \"${link##*/} " + filepath.Join(primary.Socket, "space=1") + "\"; done > \"$2\"/tablespace_map\n"
+	// And some ask for a recovery of their own kind.
+	copied += "for link in \"$2\"/pg_tblspc/*; do echo \"${link##*/} " + filepath.Join(primary.Socket, "space=1") + "\"; done > \"$2\"/tablespace_map; touch \"$2\"/recovery.signal\n"
 	opt.By.Program = script(copied)
 	opt.By.SystemID++
 	if err := in.BaseBackup(within(t), sourceOf(primary, "b"), opt); !errors.Is(err, ErrWrongCopy) || !strings.Contains(err.Error(), "system identifier") {
 		t.Errorf("a copy of another cluster: %v", err)
 	}
 	opt.By.SystemID--
+	synced := recordSyncs(t, in)
 	ok(t, in.BaseBackup(within(t), sourceOf(primary, "b"), opt))
+	if got := read(t, synced); got != "--sync-only -D "+in.Data+".part\n" {
+		t.Errorf("synced: %q", got)
+	}
+	if exists(filepath.Join(in.Data+".new", "recovery.signal")) {
+		t.Error("it would end its time as a standby, and leave that behind for its time as a primary")
+	}
 	ok(t, in.Swap())
 	ok(t, in.DropOld())
 	if text := read(t, request); !strings.Contains(text, `"directory":"`+in.Data+`.part"`) || !strings.Contains(text, space+".new") {
 		t.Errorf("the command was told %s", text)
 	}
 	follows(t, in, primary, space, wal)
+}
+
+// recordSyncs puts a program before initdb that notes its arguments.
+func recordSyncs(t *testing.T, in *Instance) (notes string) {
+	t.Helper()
+	dir := newDir(t)
+	notes = filepath.Join(dir, "synced")
+	programs, err := os.ReadDir(in.Bin)
+	ok(t, err)
+	for _, p := range programs {
+		if p.Name() != "initdb" {
+			ok(t, os.Symlink(filepath.Join(in.Bin, p.Name()), filepath.Join(dir, p.Name())))
+		}
+	}
+	text := fmt.Sprintf("#!/bin/sh\necho \"$@\" >>%s\nexec %s/initdb \"$@\"\n", notes, in.Bin)
+	ok(t, os.WriteFile(filepath.Join(dir, "initdb"), []byte(text), 0o700))
+	in.Bin = dir
+	return notes
 }

@@ -117,7 +117,7 @@ type RebuildJob struct {
 	Request   RebuildRequest `json:"request"`
 	Plan      RebuildPlan    `json:"plan"`
 	Phase     string         `json:"phase"`
-	// Final: nothing more will happen. Committed: it cannot be given up any more.
+	// Final: nothing more will happen. Committed: what was here is being replaced.
 	Final     bool      `json:"final"`
 	Committed bool      `json:"committed"`
 	Error     string    `json:"error,omitempty"`

@@ -22,7 +22,7 @@ func TestEveryPageIsExecuted(t *testing.T) {
 		found = append(found, e.Name())
 	}
 	executed := []string{
-		"after-failover.md", "guided-update.md", "lost-host.md", "moving-postgresql-conf.md", "moving-the-arbiter.md", "rebuild.md", "rolling-update-new-disk.md", "rolling-update.md", "without-arbiter.md",
+		"after-failover.md", "guided-update.md", "lost-host.md", "moving-postgresql-conf.md", "moving-the-arbiter.md", "rebuild-from-backups.md", "rebuild.md", "rolling-update-new-disk.md", "rolling-update.md", "without-arbiter.md",
 	}
 	if !slices.Equal(found, executed) {
 		t.Errorf("docs/runbooks has %q; write a test that executes the page and add it here: %q", found, executed)
