@@ -80,11 +80,13 @@ func TestEveryScenarioIsUnderstood(t *testing.T) {
 // Mistakes in a scenario are told with their line before anything is done.
 func TestMistakesInAScenario(t *testing.T) {
 	for text, want := range map[string]string{
-		"step x":                    "must be a comment",
-		"# title\nfreze a":          "x:2: \"freze a\": no such command",
-		"# title\n\nboot":           "x:3: \"boot\": want boot HOST…",
-		"# title\nkill a":           "want kill HOST PART",
-		"# title\nexpect gap 1 2 3": "",
+		"step x":                                  "must be a comment",
+		"# title\nfreze a":                        "x:2: \"freze a\": no such command",
+		"# title\n\nboot":                         "x:3: \"boot\": want boot HOST…",
+		"# title\nkill a":                         "want kill HOST PART",
+		"# title\nexpect gap 1 2 3":               "",
+		"# title\nexpect gap < 9s bound 1s":       "needs a comment on the line that says why",
+		"# title\nexpect gap < 9s bound 1s # why": "",
 	} {
 		_, err := parseScenario("x", text)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

@@ -37,13 +37,14 @@ func shownBy(cells []string) (names []string) {
 type measurement struct {
 	Scenario, Step       string
 	Bound, Seconds, Load float64
+	Failed               bool
 }
 
 // starved is the load above which nothing that was measured counts: on two cores the
 // clients themselves get no time then.
 const starved = 80
 
-// measurements are by scenario. Where something has a bound, that is what was measured;
+// measurements are by scenario, of those that passed. Where something has a bound, that is what was measured;
 // otherwise it is what came of the first step.
 func measurements(t *testing.T) (by map[string][]float64, loads []float64) {
 	t.Helper()
@@ -59,7 +60,7 @@ func measurements(t *testing.T) (by map[string][]float64, loads []float64) {
 		if err := json.Unmarshal(line, &m); err != nil {
 			t.Fatalf("docs/measured.jsonl: %v", err)
 		}
-		if m.Load > starved {
+		if m.Load > starved || m.Failed {
 			continue
 		}
 		all, loads = append(all, m), append(loads, m.Load)
