@@ -100,6 +100,7 @@ hosts: build ## every fault on three real hosts (root; SCENARIO=test/hosts/scena
 .PHONY: storm-hosts
 storm-hosts: build ## faults drawn from a seed on three real hosts (root; SEED=7 MINUTES=60 ARBITER=etcd)
 	@set -eu; test/setup >/dev/null; $(GO) build -trimpath -o bin/hosts ./test/hosts; \
+	  test/hosts/clockprogram bin/mcctl-clock; \
 	  bin/hosts -arbiter $(or $(ARBITER),witness) -storm $(or $(MINUTES),10) $(if $(SEED),-seed $(SEED))
 
 .PHONY: model
