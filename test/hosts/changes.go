@@ -27,7 +27,7 @@ func (w *world) revision() (newest record.Revision) {
 func (p *play) expectChanges(_ context.Context, rest []string) error {
 	most, err := strconv.Atoi(rest[1])
 	if err != nil || rest[0] != "<" {
-		return fmt.Errorf("want expect changes < NUMBER: %w", err)
+		return fmt.Errorf("expect changes %s %s: want expect changes < NUMBER", rest[0], rest[1])
 	}
 	now := p.w.revision()
 	if now == 0 {

@@ -84,7 +84,8 @@ func TestMistakesInAScenario(t *testing.T) {
 		"# title\nfreze a":                        "x:2: \"freze a\": no such command",
 		"# title\n\nboot":                         "x:3: \"boot\": want boot HOST…",
 		"# title\nkill a":                         "want kill HOST PART",
-		"# title\nexpect gap 1 2 3":               "",
+		"# title\nexpect gap 1 2 3":               "want expect gap bound 2s",
+		"# title\nexpect gap bound 1s < 9s":       "want expect gap bound 2s",
 		"# title\nexpect gap < 9s bound 1s":       "needs a comment on the line that says why",
 		"# title\nexpect gap < 9s bound 1s # why": "",
 	} {

@@ -76,11 +76,16 @@ func (l line) check(reason string) error {
 	if err != nil || w.name != "expect gap" && w.name != "wait until" {
 		return err
 	}
-	b, _, err := readBound(rest)
-	if err == nil && b.own > 0 && reason == "" && (b.owed > 0 || w.name == "expect gap") {
+	b, rest, err := readBound(rest)
+	switch {
+	case err != nil:
+		return err
+	case w.name == "expect gap" && len(rest) > 0:
+		return fmt.Errorf("%q: want %s", l.text, w.usage)
+	case b.own > 0 && reason == "" && (b.owed > 0 || w.name == "expect gap"):
 		return fmt.Errorf("%q: a limit of its own needs a comment on the line that says why", l.text)
 	}
-	return err
+	return nil
 }
 
 // meaning finds the word that a line begins with; rest is what follows it.
