@@ -115,7 +115,7 @@ sim: ## simulate pairs in virtual time (SEEDS=2000 HOURS=1 or MINUTES=5; SEED=7 
 
 .PHONY: docs
 docs: ## write the pages that are made from the code
-	$(GO) test -count=1 ./pkg/decide ./pkg/check ./pkg/config ./pkg/cli ./test/tidy -run 'TestDocs|TestTheOrderThatMatters|TestWhatWas' -update
+	$(GO) test -count=1 ./pkg/decide ./pkg/check ./pkg/config ./pkg/cli ./test/tidy ./test/model -run 'TestDocs|TestTheOrderThatMatters|TestWhatWas' -update
 
 .PHONY: clean
 clean: ## remove what was built
