@@ -138,8 +138,14 @@ func TestFaultsOfStormsAreCommands(t *testing.T) {
 	for _, f := range faults() {
 		for _, name := range f.on {
 			text := strings.NewReplacer("HOST", string(name), "OTHER", "b").Replace(f.line)
-			if _, _, err := meaning(line{text: text, words: strings.Fields(text)}); err != nil {
-				t.Error(err)
+			lines := []string{text}
+			if f.heal != "" && f.heal != "power" && f.heal != "continue" {
+				lines = append(lines, healing(string(name), f.heal))
+			}
+			for _, text := range lines {
+				if _, _, err := meaning(line{text: text, words: strings.Fields(text)}); err != nil {
+					t.Error(err)
+				}
 			}
 		}
 	}

@@ -197,8 +197,14 @@ func (s *storm) mend(ctx context.Context, name, how string) error {
 		s.may(ctx, "descriptors "+name+" free")
 		return nil
 	}
+	return s.must(ctx, healing(name, how))
+}
+
+// healing is the line that mends what has no way of its own above: "disk log thaw" of a
+// host is "disk HOST log thaw".
+func healing(name, how string) string {
 	word, rest, _ := strings.Cut(how, " ")
-	return s.must(ctx, strings.TrimSpace(word+" "+name+" "+rest))
+	return strings.TrimSpace(word + " " + name + " " + rest)
 }
 
 // may is a line that may come too late.
