@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 )
@@ -93,6 +94,27 @@ func TestMistakesInAScenario(t *testing.T) {
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// What is asserted of a bound is what docs/testing.md and docs/guarantees.md say.
+func TestLimitsFollowFromBounds(t *testing.T) {
+	for line, want := range map[string]time.Duration{
+		"expect gap bound 2s":                  10 * time.Second, // four times that, and two seconds
+		"expect gap < 20s bound 2s # why":      20 * time.Second,
+		"wait until primary b bound 300ms":     3200 * time.Millisecond,
+		"wait until closed a within 30s":       30 * time.Second,
+		"wait until event a room bound 2s":     10 * time.Second,
+		"wait until paired within 9s bound 1s": 9 * time.Second,
+	} {
+		command, _, _ := strings.Cut(line, "#")
+		b, _, err := readBound(strings.Fields(command))
+		if err != nil || b.limit() != want {
+			t.Errorf("%s: the limit is %v (%v), want %v", line, b.limit(), err, want)
+		}
+	}
+	if none := (bound{}).limit(); none != 2*time.Second {
+		t.Errorf("no gap is one of less than %v, want 2 s", none)
 	}
 }
 
