@@ -100,6 +100,7 @@ hosts: build ## every fault on three real hosts (root; SCENARIO=test/hosts/scena
 .PHONY: storm-hosts
 storm-hosts: build ## faults drawn from a seed on three real hosts (root; SEED=7 MINUTES=60 ARBITER=etcd)
 	@set -eu; test/setup >/dev/null; $(GO) build -trimpath -o bin/hosts ./test/hosts; \
+	  test/hosts/clockprogram bin/mcctl-clock; \
 	  bin/hosts -arbiter $(or $(ARBITER),witness) -storm $(or $(MINUTES),10) $(if $(SEED),-seed $(SEED))
 
 .PHONY: model
@@ -114,7 +115,7 @@ sim: ## simulate pairs in virtual time (SEEDS=2000 HOURS=1 or MINUTES=5; SEED=7 
 
 .PHONY: docs
 docs: ## write the pages that are made from the code
-	$(GO) test -count=1 ./pkg/decide ./pkg/check ./pkg/config ./pkg/cli ./test/tidy -run 'TestDocs|TestTheOrderThatMatters|TestWhatWas' -update
+	$(GO) test -count=1 ./pkg/decide ./pkg/check ./pkg/config ./pkg/cli ./test/tidy ./test/model -run 'TestDocs|TestTheOrderThatMatters|TestWhatWas' -update
 
 .PHONY: clean
 clean: ## remove what was built

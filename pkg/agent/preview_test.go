@@ -36,11 +36,13 @@ func (k hearingKeeper) Seen() (record.Record, time.Duration, bool) { return k.ho
 func (k hearingKeeper) OtherHeard() bool                           { return k.hears }
 
 // An arbiter that is reached, but without the record, would refuse the hand-over when
-// PostgreSQL is closed already. One that does not hear the standby would refuse a take-over.
+// PostgreSQL is closed already. One that does not hear the standby would refuse a take-over,
+// and so would one that has just found its record again, before this server takes that in.
 func TestAnArbiterWithoutTheRecordIsInTheWayOfASwitch(t *testing.T) {
 	a := someAgent(t)
 	a.config.Pair.Arbiter.Kind = config.Witness
-	s := board.Sight{Known: true, KeeperReached: true}
+	s := board.Sight{Known: true, KeeperReached: true, Record: rec(1, 1, "server1", pair.Paired)}
+	found := rec(1, 1<<20+1, "server1", pair.Alone)
 	for _, c := range []struct {
 		keeper hearingKeeper
 		state  string
@@ -49,6 +51,7 @@ func TestAnArbiterWithoutTheRecordIsInTheWayOfASwitch(t *testing.T) {
 		{hearingKeeper{hears: true}, check.Blocker, withoutRecord},
 		{hearingKeeper{holds: rec(1, 1, "server1", pair.Paired)}, check.Fine, "it does not hear server2"},
 		{hearingKeeper{holds: rec(1, 1, "server1", pair.Paired), hears: true}, check.Fine, ""},
+		{hearingKeeper{holds: found, hears: true}, check.Fine, "it has a newer record, " + found.String()},
 	} {
 		a.keeper = c.keeper
 		for _, h := range a.conditions(s) {

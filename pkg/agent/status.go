@@ -113,7 +113,7 @@ func differentArbiters(local, other wire.ServerStatus) []string {
 func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	other := a.config.Other()
 	problem, _ := a.problem(s)
-	vain := a.vain()
+	vain := a.vain(s)
 	switch {
 	case problem != "":
 		return problem

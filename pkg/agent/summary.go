@@ -25,7 +25,7 @@ func summary(st wire.Status, recordKnown bool) string {
 }
 
 func switchable(st wire.Status) bool {
-	if st.Record.Mode != pair.Paired || !st.Arbiter.Reached && st.Arbiter.Kind != arbiter.KindNone {
+	if st.Record.Mode != pair.Paired || !st.Arbiter.Reached && st.Arbiter.Kind != arbiter.KindNone || st.Arbiter.Error == withoutRecord {
 		return false
 	}
 	for _, s := range st.Servers {

@@ -16,7 +16,7 @@ func TestSummaryOnEveryState(t *testing.T) {
 			for _, switched := range both {
 				for _, job := range []*wire.Job{nil, {Final: true}, {}} {
 					for _, mode := range []pair.Mode{pair.Alone, pair.Paired} {
-						for _, arbiter := range []wire.ArbiterStatus{{Kind: "none"}, {Kind: "witness"}, {Kind: "witness", Reached: true}} {
+						for _, arbiter := range []wire.ArbiterStatus{{Kind: "none"}, {Kind: "witness"}, {Kind: "witness", Reached: true}, {Kind: "witness", Reached: true, Error: withoutRecord}, {Kind: "witness", Reached: true, Error: "it does not hear server2"}} {
 							st := wire.Status{Failover: failover, Switched: switched, Job: job, Arbiter: arbiter}
 							st.Record.Mode = mode
 							everyPair(func(servers []wire.ServerStatus) {
@@ -72,7 +72,7 @@ func judgeSummary(t *testing.T, st wire.Status, known bool, word string) {
 	case wire.SummaryFailoverDisabled:
 		right = !st.Failover && !underWay
 	case wire.SummarySwitchable:
-		right = st.Failover && !underWay && well && st.Record.Mode == pair.Paired && (st.Arbiter.Reached || st.Arbiter.Kind == "none")
+		right = st.Failover && !underWay && well && st.Record.Mode == pair.Paired && (st.Arbiter.Reached || st.Arbiter.Kind == "none") && st.Arbiter.Error != withoutRecord
 	case wire.SummarySwitched:
 		right = st.Switched && st.Failover && !underWay
 	case wire.SummaryNotSwitchable:

@@ -88,7 +88,7 @@ func (a *Agent) versions(s board.Sight, f decide.Facts) string {
 func (a *Agent) keeperStatus(s board.Sight) wire.ArbiterStatus {
 	st := wire.ArbiterStatus{Kind: string(a.config.Pair.Arbiter.Kind), Address: a.config.Pair.Arbiter.Where(), Reached: s.KeeperReached}
 	if st.Reached {
-		st.Error = a.vain()
+		st.Error = a.vain(s)
 	} else {
 		st.Error = a.keeper.Problem()
 	}
@@ -99,14 +99,16 @@ func (a *Agent) keeperStatus(s board.Sight) wire.ArbiterStatus {
 const withoutRecord = "it has no record of this pair, and takes it from both servers"
 
 // vain is why the arbiter, which is reached from here, would yet not let the standby take
-// over; empty where it would.
-func (a *Agent) vain() string {
+// over from the record in sight; empty where it would.
+func (a *Agent) vain(s board.Sight) string {
 	if !a.config.Pair.Arbiter.Apart() {
 		return ""
 	}
 	switch r, _, _ := a.keeper.Seen(); {
 	case !r.Exists():
 		return withoutRecord
+	case r.NewerThan(s.Record): // as after it was found again: the loop takes it in at its next turn
+		return "it has a newer record, " + r.String()
 	case !a.keeper.OtherHeard():
 		return fmt.Sprintf("it does not hear %s", a.config.Other())
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +27,8 @@ func (h *host) diskFault(d disk, fault string) error {
 		return ioctl(d.mount, fsFreeze, &none)
 	case "thaw":
 		return thawDisk(d.mount)
+	case "slow":
+		return d.stall()
 	case "read-only": // what ext4 does by itself when it finds an error
 		device, err := d.loop()
 		if err != nil {
@@ -38,7 +41,23 @@ func (h *host) diskFault(d disk, fault string) error {
 	case "lost":
 		return h.loseDisk(d)
 	}
-	return fmt.Errorf("disk %q: want full, free, hang, thaw, read-only, error or lost", fault)
+	return fmt.Errorf("disk %q: want full, free, hang, thaw, slow, read-only, error or lost", fault)
+}
+
+// stall lets the disk stand still for a second, three times, with short breaks.
+func (d disk) stall() error {
+	var none uint32
+	for range 3 {
+		if err := ioctl(d.mount, fsFreeze, &none); err != nil {
+			return err
+		}
+		time.Sleep(time.Second)
+		if err := thawDisk(d.mount); err != nil {
+			return err
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+	return nil
 }
 
 // loop is the name of the loop device below the disk.

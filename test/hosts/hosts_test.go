@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 )
@@ -85,16 +86,40 @@ func TestEveryScenarioIsUnderstood(t *testing.T) {
 // Mistakes in a scenario are told with their line before anything is done.
 func TestMistakesInAScenario(t *testing.T) {
 	for text, want := range map[string]string{
-		"step x":                    "must be a comment",
-		"# title\nfreze a":          "x:2: \"freze a\": no such command",
-		"# title\n\nboot":           "x:3: \"boot\": want boot HOST…",
-		"# title\nkill a":           "want kill HOST PART",
-		"# title\nexpect gap 1 2 3": "",
+		"step x":                                  "must be a comment",
+		"# title\nfreze a":                        "x:2: \"freze a\": no such command",
+		"# title\n\nboot":                         "x:3: \"boot\": want boot HOST…",
+		"# title\nkill a":                         "want kill HOST PART",
+		"# title\nexpect gap 1 2 3":               "want expect gap bound 2s",
+		"# title\nexpect gap bound 1s < 9s":       "want expect gap bound 2s",
+		"# title\nexpect gap < 9s bound 1s":       "needs a comment on the line that says why",
+		"# title\nexpect gap < 9s bound 1s # why": "",
 	} {
 		_, err := parseScenario("x", text)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// What is asserted of a bound is what docs/testing.md and docs/guarantees.md say.
+func TestLimitsFollowFromBounds(t *testing.T) {
+	for line, want := range map[string]time.Duration{
+		"expect gap bound 2s":                  10 * time.Second, // four times that, and two seconds
+		"expect gap < 20s bound 2s # why":      20 * time.Second,
+		"wait until primary b bound 300ms":     3200 * time.Millisecond,
+		"wait until closed a within 30s":       30 * time.Second,
+		"wait until event a room bound 2s":     10 * time.Second,
+		"wait until paired within 9s bound 1s": 9 * time.Second,
+	} {
+		command, _, _ := strings.Cut(line, "#")
+		b, _, err := readBound(strings.Fields(command))
+		if err != nil || b.limit() != want {
+			t.Errorf("%s: the limit is %v (%v), want %v", line, b.limit(), err, want)
+		}
+	}
+	if none := (bound{}).limit(); none != 2*time.Second {
+		t.Errorf("no gap is one of less than %v, want 2 s", none)
 	}
 }
 
@@ -140,8 +165,14 @@ func TestFaultsOfStormsAreCommands(t *testing.T) {
 	for _, f := range faults() {
 		for _, name := range f.on {
 			text := strings.NewReplacer("HOST", string(name), "OTHER", "b").Replace(f.line)
-			if _, _, err := meaning(line{text: text, words: strings.Fields(text)}); err != nil {
-				t.Error(err)
+			lines := []string{text}
+			if f.heal != "" && f.heal != "power" && f.heal != "continue" {
+				lines = append(lines, healing(string(name), f.heal))
+			}
+			for _, text := range lines {
+				if _, _, err := meaning(line{text: text, words: strings.Fields(text)}); err != nil {
+					t.Error(err)
+				}
 			}
 		}
 	}

@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"mcctl/pkg/probe"
+	"mcctl/pkg/record"
 )
-
-// noGap is the silence that counts as none: what a busy machine does to clients.
-const noGap = 3 * time.Second
 
 // play is one run of a scenario. It begins with a pair that is paired, a primary,
 // and clients that write to it.
@@ -20,7 +18,9 @@ type play struct {
 	file      *scenario
 	clients   *probe.Probe
 	registers *registers
-	since     time.Time // when the present step began
+	reads     *reads
+	since     time.Time       // when the present step began
+	revision  record.Revision // at that moment
 	steps     []string
 	expects   []expectation
 	known     map[string]int // pids that were remembered
@@ -31,8 +31,8 @@ type play struct {
 
 // expectation is of the clients, who are asked at the end.
 type expectation struct {
-	step         int
-	limit, bound time.Duration
+	step int
+	bound
 }
 
 // play plays one scenario on fresh hosts.
@@ -71,6 +71,9 @@ func (p *play) begin(ctx context.Context) (err error) {
 	}
 	const uri = "postgresql://postgres@10.77.0.1,10.77.0.2/postgres?sslmode=disable&target_session_attrs=read-write"
 	if p.registers, err = startRegisters(ctx, uri); err != nil {
+		return err
+	}
+	if p.reads, err = startReads(ctx, uri); err != nil {
 		return err
 	}
 	p.clients, err = probe.Start(ctx, probe.Options{
@@ -114,7 +117,7 @@ func (p *play) note(format string, args ...any) {
 // step begins a part with a name: gaps are counted from here.
 func (p *play) step(_ context.Context, rest []string) error {
 	p.steps = append(p.steps, strings.Join(rest, " "))
-	p.since = time.Now()
+	p.since, p.revision = time.Now(), p.w.revision()
 	p.clients.Mark(p.mark(len(p.steps) - 1))
 	return nil
 }
@@ -133,27 +136,24 @@ func (p *play) pause(ctx context.Context, rest []string) error {
 	return nil
 }
 
-// expectGap holds for all silences since the step began, up to the next step.
+// expectGap holds for all silences that touch the time from the beginning of the step
+// to the next one.
 func (p *play) expectGap(_ context.Context, rest []string) error {
-	e := expectation{step: len(p.steps) - 1}
-	var err error
-	if e.limit, err = time.ParseDuration(rest[1]); err != nil {
-		return err
+	b, rest, err := readBound(rest)
+	if err == nil && (len(rest) > 0 || len(p.steps) == 0) {
+		err = errors.New("want expect gap bound TIME or expect gap < TIME, after a step")
 	}
-	if len(rest) == 4 {
-		if e.bound, err = time.ParseDuration(rest[3]); err != nil {
-			return err
-		}
-	}
-	if rest[0] != "<" || e.step < 0 {
-		return errors.New("want expect gap < TIME, after a step")
-	}
-	p.expects = append(p.expects, e)
-	return nil
+	p.expects = append(p.expects, expectation{len(p.steps) - 1, b})
+	return err
 }
 
-func (p *play) expectNoGap(ctx context.Context, _ []string) error {
-	return p.expectGap(ctx, []string{"<", noGap.String()})
+// expectNoGap leaves clients what the machine takes.
+func (p *play) expectNoGap(context.Context, []string) error {
+	if len(p.steps) == 0 {
+		return errors.New("want expect no gap after a step")
+	}
+	p.expects = append(p.expects, expectation{step: len(p.steps) - 1})
+	return nil
 }
 
 // expectNoRowLost is what every scenario is asked at its end; the line is for the reader.
@@ -164,6 +164,9 @@ func (p *play) end() (err error) {
 	judged := ""
 	if p.registers != nil {
 		judged, err = p.registers.end()
+	}
+	if p.reads != nil {
+		p.reads.end()
 	}
 	if p.clients == nil {
 		return err
@@ -187,9 +190,9 @@ func (p *play) gaps(r *probe.Result) (err error) {
 	for _, e := range p.expects {
 		m, _ := r.Mark(p.mark(e.step))
 		gap := time.Duration(m.Gap.Length)
-		p.rows = append(p.rows, row{p.file.name, p.steps[e.step], "gap", e.bound, e.limit, gap})
-		if gap >= e.limit {
-			err = errors.Join(err, fmt.Errorf("%s: clients could not write for %s after %q, want less than %s", p.file.name, seconds(gap), p.steps[e.step], e.limit))
+		p.rows = append(p.rows, row{p.file.name, p.steps[e.step], "gap", e.bound, gap})
+		if gap >= e.limit() {
+			err = errors.Join(err, fmt.Errorf("%s: clients could not write for %s after %q, want less than %s", p.file.name, seconds(gap), p.steps[e.step], e.limit()))
 		}
 	}
 	return err

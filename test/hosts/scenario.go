@@ -58,7 +58,7 @@ func parseScenario(name, text string) (*scenario, error) {
 			continue
 		}
 		l := line{number: i + 1, text: command, words: words}
-		if _, _, err := meaning(l); err != nil {
+		if err := l.check(strings.TrimSpace(comment)); err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", name, l.number, err)
 		}
 		s.lines = append(s.lines, l)
@@ -67,6 +67,25 @@ func parseScenario(name, text string) (*scenario, error) {
 		return nil, fmt.Errorf("%s: the first line must be a comment that says what happens", name)
 	}
 	return s, nil
+}
+
+// check refuses what nobody knows, and a limit that does not follow from the bound and
+// comes without a reason.
+func (l line) check(reason string) error {
+	w, rest, err := meaning(l)
+	if err != nil || w.name != "expect gap" && w.name != "wait until" {
+		return err
+	}
+	b, rest, err := readBound(rest)
+	switch {
+	case err != nil:
+		return err
+	case w.name == "expect gap" && len(rest) > 0:
+		return fmt.Errorf("%q: want %s", l.text, w.usage)
+	case b.own > 0 && reason == "" && (b.owed > 0 || w.name == "expect gap"):
+		return fmt.Errorf("%q: a limit of its own needs a comment on the line that says why", l.text)
+	}
+	return nil
 }
 
 // meaning finds the word that a line begins with; rest is what follows it.

@@ -31,6 +31,12 @@ type fault struct {
 	heal string
 }
 
+// loseRecords takes all records from a witness, and leaves it running until it is healed.
+const loseRecords = "run HOST rm -rf MCDIR/records; sync"
+
+// furnishing gives the pair a tablespace that clients write to.
+const furnishing = `run a psql -X -c "create tablespace space location '/var/lib/space/space'" -c "alter table registers set tablespace space" postgres`
+
 func faults() []fault {
 	return []fault{
 		{"power off HOST", "abw", "boot"},
@@ -58,6 +64,22 @@ func faults() []fault {
 		{"disk HOST full", "ab", "disk free"},
 		{"disk HOST read-only", "ab", "power"},
 		{"disk HOST error", "ab", "power"},
+		{"disk HOST slow", "ab", ""},
+		{"disk HOST leave 1%", "ab", "disk free"},
+		{"disk HOST log hang", "ab", "disk log thaw"},
+		{"disk HOST log full", "ab", "disk log free"},
+		{"disk HOST log read-only", "ab", "power"},
+		{"disk HOST log error", "ab", "power"},
+		{"disk HOST space hang", "ab", "disk space thaw"},
+		{"disk HOST space full", "ab", "disk space free"},
+		{"disk HOST space read-only", "ab", "power"},
+		{"disk HOST space error", "ab", "power"},
+		{"memory HOST exhausted", "ab", ""},
+		{"processes HOST exhausted", "ab", "processes free"},
+		{"descriptors HOST exhausted", "ab", "descriptors free"},
+		{"clock HOST +5h", "abw", "clock +0h"},
+		{"clock HOST -7h", "abw", "clock +0h"},
+		{loseRecords, "w", "power"},
 		{"restart HOST", "abw", ""},
 		{"reboot HOST", "ab", ""},
 		{"switch", "a", ""},
@@ -75,10 +97,10 @@ func (w *world) blow(ctx context.Context, seed uint64, length time.Duration, log
 	}
 	defer log.Close()
 	s := &storm{
-		play: &play{w: w, file: &scenario{name: "storm"}, known: map[string]int{}},
+		play: &play{w: w, file: &scenario{name: "storm", apart: true, clocks: true}, known: map[string]int{}},
 		rnd:  rand.New(rand.NewPCG(seed, 0)), log: log, healing: map[string]string{}, counts: map[string]int{},
 	}
-	fmt.Fprintf(log, "# A storm with seed %d, arbiter %s, as it was played.\n", seed, w.arbiter)
+	fmt.Fprintf(log, "# A storm with seed %d, arbiter %s, as it was played.\ndisks apart\nclocks apart\n", seed, w.arbiter)
 	w.say("\n=== storm: seed %d, arbiter %s, for %s; what it does is written to %s", seed, w.arbiter, length, logFile)
 	if err = s.begin(ctx); err == nil {
 		err = s.rounds(ctx, length)
@@ -95,6 +117,9 @@ func (w *world) blow(ctx context.Context, seed uint64, length time.Duration, log
 }
 
 func (s *storm) rounds(ctx context.Context, length time.Duration) error {
+	if err := s.must(ctx, furnishing); err != nil {
+		return err
+	}
 	for end := time.Now().Add(length); time.Now().Before(end); {
 		if err := s.round(ctx); err != nil {
 			return err
@@ -124,18 +149,15 @@ func (s *storm) strike(ctx context.Context) {
 	f := faults()[s.rnd.IntN(len(faults()))]
 	name := string(f.on[s.rnd.IntN(len(f.on))])
 	nobodyThere := !s.w.hasArbiterHost() && (name == "w" || strings.Contains(f.line, "w>") || strings.HasSuffix(f.line, "w"))
-	if s.healing[name] != "" || nobodyThere {
+	if s.healing[name] != "" || nobodyThere || f.line == loseRecords && s.w.arbiter != "witness" {
 		return
 	}
 	other := map[string]string{"a": "b", "b": "a"}[name]
 	text := strings.NewReplacer("HOST", name, "OTHER", other).Replace(f.line)
-	if err := s.do(ctx, text); err != nil {
-		fmt.Fprintf(s.log, "# not done: %s: %s\n", text, strings.ReplaceAll(err.Error(), "\n", " "))
-		if f.heal == "" {
-			return
-		}
-	} else {
+	if s.may(ctx, text) {
 		s.counts[f.line]++
+	} else if f.heal == "" {
+		return
 	}
 	s.healing[name] = f.heal
 }
@@ -166,18 +188,32 @@ func (s *storm) mend(ctx context.Context, name, how string) error {
 	switch how {
 	case "":
 		return nil
-	case "boot", "thaw":
-		return s.must(ctx, how+" "+name)
-	case "disk thaw", "disk free":
-		return s.must(ctx, "disk "+name+" "+strings.TrimPrefix(how, "disk "))
 	case "power":
 		return errors.Join(s.must(ctx, "power off "+name), s.must(ctx, "boot "+name))
 	case "continue": // it may have been killed meanwhile
-		if err := s.do(ctx, "continue process "+name+" postgres"); err != nil {
-			fmt.Fprintf(s.log, "# not done: %v\n", err)
-		}
+		s.may(ctx, "continue process "+name+" postgres")
+		return nil
+	case "descriptors free": // a supervisor that was started since has them
+		s.may(ctx, "descriptors "+name+" free")
+		return nil
 	}
-	return nil
+	return s.must(ctx, healing(name, how))
+}
+
+// healing is the line that mends what has no way of its own above: "disk log thaw" of a
+// host is "disk HOST log thaw".
+func healing(name, how string) string {
+	word, rest, _ := strings.Cut(how, " ")
+	return strings.TrimSpace(word + " " + name + " " + rest)
+}
+
+// may is a line that may come too late.
+func (s *storm) may(ctx context.Context, text string) (done bool) {
+	err := s.do(ctx, text)
+	if err != nil {
+		fmt.Fprintf(s.log, "# not done: %s: %s\n", text, strings.ReplaceAll(err.Error(), "\n", " "))
+	}
+	return err == nil
 }
 
 // must is a line that has to succeed.

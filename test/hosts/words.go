@@ -39,7 +39,7 @@ func words() []word {
 		{"kill", "kill HOST PART", 2, 2, signalWith(syscall.SIGKILL)},
 		{"stop process", "stop process HOST PART", 2, 2, signalWith(syscall.SIGSTOP)},
 		{"continue process", "continue process HOST PART", 2, 2, signalWith(syscall.SIGCONT)},
-		{"disk", "disk HOST [log|space] full|leave 5%|free|hang|thaw|read-only|error|lost", 2, 4, (*play).disk},
+		{"disk", "disk HOST [log|space] full|leave 5%|free|hang|thaw|slow|read-only|error|lost", 2, 4, (*play).disk},
 		{"crash", "crash HOST", 1, 1, (*play).crash},
 		{"processes", "processes HOST exhausted|free", 2, 2, (*play).processes},
 		{"descriptors", "descriptors HOST exhausted|free", 2, 2, (*play).descriptors},
@@ -54,10 +54,12 @@ func words() []word {
 		{"remember", "remember HOST PART", 2, 2, (*play).remember},
 		{"wait until", "wait until paired | alone | primary HOST | closed HOST | writes | event HOST TEXT [within 30s] [bound 5s]", 1, -1, (*play).wait},
 		{"ends alone", "ends alone", 0, 0, (*play).endsAlone},
-		{"expect gap", "expect gap < 8s [bound 2s]", 2, 4, (*play).expectGap},
+		{"expect gap", "expect gap bound 2s | expect gap < 8s [bound 2s]", 2, 4, (*play).expectGap},
 		{"expect no gap", "expect no gap", 0, 0, (*play).expectNoGap},
 		{"expect no row lost", "expect no row lost", 0, 0, (*play).expectNoRowLost},
 		{"expect same", "expect same HOST PART", 2, 2, (*play).expectSame},
+		{"expect reads", "expect reads", 0, 0, (*play).expectReads},
+		{"expect changes", "expect changes < 4", 2, 2, (*play).expectChanges},
 		{"expect event", "expect event HOST TEXT", 2, -1, (*play).expectEvent},
 		{"expect no event", "expect no event HOST TEXT", 2, -1, (*play).expectNoEvent},
 		{"expect status", "expect status HOST paired|alone|primary|standby|down|lost", 2, 2, (*play).expectStatus},
@@ -186,7 +188,9 @@ func (p *play) memory(ctx context.Context, rest []string) error {
 	if err := h.limitMemory(150 << 20); err != nil {
 		return err
 	}
-	// The session is meant to be killed.
+	// The session is meant to be killed; one that waits for something else never is.
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	_, err = h.run(ctx, "postgres", "psql", "-X", "-c", "set work_mem = '2GB'; select count(*) from (select array_agg(md5(i::text)) from generate_series(1, 20000000) i) x", "postgres")
 	if err == nil {
 		err = errors.New("the session came to its end: nothing was killed for want of memory")
@@ -314,23 +318,30 @@ func (p *play) expectStatus(ctx context.Context, rest []string) error {
 
 // wait waits; with a bound, the time since the step began is one of those measured.
 func (p *play) wait(ctx context.Context, rest []string) error {
-	rest, bound, err := tail(rest, "bound", 0)
-	if err == nil && bound > 0 && len(p.steps) == 0 {
+	b, rest, err := readBound(rest)
+	if err == nil && b.owed > 0 && len(p.steps) == 0 {
 		err = errors.New("a bound counts from a step")
 	}
 	if err != nil {
 		return err
 	}
-	rest, limit, err := tail(rest, "within", patience)
-	if err != nil {
-		return err
+	left := patience
+	switch {
+	case b.owed > 0:
+		left = b.limit() - time.Since(p.since)
+	case b.own > 0:
+		left = b.own
 	}
 	what := strings.Join(rest, " ")
 	began := time.Now()
-	err = p.waitFor(ctx, what, rest, limit)
+	err = p.waitFor(ctx, what, rest, left)
 	p.note("after %.2f s", time.Since(began).Seconds())
-	if bound > 0 && err == nil {
-		p.rows = append(p.rows, row{p.file.name, p.steps[len(p.steps)-1], what, bound, limit, time.Since(p.since)})
+	if b.owed > 0 {
+		took := time.Since(p.since)
+		p.rows = append(p.rows, row{p.file.name, p.steps[len(p.steps)-1], what, b, took})
+		if err != nil {
+			err = fmt.Errorf("%s after %q, want %s within %s: %w", seconds(took), p.steps[len(p.steps)-1], what, b.limit(), err)
+		}
 	}
 	return err
 }

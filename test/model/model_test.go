@@ -38,6 +38,7 @@ const (
 	witness = 1
 	none    = 2
 	command = 3
+	terms   = 3 // the highest one
 )
 
 var (
@@ -218,7 +219,7 @@ func build(t *testing.T, b bounds, flags ...string) checker {
 		t.Fatal(err)
 	}
 	c := checker{dir}
-	args := []string{"-DTERMS=3"}
+	args := []string{fmt.Sprintf("-DTERMS=%d", terms)}
 	for name, value := range map[string]int{"KIND": b.kind, "COMMITS": b.commits, "CHANGES": b.changes, "FAULTS": b.faults, "LOSES": b.loses, "FENCES": b.fences, "MOVES": b.moves, "TO": b.to} {
 		args = append(args, fmt.Sprintf("-D%s=%d", name, value))
 	}

@@ -524,7 +524,8 @@ proctype server(bool i) {
 		/* the answer arrives, unless who asked has gone */
 		if :: tellT[o] == kT[o] && tellR[o] == kR[o] -> sure[o] = true; conf[o] = true :: true -> skip fi;
 		tellT[o] = 0; tellR[o] = 0 }
-	:: atomic { tellT[o] && NEWER(kT[i], kR[i], tellT[o], tellR[o]) -> tellT[o] = 0; tellR[o] = 0 }
+	:: atomic { tellT[o] && NEWER(kT[i], kR[i], tellT[o], tellR[o]) ->
+		printf("server%d takes no telling of an older record\n", i + 1); tellT[o] = 0; tellR[o] = 0 }
 	/* the standby's word: it will not take over from this record */
 	:: atomic { at[i] == Idle && MINE(i) && sure[i] && !ALONE(i) && lent[i] && !given[i] && trust[o] != Waived && !NEWER(kT[o], kR[o], kT[i], kR[i]) ->
 		printf("server%d asks for the standby's word, which is given\n", i + 1);
@@ -625,7 +626,8 @@ proctype server(bool i) {
 	:: atomic { mv == MoveTurn && mvBy == i -> turnsPrimary(i); mv = MoveOther }
 	:: atomic { mv == MoveOther && mvBy == i ->
 		mv = 0; mvBy = 0;
-		if :: !NAMED(o) && want[i] -> learn(o, kT[i], kM[i], kR[i], false); turns(o, want[i] - 1) :: true -> skip fi }
+		if :: !NAMED(o) && want[i] -> learn(o, kT[i], kM[i], kR[i], false); turns(o, want[i] - 1)
+		:: printf("server%d: move: the other one does not turn now\n", i + 1) fi }
 	/* what is left is done without an operator */
 	:: atomic { want[i] && want[i] != k + 1 && !(mv && mvBy == i) && APART(k) && closed[k] && file[i] == k ->
 		if :: PRIM(T[k]) == i -> turnsPrimary(i) :: else -> learn(i, T[k], false, R[k], false); turns(i, want[i] - 1) fi }
