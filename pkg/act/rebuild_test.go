@@ -211,6 +211,7 @@ func TestAStandbyAheadOfItsPrimaryIsCopiedWhenAsked(t *testing.T) {
 	if r, found := h.Lost().Newest(); !found || r.Acknowledged != lost.Maybe || len(r.Segments) == 0 {
 		t.Errorf("of the log that was given up it is reported: %+v", r)
 	}
+	theOldDataGoesWhenTheCopyStreamsByItself(t, h, p)
 }
 
 // fallBehind has server1 receive more than server2 has afterwards, and returns how far.
@@ -287,6 +288,43 @@ func theOldDataStaysUntilTheCopyStreams(t *testing.T, h *Hands, p *primary, plan
 	eventually(t, "the old data has gone", func() bool { return h.Postgres.KeptOld() == "" })
 	if left, _ := filepath.Glob(data + ".*"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// theOldDataGoesWhenTheCopyStreamsByItself has no job that follows the copies. What was
+// seen of one says nothing of the next.
+func theOldDataGoesWhenTheCopyStreamsByItself(t *testing.T, h *Hands, p *primary) {
+	t.Helper()
+	swap := func() {
+		t.Helper()
+		ok(t, h.stop(within(t), fastPatience))
+		ok(t, h.Postgres.BaseBackup(within(t), h.copySource(), postgres.BackupOptions{}))
+		h.Look()
+		ok(t, h.swap(false))
+	}
+	swap()
+	p.stop(t)
+	ok(t, h.StartStandby(within(t)))
+	eventually(t, "the copy answers", func() bool { h.Look(); return h.Board.Read().Look.InRecovery })
+	at, stop := context.WithCancel(within(t))
+	stop()
+	if _, err := h.streams(at); err == nil || h.Postgres.KeptOld() == "" {
+		t.Fatal("a copy is taken for one that streams")
+	}
+	p.start(t)
+	eventually(t, "the old data has gone", func() bool { return h.Postgres.KeptOld() == "" })
+	before, err := h.streams(within(t))
+	ok(t, err)
+	swap()
+	if done, err := h.drop(before, true); done || err != nil || h.Postgres.KeptOld() == "" {
+		t.Errorf("dropped what the second copy has replaced: %t, %v", done, err)
+	}
+	ok(t, os.Mkdir(h.Config.Server.DataDirectory+".void", 0o700))
+	_, _, err = h.Rebuilds.Begin(wire.RebuildPlan{}, wire.RebuildRequest{Way: wire.WayCopy}, false)
+	ok(t, err)
+	fails(t, h.Rebuild(within(t)), "is in the way")
+	if job, err := h.Rebuilds.Get(""); err != nil || job.Try != 1 || !h.Postgres.HasCopy() {
+		t.Errorf("the copy that waits was made anew: %+v, %v", job, err)
 	}
 }
 

@@ -70,7 +70,7 @@ func TestACopyKeepsThisServersTablespacesAndWALDirectory(t *testing.T) {
 		t.Error("the old tablespace was touched before the swap, or there is no new one")
 	}
 	ok(t, in.BaseBackup(within(t), source, BackupOptions{})) // again: the first copy is thrown away
-	ok(t, in.Swap())
+	ok(t, in.Swap(false))
 	for _, dir := range []string{in.Data, space, wal} {
 		if !exists(dir+".old") || exists(dir+".new") {
 			t.Errorf("%s was not put aside", dir)
@@ -139,7 +139,7 @@ func TestAnEmptiedServerGetsItsFilesAndLinksBack(t *testing.T) {
 			ok(t, in.BaseBackupInPlace(within(t), sourceOf(primary, "b"), filepath.Join(in.Socket, "keep"), opt))
 		} else {
 			ok(t, in.BaseBackup(within(t), sourceOf(primary, "b"), opt))
-			ok(t, in.Swap())
+			ok(t, in.Swap(false))
 			ok(t, in.DropOld())
 		}
 		if read(t, filepath.Join(in.Data, "postgresql.conf")) != own {
@@ -229,7 +229,7 @@ func TestACopyByCommandIsVerified(t *testing.T) {
 	}
 	opt.By.SystemID--
 	ok(t, in.BaseBackup(within(t), sourceOf(primary, "b"), opt))
-	ok(t, in.Swap())
+	ok(t, in.Swap(false))
 	ok(t, in.DropOld())
 	if text := read(t, request); !strings.Contains(text, `"directory":"`+in.Data+`.part"`) || !strings.Contains(text, space+".new") {
 		t.Errorf("the command was told %s", text)
