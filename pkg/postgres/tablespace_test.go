@@ -173,8 +173,16 @@ func TestHoldingsAndRooms(t *testing.T) {
 	if has.Bytes < 10<<20 || len(has.Tablespaces) != 1 || has.Tablespaces[0].Bytes == 0 || has.WAL == 0 || has.OldestWAL == 0 {
 		t.Errorf("holdings: %+v", has)
 	}
-	if has.SlotLimit != -1 {
-		t.Errorf("slots are limited to %d bytes of log, and nothing is set", has.SlotLimit)
+	if has.SlotLimit != -1 || has.SlotIdle != 0 {
+		t.Errorf("slots are limited to %d bytes of log and %d s, and nothing is set", has.SlotLimit, has.SlotIdle)
+	}
+	if query(t, primary, "select count(*) from pg_settings where name = 'idle_replication_slot_timeout'") == "1" { // 18
+		set(t, primary, "idle_replication_slot_timeout = 90min")
+		eventually(t, "idle_replication_slot_timeout is told", func() bool {
+			now, err := asked.Holdings(within(t))
+			ok(t, err)
+			return now.SlotIdle == 5400
+		})
 	}
 	for setting, want := range map[string]int64{"0": 0, "3MB": 3 << 20, "-1": -1} {
 		set(t, primary, "max_slot_wal_keep_size = "+setting)
