@@ -50,13 +50,28 @@ func (h *Hands) rebuildAsked(ctx context.Context, job wire.RebuildJob) error {
 		return err
 	}
 	at := h.standing(job.Request.Way)
-	if err := h.stop(work, fastPatience); err != nil {
+	if err := h.stopWithLog(work, at); err != nil {
 		return err
 	}
 	if err := h.comeBackBy(work, at, job.Request); err != nil {
 		return err
 	}
 	return h.startRebuilt(ctx)
+}
+
+// stopWithLog stops the server. When a standby shuts down in good order it removes log
+// that it needs no more itself (the restartpoint in ShutdownXLOG, xlog.c, 13 to 18): one
+// that is ahead of its primary is stopped before it can, since its log is reported on.
+func (h *Hands) stopWithLog(ctx context.Context, at standing) error {
+	pid, running := h.Postgres.Postmaster()
+	if history, err := h.history(ctx); running && err == nil && at.ahead(history) {
+		bounded, cancel := h.within(ctx, immediatePatience, nil)
+		defer cancel()
+		if h.Postgres.Stop(bounded, pid, postgres.Immediate) == nil {
+			return nil
+		}
+	}
+	return h.stop(ctx, fastPatience)
 }
 
 // foresee finds out whether there is a way at all before a standby that runs is
