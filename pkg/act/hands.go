@@ -57,6 +57,10 @@ type Hands struct {
 	Site  Site
 
 	saving sync.Mutex // of this server's own files
+
+	aside    sync.Mutex // held while old data is put aside or deleted
+	swaps    int        // how often it was put aside
+	dropping bool       // somebody waits until it can be deleted
 }
 
 // Do performs one action. It returns when the action is done, has failed or ctx

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"mcctl/pkg/board"
@@ -121,10 +122,14 @@ func (h *Hands) readLost(ctx context.Context, r *lost.Report, tail postgres.Tail
 	var content postgres.WALContent
 	from := tail.From
 	for _, on := range tail.Timelines() {
+		if begin := tail.Begin(on); begin > from {
+			r.Note = fmt.Sprintf("PostgreSQL has removed the log from %s to %s here: what was committed there is not known", from, begin)
+			from = begin
+		}
 		part, err := h.Postgres.ReadWAL(bounded, filepath.Dir(tail.Segments[0].Path), on, from, 0, lost.Listed)
 		content.Add(part, lost.Listed)
 		if err != nil {
-			r.Note = "the log could not be read to its end: " + firstLine(err)
+			r.Note = strings.TrimPrefix(r.Note+"; the log could not be read to its end: "+firstLine(err), "; ")
 			r.Known = !errors.Is(err, postgres.ErrNoWaldump)
 			break
 		}

@@ -76,6 +76,12 @@ func TestAForcedReignMayHaveCostAcknowledgedCommits(t *testing.T) {
 	if len(*told) != 1 || (*told)[0].Acknowledged != lost.Maybe {
 		t.Errorf("told: %+v", *told)
 	}
+	// What PostgreSQL itself has removed is not counted, and that is said.
+	at.history.Forks[0].LSN = 0x28
+	ok(t, h.reportLost(within(t), way{name: wire.WayRewind}, at))
+	if r := (*told)[len(*told)-1]; r.Complete || !strings.HasPrefix(r.Note, "PostgreSQL has removed the log from 0/28 to ") || strings.Contains(r.Note, "to its end") && r.Known {
+		t.Errorf("of log of which a part has gone it is told: %+v", r)
+	}
 }
 
 // Needs pg_waldump.

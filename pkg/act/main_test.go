@@ -190,7 +190,8 @@ func newHands(t *testing.T, r record.Record) (*Hands, *otherSide) {
 	}
 	h.Look = func() { look(h) }
 	var work sync.WaitGroup
-	h.Background = func(_ string, do func(context.Context) error) { work.Go(func() { _ = do(context.Background()) }) }
+	life, end := context.WithCancel(context.Background())
+	h.Background = func(_ string, do func(context.Context) error) { work.Go(func() { _ = do(life) }) }
 	h.Aside = func(step func() error) func(context.Context) error {
 		outcome := make(chan error, 1)
 		work.Go(func() { outcome <- step() })
@@ -204,6 +205,7 @@ func newHands(t *testing.T, r record.Record) (*Hands, *otherSide) {
 		}
 	}
 	t.Cleanup(work.Wait)
+	t.Cleanup(end)
 	h.Board.Set(func(s *board.Sight) { s.Record, s.Copy = r, r })
 	look(h)
 	return h, other

@@ -40,7 +40,7 @@ type Postgres interface {
 	Rooms(ctx context.Context, source postgres.Source, known postgres.Layout, has postgres.Holdings, inPlace bool) ([]postgres.Room, error)
 	HasCopy() bool
 	DropCopy() error
-	Swap() error
+	Swap(half bool) error
 	RecoverSwap() error
 	DropOld() error
 	KeptOld() string

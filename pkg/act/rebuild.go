@@ -50,13 +50,28 @@ func (h *Hands) rebuildAsked(ctx context.Context, job wire.RebuildJob) error {
 		return err
 	}
 	at := h.standing(job.Request.Way)
-	if err := h.stop(work, fastPatience); err != nil {
+	if err := h.stopWithLog(work, at); err != nil {
 		return err
 	}
 	if err := h.comeBackBy(work, at, job.Request); err != nil {
 		return err
 	}
 	return h.startRebuilt(ctx)
+}
+
+// stopWithLog stops the server. When a standby shuts down in good order it removes log
+// that it needs no more itself (the restartpoint in ShutdownXLOG, xlog.c, 13 to 18): one
+// that is ahead of its primary is stopped before it can, since its log is reported on.
+func (h *Hands) stopWithLog(ctx context.Context, at standing) error {
+	pid, running := h.Postgres.Postmaster()
+	if history, err := h.history(ctx); running && err == nil && at.ahead(history) {
+		bounded, cancel := h.within(ctx, immediatePatience, nil)
+		defer cancel()
+		if h.Postgres.Stop(bounded, pid, postgres.Immediate) == nil {
+			return nil
+		}
+	}
+	return h.stop(ctx, fastPatience)
 }
 
 // foresee finds out whether there is a way at all before a standby that runs is
@@ -226,7 +241,7 @@ func (h *Hands) tryCopies(ctx context.Context, w way, at standing, q wire.Rebuil
 	for try := 1; ; try++ {
 		h.Rebuilds.NewTry(note)
 		err := h.copyOnce(ctx, w, at, q, inPlace)
-		if err == nil || ctx.Err() != nil || try == copyTries || errors.Is(err, syscall.ENOSPC) || fullDisk(err) {
+		if err == nil || ctx.Err() != nil || try == copyTries || errors.Is(err, errSwap) || errors.Is(err, syscall.ENOSPC) || fullDisk(err) {
 			return err
 		}
 		if _, gone := h.history(ctx); gone != nil {
@@ -294,16 +309,26 @@ func (h *Hands) copyOnce(ctx context.Context, w way, at standing, q wire.Rebuild
 	if err := h.mayReplace(ctx); err != nil {
 		return err
 	}
-	if err := h.Postgres.DropOld(); err != nil { // of a rebuild whose copy never streamed
-		return err
-	}
 	if err := h.Rebuilds.Commit(wire.RebuildSwapping); err != nil {
 		return err
 	}
-	if err := h.Postgres.Swap(); err != nil {
-		return err
+	if err := h.swap(at.broken); err != nil {
+		return fmt.Errorf("%w: %w", errSwap, err)
 	}
 	return h.Postgres.DropKept(h.KeepDir())
+}
+
+// errSwap: what was begun there is finished, and no other copy may come in between.
+var errSwap = errors.New("put the copy in its place")
+
+// swap puts the copy in the place of the data, which is only half there if a rewind was
+// cut off in it, and has what is put aside deleted when the copy streams.
+func (h *Hands) swap(half bool) error {
+	defer h.DropLeftOver()
+	h.aside.Lock()
+	defer h.aside.Unlock()
+	h.swaps++
+	return h.Postgres.Swap(half)
 }
 
 func (h *Hands) copyOptions(w way, at standing, q wire.RebuildRequest) (postgres.BackupOptions, error) {
@@ -327,8 +352,8 @@ func (h *Hands) copyOptions(w way, at standing, q wire.RebuildRequest) (postgres
 	return options, err
 }
 
-// startRebuilt starts PostgreSQL as a standby. The old data goes when it streams. An
-// operator may give up waiting for that: a copy may need log that nobody has any more.
+// startRebuilt starts PostgreSQL as a standby. An operator may give up waiting until it
+// streams: a copy may need log that nobody has any more.
 func (h *Hands) startRebuilt(ctx context.Context) error {
 	if err := h.Rebuilds.Commit(wire.RebuildStarting); err != nil {
 		return err
@@ -339,33 +364,56 @@ func (h *Hands) startRebuilt(ctx context.Context) error {
 		return err
 	}
 	h.Background("save own files", func(context.Context) error { h.SaveOwn(); return nil })
-	h.dropReplaced()
 	return nil
 }
 
-// dropReplaced deletes the data that a copy has replaced, unless the operator wanted
-// to keep it.
-func (h *Hands) dropReplaced() {
-	if job, err := h.Rebuilds.Get(""); err == nil && job.Request.KeepOld {
-		return
+// DropLeftOver deletes the data that a copy has replaced, in the background, when this
+// standby streams: whichever life has put it aside, and whatever has become of its job.
+func (h *Hands) DropLeftOver() {
+	h.aside.Lock()
+	due := !h.dropping && h.Postgres.KeptOld() != ""
+	h.dropping = h.dropping || due
+	h.aside.Unlock()
+	if due {
+		h.Background("delete the data that was replaced", h.dropWhenStreaming)
 	}
-	h.Background("delete the data that was replaced", func(context.Context) error { return h.Postgres.DropOld() })
 }
 
-// DropLeftOver waits until this standby streams and deletes what an earlier life has
-// put aside and did not come to delete. Without such data it does nothing.
-func (h *Hands) DropLeftOver(ctx context.Context) error {
-	if h.Postgres.KeptOld() == "" {
-		return nil
+func (h *Hands) dropWhenStreaming(ctx context.Context) error {
+	for {
+		swaps, err := h.streams(ctx)
+		if done, failed := h.drop(swaps, err == nil); done {
+			return errors.Join(err, failed)
+		}
 	}
-	err := h.until(ctx, "this standby streams", time.Second, func(s board.Sight) bool {
-		return s.Look.InRecovery && s.Look.Receiver.Status == "streaming" && s.Doing == ""
+}
+
+// streams waits until this standby streams, and returns how often data had been put
+// aside before that was seen.
+func (h *Hands) streams(ctx context.Context) (swaps int, err error) {
+	err = h.until(ctx, "this standby streams", time.Second, func(board.Sight) bool {
+		h.aside.Lock()
+		swaps = h.swaps
+		h.aside.Unlock()
+		s := h.Board.Read()
+		return s.PID != 0 && s.LookAt != 0 && s.Look.InRecovery && s.Look.Receiver.Status == "streaming" && s.Doing == ""
 	})
-	if err != nil {
-		return err
+	return swaps, err
+}
+
+// drop deletes the old data, unless the operator wanted to keep it. It does not when data
+// was put aside anew since swaps was counted: that is still needed.
+func (h *Hands) drop(swaps int, streams bool) (done bool, err error) {
+	h.aside.Lock()
+	defer h.aside.Unlock()
+	if streams && swaps != h.swaps {
+		return false, nil
 	}
-	h.dropReplaced()
-	return nil
+	h.dropping = false
+	if job, err := h.Rebuilds.Get(""); !streams || err == nil && job.Request.KeepOld {
+		return true, nil
+	}
+	return true, h.Postgres.DropOld()
 }
 
 // OwnDir holds this server's own files and the places of its links, for the day when

@@ -189,6 +189,7 @@ func TestAPlanSaysWhatIsInTheWayAndWhatThreatensThePrimary(t *testing.T) {
 // stays until the copy streams.
 func TestAStandbyAheadOfItsPrimaryIsCopiedWhenAsked(t *testing.T) {
 	h, p := besidePrimary(t)
+	appendTo(t, h.Config.Server.ConfigFile, "wal_keep_size = 0")
 	received := fallBehind(t, h, p)
 	ahead, err := h.PlanRebuild(within(t), wire.RebuildRequest{Way: wire.WayAuto})
 	ok(t, err)
@@ -208,9 +209,10 @@ func TestAStandbyAheadOfItsPrimaryIsCopiedWhenAsked(t *testing.T) {
 	if rows := sql(t, server(h), "select count(*) from t"); rows != "0" {
 		t.Errorf("%s rows are here after the copy, and the primary has none", rows)
 	}
-	if r, found := h.Lost().Newest(); !found || r.Acknowledged != lost.Maybe || len(r.Segments) == 0 {
+	if r, found := h.Lost().Newest(); !found || r.Acknowledged != lost.Maybe || len(r.Segments) < 4 || r.Segments[0] != sql(t, p.Instance, "select pg_walfile_name('"+r.From.String()+"')") {
 		t.Errorf("of the log that was given up it is reported: %+v", r)
 	}
+	theOldDataGoesWhenTheCopyStreamsByItself(t, h, p)
 }
 
 // fallBehind has server1 receive more than server2 has afterwards, and returns how far.
@@ -229,6 +231,7 @@ func fallBehind(t *testing.T, h *Hands, p *primary) (received pair.LSN) {
 	for range 3 { // whole segments, of 1 MB: a standby asks for log from the beginning of one
 		sql(t, p.Instance, "insert into t values (1); select pg_switch_wal()")
 	}
+	sql(t, p.Instance, "checkpoint") // a standby that shuts down needs no older log
 	flushed, err := pair.ParseLSN(sql(t, p.Instance, "select pg_current_wal_flush_lsn()"))
 	ok(t, err)
 	eventually(t, "the standby has all of it", func() bool {
@@ -287,6 +290,43 @@ func theOldDataStaysUntilTheCopyStreams(t *testing.T, h *Hands, p *primary, plan
 	eventually(t, "the old data has gone", func() bool { return h.Postgres.KeptOld() == "" })
 	if left, _ := filepath.Glob(data + ".*"); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// theOldDataGoesWhenTheCopyStreamsByItself has no job that follows the copies. What was
+// seen of one says nothing of the next.
+func theOldDataGoesWhenTheCopyStreamsByItself(t *testing.T, h *Hands, p *primary) {
+	t.Helper()
+	swap := func() {
+		t.Helper()
+		ok(t, h.stop(within(t), fastPatience))
+		ok(t, h.Postgres.BaseBackup(within(t), h.copySource(), postgres.BackupOptions{}))
+		h.Look()
+		ok(t, h.swap(false))
+	}
+	swap()
+	p.stop(t)
+	ok(t, h.StartStandby(within(t)))
+	eventually(t, "the copy answers", func() bool { h.Look(); return h.Board.Read().Look.InRecovery })
+	at, stop := context.WithCancel(within(t))
+	stop()
+	if _, err := h.streams(at); err == nil || h.Postgres.KeptOld() == "" {
+		t.Fatal("a copy is taken for one that streams")
+	}
+	p.start(t)
+	eventually(t, "the old data has gone", func() bool { return h.Postgres.KeptOld() == "" })
+	before, err := h.streams(within(t))
+	ok(t, err)
+	swap()
+	if done, err := h.drop(before, true); done || err != nil || h.Postgres.KeptOld() == "" {
+		t.Errorf("dropped what the second copy has replaced: %t, %v", done, err)
+	}
+	ok(t, os.Mkdir(h.Config.Server.DataDirectory+".void", 0o700))
+	_, _, err = h.Rebuilds.Begin(wire.RebuildPlan{}, wire.RebuildRequest{Way: wire.WayCopy}, false)
+	ok(t, err)
+	fails(t, h.Rebuild(within(t)), "is in the way")
+	if job, err := h.Rebuilds.Get(""); err != nil || job.Try != 1 || !h.Postgres.HasCopy() {
+		t.Errorf("the copy that waits was made anew: %+v, %v", job, err)
 	}
 }
 

@@ -134,6 +134,10 @@ func keepingWarnings(primary pair.Server, has wire.HoldingsAnswer) (all []string
 		all = append(all, fmt.Sprintf("max_slot_wal_keep_size on %s is %s, less than max_wal_size (%s): the slot may be invalidated before the copy streams, and log that the copy or the old data needs is lost with it: set it to -1 (no limit), or to more than is written meanwhile, and reload",
 			primary, pair.Size(uint64(limit)), pair.Size(uint64(has.WAL))))
 	}
+	if idle := has.Keeps.SlotIdle; idle > 0 {
+		all = append(all, fmt.Sprintf("idle_replication_slot_timeout on %s is %s, and the slot is idle until the copy streams: if that takes longer, the slot is invalidated, and log that the copy or the old data needs is lost with it: set it to 0 and reload",
+			primary, time.Duration(idle)*time.Second))
+	}
 	return all
 }
 

@@ -54,6 +54,7 @@ func TestWhatThreatensTheLogThatThePrimaryKeepsIsToldOf(t *testing.T) {
 		"as much as max_wal_size":           {&wire.LogKeeping{SlotLimit: 64 * mb}, nil},
 		"less than max_wal_size":            {&wire.LogKeeping{SlotLimit: 63 * mb}, []string{"max_slot_wal_keep_size on server2 is 63.0 MB, less than max_wal_size (64.0 MB): the slot may be invalidated before the copy streams"}},
 		"nothing is kept for slots":         {&wire.LogKeeping{}, []string{"max_slot_wal_keep_size on server2 is 0 B, less than"}},
+		"slots end when they are idle":      {&wire.LogKeeping{SlotLimit: -1, SlotIdle: 5400}, []string{"idle_replication_slot_timeout on server2 is 1h30m0s, and the slot is idle until the copy streams"}},
 		"the log's disk":                    {&wire.LogKeeping{SlotLimit: -1, Short: []wire.ShortDisk{wal}}, []string{walSays}},
 		"all of it":                         {&wire.LogKeeping{SlotLimit: mb, Short: []wire.ShortDisk{data, wal}}, []string{dataSays, walSays, "max_slot_wal_keep_size on server2 is 1.0 MB"}},
 	} {

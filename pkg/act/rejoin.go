@@ -34,11 +34,7 @@ func (h *Hands) Rejoin(ctx context.Context) error {
 		err = h.startRebuilt(ctx)
 		return errors.Join(err, h.Rebuilds.End(err))
 	}
-	if err := h.follow(ctx); err != nil {
-		return err
-	}
-	h.dropReplaced()
-	return nil
+	return h.follow(ctx)
 }
 
 // follow starts PostgreSQL as a standby and returns when it streams.

@@ -125,6 +125,11 @@ func (s standing) follows() bool {
 	return s.asStandby && board.Contains(s.history, s.lastOn, s.last)
 }
 
+// ahead: a running standby holds log that its primary lacks and no rewind takes back.
+func (s standing) ahead(of wire.HistoryAnswer) bool {
+	return s.last != 0 && of.Timeline <= s.lastOn && !board.Contains(of, s.lastOn, s.last)
+}
+
 // extra is how many bytes are here that the primary's history lacks.
 func (s standing) extra() int64 {
 	if s.last == 0 {

@@ -126,7 +126,7 @@ func (a *Agent) holdings(ctx context.Context, body json.RawMessage) (any, error)
 	}
 	has, err := session.Holdings(ctx)
 	answer := wire.HoldingsAnswer{Bytes: has.Bytes, WAL: has.WAL, OldestWAL: has.OldestWAL}
-	answer.Keeps = &wire.LogKeeping{SlotLimit: has.SlotLimit, Short: a.shortDisks(a.board.Read())}
+	answer.Keeps = &wire.LogKeeping{SlotLimit: has.SlotLimit, SlotIdle: has.SlotIdle, Short: a.shortDisks(a.board.Read())}
 	for _, t := range has.Tablespaces {
 		answer.Tablespaces = append(answer.Tablespaces, wire.TablespaceSpace(t))
 	}

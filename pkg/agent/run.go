@@ -43,7 +43,7 @@ func (a *Agent) run(ctx context.Context) error {
 	g := a.group
 	g.start(ctx)
 	a.hands.ShowLost()
-	a.background("delete replaced data", a.hands.DropLeftOver)
+	a.hands.DropLeftOver()
 	a.background("save own files", func(context.Context) error { a.hands.SaveOwn(); return nil })
 	works := a.Works()
 	keeper, rest := works[0], works[1:]

@@ -13,6 +13,7 @@ import (
 	"mcctl/pkg/config"
 	"mcctl/pkg/lab"
 	"mcctl/pkg/pair"
+	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
 
@@ -71,6 +72,16 @@ func online() []spoiled {
 		}},
 		{id: "slot-lost", on: two, spoil: slotLost},
 		{id: "slot-retention", on: one, spoil: idleSlot, bend: func(s *check.Scene) { free(s, 1<<20) }},
+		{id: "slot-idle-timeout", on: two, spoil: func(s *stage) func() {
+			if s.sql(two, "select count(*) from pg_settings where name = 'idle_replication_slot_timeout'") == "0" {
+				return func() {}
+			}
+			return s.set(two, "idle_replication_slot_timeout = 1h")
+		}, bend: func(s *check.Scene) { // before 18
+			if _, known := s.There.Postgres.Settings["idle_replication_slot_timeout"]; !known {
+				s.There.Postgres.Settings["idle_replication_slot_timeout"] = postgres.Setting{Value: "3600", Unit: "s", Shown: "1h"}
+			}
+		}},
 		{id: "archiver-failing", on: one, spoil: func(s *stage) func() {
 			back := s.set(one, "archive_command = 'false'")
 			s.sql(one, "select pg_logical_emit_message(false, '', '')", "select pg_switch_wal()")

@@ -43,6 +43,12 @@ func spaceChecks() []Check {
 			Mend:   "let the standby catch up, or rebuild it; then: {psql} -c \"show max_slot_wal_keep_size\"",
 			Blocks: blocks(Rewind), Needs: needs(PostgreSQL), Judge: slotLost,
 		},
+		{
+			ID: "slot-idle-timeout", What: "idle_replication_slot_timeout is 0 (PostgreSQL 18)", Severity: Warning,
+			Why:   "the first checkpoint after that time invalidates the slot of a standby that is away, as in maintenance or in a long copy: log that it needs is lost",
+			Mend:  "set idle_replication_slot_timeout = 0 in {conf}; then: {psql} -c 'select pg_reload_conf()'",
+			Needs: needs(PostgreSQL), Judge: wants("idle_replication_slot_timeout", "0"),
+		},
 	}
 }
 

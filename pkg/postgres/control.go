@@ -59,8 +59,11 @@ type Control struct {
 	// timeline switch may have a newer timeline here than in Timeline.
 	MinRecovery         pair.LSN
 	MinRecoveryTimeline pair.Timeline
-	WALLogHints         bool // one of the two is needed by pg_rewind
-	Checksums           bool
+	// BackupStart is where the backup began that this data was made from, from its first
+	// start until recovery has come to the backup's end; else 0.
+	BackupStart pair.LSN
+	WALLogHints bool // one of the two is needed by pg_rewind
+	Checksums   bool
 }
 
 // controlTries reads in a row, controlPause apart, before a wrong checksum is
@@ -115,6 +118,7 @@ func parseControl(b []byte) (Control, error) {
 		Timeline:            pair.Timeline(le.Uint32(b[48:])),
 		MinRecovery:         pair.LSN(le.Uint64(b[136:])),
 		MinRecoveryTimeline: pair.Timeline(le.Uint32(b[144:])),
+		BackupStart:         pair.LSN(le.Uint64(b[152:])),
 		WALLogHints:         b[176] != 0,
 		Checksums:           le.Uint32(b[252:]) != 0,
 	}, nil

@@ -42,6 +42,7 @@ func compareControl(t *testing.T, in *Instance, want State) {
 		"Latest checkpoint's TimeLineID":     strconv.Itoa(int(c.Timeline)),
 		"Minimum recovery ending location":   c.MinRecovery.String(),
 		"Min recovery ending loc's timeline": strconv.Itoa(int(c.MinRecoveryTimeline)),
+		"Backup start location":              c.BackupStart.String(),
 		"wal_log_hints setting":              onOff[c.WALLogHints],
 		"Data page checksum version":         map[bool]string{true: "1", false: "0"}[c.Checksums],
 	} {

@@ -88,7 +88,7 @@ func turnRound(t *testing.T, old, leader *Instance) (primary, standby *Instance)
 	if errors.Is(err, fs.ErrNotExist) { // no pg_rewind with this PostgreSQL
 		ok(t, old.BaseBackup(within(t), sourceOf(leader, "copy"), BackupOptions{}))
 		ok(t, old.DropOld())
-		err = old.Swap()
+		err = old.Swap(false)
 	}
 	ok(t, err)
 	configure(t, old, "primary_conninfo = '"+sourceOf(leader, "s").Conninfo()+"'", "synchronous_standby_names = ''")

@@ -53,6 +53,7 @@ type RoleSetting struct {
 func InspectedSettings() []string {
 	return []string{
 		"wal_level", "fsync", "full_page_writes", "hot_standby", "max_wal_senders", "max_replication_slots", "max_slot_wal_keep_size",
+		"idle_replication_slot_timeout", // 18
 		"restart_after_crash", "wal_retrieve_retry_interval", "wal_sender_timeout", "wal_receiver_timeout", "wal_log_hints",
 		"recovery_min_apply_delay", "recovery_target", "recovery_target_lsn", "recovery_target_name", "recovery_target_time",
 		"recovery_target_xid", "recovery_target_timeline", "max_connections", "max_worker_processes", "max_prepared_transactions",

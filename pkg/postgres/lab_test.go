@@ -223,7 +223,7 @@ func newStandby(t *testing.T, primary *Instance) *Instance {
 	t.Helper()
 	in := newInstance(t)
 	ok(t, in.BaseBackup(within(t), sourceOf(primary, "s"), BackupOptions{}))
-	ok(t, in.Swap())
+	ok(t, in.Swap(false))
 	configure(t, in, "primary_conninfo = '"+sourceOf(primary, "s").Conninfo()+"'")
 	ok(t, in.MarkStandby())
 	return in

@@ -117,7 +117,7 @@ func TestRewindCutOffIsNotStarted(t *testing.T) {
 		t.Errorf("rewound again: %v", err)
 	}
 	ok(t, old.BaseBackup(within(t), sourceOf(leader, "b"), BackupOptions{}))
-	ok(t, old.Swap())
+	ok(t, old.Swap(false))
 	ok(t, old.DropKept(keep))
 	ok(t, old.RestoreKept(keep))
 }
@@ -159,9 +159,9 @@ func TestBaseBackupAndSwap(t *testing.T) {
 		if total == 0 || done != total {
 			t.Errorf("progress ended at %d of %d", done, total)
 		}
-		ok(t, standby.Swap())
+		ok(t, standby.Swap(false))
 		if round == 0 {
-			if err := standby.Swap(); err == nil {
+			if err := standby.Swap(false); err == nil {
 				t.Error("swapped in a copy that is not there")
 			}
 		}

@@ -6,29 +6,104 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"mcctl/pkg/durable"
 )
 
 // Swap puts the copy that BaseBackup made in the data directory's place and the
-// old one aside, to Data.old; each directory outside it likewise. The server must
-// be stopped. After an error or a crash call RecoverSwap; at no moment is less than
-// one whole set of directories there.
-func (in *Instance) Swap() error {
-	if _, running := in.Postmaster(); running {
-		return errors.New("swap data directory: the server is running; stop it first")
-	}
-	if !exists(in.Data + ".new") {
-		return fmt.Errorf("swap data directory: there is no %s.new; make a base backup first", in.Data)
-	}
-	if err := in.setAside(); err != nil {
-		return fmt.Errorf("swap data directory: %w", err)
-	}
-	if err := in.finishSwap(); err != nil {
+// old one aside, to Data.old; each directory outside it likewise. Where a Data.old is
+// there already, one of the two is deleted: the data directory if it never became whole
+// data (see unproven; half tells that a rewind or a copy in place was cut off in it),
+// else what is older. The server must be stopped. After an error or a crash call
+// RecoverSwap; at no moment is less than one whole set of directories there.
+func (in *Instance) Swap(half bool) error {
+	if err := in.swap(half); err != nil {
 		return fmt.Errorf("swap data directory: %w", err)
 	}
 	return nil
+}
+
+func (in *Instance) swap(half bool) error {
+	if _, running := in.Postmaster(); running {
+		return errors.New("the server is running; stop it first")
+	}
+	if !exists(in.Data + ".new") {
+		return fmt.Errorf("there is no %s.new; make a base backup first", in.Data)
+	}
+	if exists(in.Data + ".void") {
+		return fmt.Errorf("%s.void is in the way; move it away", in.Data)
+	}
+	discard, err := in.oldIsBetter(half)
+	if err != nil {
+		return fmt.Errorf("find out whether the old data is still needed: %w", err)
+	}
+	begin := in.voidData
+	if !discard {
+		begin = in.setAside
+		err = in.DropOld()
+	}
+	if err != nil {
+		return err
+	}
+	if err := begin(); err != nil {
+		return err
+	}
+	return in.endSwap()
+}
+
+// oldIsBetter tells that Data.old, which an earlier swap has put aside, is whole data,
+// and what took its place has never become that.
+func (in *Instance) oldIsBetter(half bool) (bool, error) {
+	if !exists(in.Data + ".old") {
+		return false, nil
+	}
+	unproven, err := in.unproven()
+	if err != nil || !unproven && !half {
+		return false, err
+	}
+	nothing, err := (&Instance{Data: in.Data + ".old"}).unproven()
+	return !nothing, err
+}
+
+// unproven tells that the data directory does not hold whole data of itself, by
+// PostgreSQL's own evidence: a copy, or what pg_rewind has written, has a backup_label
+// until it is started, and then, until recovery has come to the end of the backup, its
+// start in pg_control (xlog.c, StartupXLOG and ReachedEndOfBackup, called by
+// CheckRecoveryConsistency; 13 to 18). Such a directory cannot become consistent without
+// log that the primary may not have any more.
+func (in *Instance) unproven() (bool, error) {
+	if in.Empty() {
+		return true, nil
+	}
+	c, err := in.Control()
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errControlSum) { // PostgreSQL would not start with it
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	label, err := in.backupLabel()
+	if err != nil {
+		return false, err
+	}
+	// A primary that crashed in an exclusive backup, of 13 or 14, has a label too.
+	exclusive := strings.Contains(label, "BACKUP METHOD: pg_start_backup")
+	return !exclusive && (c.BackupStart != 0 || exists(filepath.Join(in.Data, "backup_label"))), nil
+}
+
+// backupLabel is the label of the backup that the data directory was made from, also
+// when PostgreSQL has started from it and renamed it; empty when there is none.
+func (in *Instance) backupLabel() (string, error) {
+	label, err := os.ReadFile(filepath.Join(in.Data, "backup_label"))
+	if errors.Is(err, fs.ErrNotExist) {
+		label, err = os.ReadFile(filepath.Join(in.Data, "backup_label.old"))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return string(label), err
 }
 
 // setAside is the swap's point of no return: from here on it is finished.
@@ -46,6 +121,72 @@ func (in *Instance) setAside() error {
 		return os.Mkdir(in.Data+".old", 0o700) // nothing to keep, but a crash must be told from a copy that waits
 	}
 	return renameDurably(in.Data, in.Data+".old")
+}
+
+// voidData is the point of no return of a swap that discards the data directory.
+func (in *Instance) voidData() error {
+	layout, err := layoutOf(in.Data + ".new")
+	if err != nil {
+		return err
+	}
+	for _, p := range layout.places() {
+		to, err := linkTarget(filepath.Join(in.Data+".old", p.link))
+		if err != nil {
+			return err
+		}
+		if exists(p.dir+".old") && to != p.dir+".old" {
+			return fmt.Errorf("%s.old is there and does not belong to %s.old; move it away", p.dir, in.Data)
+		}
+	}
+	if !exists(in.Data) {
+		return nil // somebody has removed it
+	}
+	return renameDurably(in.Data, in.Data+".void")
+}
+
+// endSwap may be cut off anywhere and called again.
+func (in *Instance) endSwap() error {
+	if err := in.discardVoid(); err != nil {
+		return err
+	}
+	return in.finishSwap()
+}
+
+// discardVoid deletes what voidData has renamed, with what of it lies elsewhere. All of
+// it has gone from the disk before the copy is moved to the same names.
+func (in *Instance) discardVoid() error {
+	void := in.Data + ".void"
+	if !exists(void) {
+		return nil
+	}
+	gone, err := layoutOf(void)
+	if err != nil {
+		return err
+	}
+	old, err := layoutOf(in.Data + ".old")
+	if err != nil {
+		return err
+	}
+	for _, p := range gone.places() {
+		if slices.ContainsFunc(old.places(), func(o place) bool { return o.dir == p.dir }) {
+			continue
+		}
+		if err := removeDurably(p.dir); err != nil {
+			return err
+		}
+	}
+	return removeDurably(void)
+}
+
+// removeDurably deletes a directory and returns when that is on the disk.
+func removeDurably(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(dir)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // finishSwap may be cut off anywhere and called again. The links of the copy lead to
@@ -79,6 +220,9 @@ func (in *Instance) putAside(p place) error {
 	if err != nil {
 		return err
 	}
+	if to == p.dir+".old" && exists(to) { // the old one is aside: this is of data that was emptied since
+		return removeDurably(p.dir)
+	}
 	if to == p.dir || !exists(link) {
 		if err := os.MkdirAll(filepath.Dir(link), 0o700); err != nil {
 			return err
@@ -96,7 +240,7 @@ func (in *Instance) RecoverSwap() error {
 	if exists(in.Data) || !exists(in.Data+".old") || !exists(in.Data+".new") {
 		return nil
 	}
-	if err := in.finishSwap(); err != nil {
+	if err := in.endSwap(); err != nil {
 		return fmt.Errorf("recover swap of data directory: %w", err)
 	}
 	return nil
@@ -110,6 +254,10 @@ func (in *Instance) DropOld() error {
 	}
 	then, err := layoutOf(in.Data + ".old")
 	if err != nil {
+		return fmt.Errorf("drop old data directory: %w", err)
+	}
+	// Whoever is cut off leaves what nobody takes for whole data.
+	if err := durable.Remove(filepath.Join(in.Data+".old", "global", "pg_control")); err != nil {
 		return fmt.Errorf("drop old data directory: %w", err)
 	}
 	// Directories elsewhere first: afterwards nothing would lead to them any more.

@@ -60,6 +60,9 @@ type Holdings struct {
 	WAL int64
 	// SlotLimit is how much log a slot may keep (max_slot_wal_keep_size); -1: no limit.
 	SlotLimit int64
+	// SlotIdle is after how many seconds without a standby a slot is invalidated
+	// (idle_replication_slot_timeout, 18); 0: never.
+	SlotIdle int64
 	// OldestWAL is the first byte of the oldest segment in pg_wal.
 	OldestWAL pair.LSN
 }
@@ -77,7 +80,8 @@ select (select sum(pg_tablespace_size(oid)) from pg_tablespace
     where pg_tablespace_location(oid) not like '/%')::bigint,
   (select setting::bigint * 1024 * 1024 from pg_settings where name = 'max_wal_size'),
   (select case when setting::bigint < 0 then -1 else setting::bigint * 1024 * 1024 end
-    from pg_settings where name = 'max_slot_wal_keep_size')`).Scan(&h.Bytes, &h.WAL, &h.SlotLimit)
+    from pg_settings where name = 'max_slot_wal_keep_size'),
+  coalesce((select setting::bigint from pg_settings where name = 'idle_replication_slot_timeout'), 0)`).Scan(&h.Bytes, &h.WAL, &h.SlotLimit, &h.SlotIdle)
 	if err != nil {
 		return h, fmt.Errorf("measure what there is to copy: %w", err)
 	}

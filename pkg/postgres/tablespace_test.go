@@ -71,7 +71,7 @@ func TestACopyKeepsThisServersTablespacesAndWALDirectory(t *testing.T) {
 		t.Error("the old tablespace was touched before the swap, or there is no new one")
 	}
 	ok(t, in.BaseBackup(within(t), source, BackupOptions{})) // again: the first copy is thrown away
-	ok(t, in.Swap())
+	ok(t, in.Swap(false))
 	for _, dir := range []string{in.Data, space, wal} {
 		if !exists(dir+".old") || exists(dir+".new") {
 			t.Errorf("%s was not put aside", dir)
@@ -140,7 +140,7 @@ func TestAnEmptiedServerGetsItsFilesAndLinksBack(t *testing.T) {
 			ok(t, in.BaseBackupInPlace(within(t), sourceOf(primary, "b"), filepath.Join(in.Socket, "keep"), opt))
 		} else {
 			ok(t, in.BaseBackup(within(t), sourceOf(primary, "b"), opt))
-			ok(t, in.Swap())
+			ok(t, in.Swap(false))
 			ok(t, in.DropOld())
 		}
 		if read(t, filepath.Join(in.Data, "postgresql.conf")) != own {
@@ -174,8 +174,16 @@ func TestHoldingsAndRooms(t *testing.T) {
 	if has.Bytes < 10<<20 || len(has.Tablespaces) != 1 || has.Tablespaces[0].Bytes == 0 || has.WAL == 0 || has.OldestWAL == 0 {
 		t.Errorf("holdings: %+v", has)
 	}
-	if has.SlotLimit != -1 {
-		t.Errorf("slots are limited to %d bytes of log, and nothing is set", has.SlotLimit)
+	if has.SlotLimit != -1 || has.SlotIdle != 0 {
+		t.Errorf("slots are limited to %d bytes of log and %d s, and nothing is set", has.SlotLimit, has.SlotIdle)
+	}
+	if query(t, primary, "select count(*) from pg_settings where name = 'idle_replication_slot_timeout'") == "1" { // 18
+		set(t, primary, "idle_replication_slot_timeout = 90min")
+		eventually(t, "idle_replication_slot_timeout is told", func() bool {
+			now, err := asked.Holdings(within(t))
+			ok(t, err)
+			return now.SlotIdle == 5400
+		})
 	}
 	for setting, want := range map[string]int64{"0": 0, "3MB": 3 << 20, "-1": -1} {
 		set(t, primary, "max_slot_wal_keep_size = "+setting)
@@ -238,7 +246,7 @@ func TestACopyByCommandIsVerified(t *testing.T) {
 	if exists(filepath.Join(in.Data+".new", "recovery.signal")) {
 		t.Error("it would end its time as a standby, and leave that behind for its time as a primary")
 	}
-	ok(t, in.Swap())
+	ok(t, in.Swap(false))
 	ok(t, in.DropOld())
 	if text := read(t, request); !strings.Contains(text, `"directory":"`+in.Data+`.part"`) || !strings.Contains(text, space+".new") {
 		t.Errorf("the command was told %s", text)

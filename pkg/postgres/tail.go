@@ -27,6 +27,7 @@ type Segment struct {
 	Path     string
 	Timeline pair.Timeline
 	Bytes    int64
+	Begin    pair.LSN
 	// End is the end of the last page that was written to.
 	End pair.LSN
 	// Stamp changes when the file is written to.
@@ -39,6 +40,17 @@ func (t Tail) End() (end pair.LSN) {
 		end = max(end, s.End)
 	}
 	return end
+}
+
+// Begin is where the log of one of its timelines begins. What comes before, back to where
+// the histories part, PostgreSQL has removed.
+func (t Tail) Begin(on pair.Timeline) pair.LSN {
+	for _, s := range t.Segments {
+		if s.Timeline == on {
+			return s.Begin
+		}
+	}
+	return 0
 }
 
 // Bytes is what the files take.
@@ -181,7 +193,7 @@ func readSegment(path string, name []string) (Segment, error) {
 		if n, _ := f.ReadAt(long[:16], int64(at)); n < 16 || binary.NativeEndian.Uint64(long[8:]) != begin+at {
 			break
 		}
-		s.End = pair.LSN(begin + at + page)
+		s.Begin, s.End = pair.LSN(begin), pair.LSN(begin+at+page)
 	}
 	return s, nil
 }

@@ -69,13 +69,19 @@ const openMost = 100000
 func (in *Instance) ReadWAL(ctx context.Context, dir string, on pair.Timeline, from, until pair.LSN, list int) (WALContent, error) {
 	r := walReader{list: list, open: map[uint32]*Commit{}, prepared: map[uint32]Commit{}, WALContent: WALContent{Created: map[RelNumber]bool{}}}
 	args := []string{"--path=" + dir, fmt.Sprintf("--timeline=%d", on), "--start=" + from.String()}
-	if until != 0 {
+	last, end := in.lastSegment(dir, on)
+	switch {
+	case until == 0 && end > from:
+		// Told of no end, it waits five seconds for the segment after the last one
+		// (WALDumpOpenSegment in pg_waldump.c, 13 to 18).
+		args = append(args, "--end="+end.String())
+	case until != 0:
 		// Only ends of transactions are asked for: their relations do not matter.
 		args = append(args, "--end="+until.String(), "--rmgr=Transaction")
 	}
 	err := in.waldump(ctx, r.line, args...)
 	r.finish()
-	if err != nil && !natural(err, in.lastSegment(dir, on)) {
+	if err != nil && !natural(err, last) {
 		return r.WALContent, fmt.Errorf("read log: %w", err)
 	}
 	return r.WALContent, nil
@@ -100,7 +106,8 @@ func natural(err error, last string) bool {
 	return strings.Contains(text, "in WAL record at") || strings.Contains(text, "could not find a valid record after")
 }
 
-func (in *Instance) lastSegment(dir string, on pair.Timeline) (last string) {
+// lastSegment is the name of the last file with log of the timeline, and where that ends.
+func (in *Instance) lastSegment(dir string, on pair.Timeline) (last string, end pair.LSN) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		m := segmentName.FindStringSubmatch(e.Name())
@@ -108,10 +115,10 @@ func (in *Instance) lastSegment(dir string, on pair.Timeline) (last string) {
 			continue
 		}
 		if s, err := readSegment(filepath.Join(dir, e.Name()), m); err == nil && s.End != 0 {
-			last = max(last, e.Name())
+			last, end = max(last, e.Name()), max(end, s.End)
 		}
 	}
-	return last
+	return last, end
 }
 
 // walReader makes transactions of the lines of pg_waldump.

@@ -33,7 +33,8 @@ type HoldingsAnswer struct {
 // LogKeeping is how much log the slots of a primary may keep, and where it has little
 // room.
 type LogKeeping struct {
-	SlotLimit int64       `json:"slot_limit"` // max_slot_wal_keep_size in bytes; -1: no limit
+	SlotLimit int64       `json:"slot_limit"`          // max_slot_wal_keep_size in bytes; -1: no limit
+	SlotIdle  int64       `json:"slot_idle,omitempty"` // idle_replication_slot_timeout in seconds; 0: none
 	Short     []ShortDisk `json:"short,omitempty"`
 }
 

@@ -115,9 +115,9 @@ func (in instance) HasCopy() bool { return in.copied != nil }
 func (in instance) DropCopy() error { return in.onFiles(func() { in.copied = nil }) }
 
 // Swap is done in one step here; RecoverSwap ends one that was cut off on a machine.
-func (in instance) Swap() error {
+func (in instance) Swap(bool) error {
 	in.p.enter()
-	if in.pm != nil || in.copied == nil || in.old {
+	if in.pm != nil || in.copied == nil {
 		return errors.New("swap data directory: it cannot be done now")
 	}
 	in.w.ledger.destroys(in.cluster, "swap")
