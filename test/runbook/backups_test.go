@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"mcctl/pkg/lab"
 	"mcctl/pkg/pair"
@@ -25,6 +26,7 @@ func TestRebuildFromBackups(t *testing.T) {
 		}
 	}
 	s := newStage(t, lab.Options{Settings: map[string]string{"archive_mode": "on", "wal_keep_size": "0"}})
+	s.archive = 30 * time.Second // PostgreSQL waits for these tools at each switch, and they for a processor
 	s.placeTools()
 	page := s.load("rebuild-from-backups.md")
 	s.begin()

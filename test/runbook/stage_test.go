@@ -40,6 +40,7 @@ type stage struct {
 	preamble  map[pair.Server]string // the page's own blocks of variables
 	token     string                 // that was printed and not taken yet
 	served    func()                 // waits for the block that printed it
+	archive   time.Duration          // what the site's archive may add to a switch
 }
 
 // newStage makes a paired lab. The writers begin with begin, so that a test can
