@@ -52,7 +52,7 @@ func words() []word {
 		{"run", "run HOST COMMAND…", 2, -1, runAs("postgres")},
 		{"as root", "as root HOST COMMAND…", 2, -1, runAs("root")},
 		{"remember", "remember HOST PART", 2, 2, (*play).remember},
-		{"wait until", "wait until paired | alone | primary HOST | closed HOST | writes | event HOST TEXT [within 30s] [bound 5s]", 1, -1, (*play).wait},
+		{"wait until", "wait until paired | alone | primary HOST | closed HOST | lost HOST | writes | event HOST TEXT [within 30s] [bound 5s]", 1, -1, (*play).wait},
 		{"ends alone", "ends alone", 0, 0, (*play).endsAlone},
 		{"expect gap", "expect gap bound 2s | expect gap < 8s [bound 2s]", 2, 4, (*play).expectGap},
 		{"expect no gap", "expect no gap", 0, 0, (*play).expectNoGap},
@@ -358,10 +358,12 @@ func (p *play) waitFor(ctx context.Context, what string, rest []string, limit ti
 		return p.clients.WaitCalm(ctx, 300*time.Millisecond)
 	case len(rest) == 2 && rest[0] == "primary":
 		return p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.w.primary(ctx, rest[1]) })
+	case len(rest) == 2 && rest[0] == "lost":
+		return p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.expectStatus(ctx, []string{rest[1], "lost"}) })
 	case len(rest) == 2 && rest[0] == "closed":
 		return p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.expectStatus(ctx, []string{rest[1], "down"}) })
 	case len(rest) > 2 && rest[0] == "event":
 		return p.w.until(ctx, what, limit, func(context.Context) error { return p.w.event(rest[1], strings.Join(rest[2:], " "), p.since) })
 	}
-	return fmt.Errorf("wait until %s: want paired, alone, writes, primary HOST, closed HOST or event HOST TEXT", what)
+	return fmt.Errorf("wait until %s: want paired, alone, writes, primary HOST, closed HOST, lost HOST or event HOST TEXT", what)
 }

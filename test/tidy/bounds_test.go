@@ -67,7 +67,11 @@ func TestWhatWasPromised(t *testing.T) {
 			if !isScenario(name) {
 				continue
 			}
-			for _, a := range boundsOf(t, name) {
+			asserts := boundsOf(t, name)
+			if isFormula && len(asserts) == 0 {
+				t.Errorf("docs/guarantees.md: %s: the scenario %s asserts no bound", cells[0], name)
+			}
+			for _, a := range asserts {
 				bounds[a.bound] = name
 				if isFormula && a.bound != owed {
 					t.Errorf("docs/guarantees.md: %s: %s is %v, and the scenario %s asserts %v", cells[0], cells[2], owed, name, a.bound)
