@@ -94,6 +94,15 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// moveWAL gives pg_wal a place outside the data directory, as on a disk of its own.
+func moveWAL(t *testing.T, in *Instance) (wal string) {
+	t.Helper()
+	wal = filepath.Join(in.Socket, "wal")
+	ok(t, os.Rename(filepath.Join(in.Data, "pg_wal"), wal))
+	ok(t, os.Symlink(wal, filepath.Join(in.Data, "pg_wal")))
+	return wal
+}
+
 // newInstance is an instance without a data directory yet.
 func newInstance(t *testing.T) *Instance {
 	t.Helper()

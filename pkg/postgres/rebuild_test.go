@@ -148,9 +148,7 @@ func TestBaseBackupAndSwap(t *testing.T) {
 	execute(t, primary, "create table t(n int)")
 	ok(t, connect(t, primary).EnsureSlot(within(t), "s"))
 	standby := newServer(t)
-	wal := filepath.Join(standby.Socket, "wal")
-	ok(t, os.Rename(filepath.Join(standby.Data, "pg_wal"), wal))
-	ok(t, os.Symlink(wal, filepath.Join(standby.Data, "pg_wal")))
+	wal := moveWAL(t, standby)
 	own := read(t, filepath.Join(standby.Data, "postgresql.conf"))
 
 	for round := range 2 {
@@ -221,9 +219,7 @@ func TestBaseBackupInPlace(t *testing.T) {
 	start(t, primary)
 	execute(t, primary, "create table t(n int)")
 	in := newServer(t)
-	wal := filepath.Join(in.Socket, "wal")
-	ok(t, os.Rename(filepath.Join(in.Data, "pg_wal"), wal))
-	ok(t, os.Symlink(wal, filepath.Join(in.Data, "pg_wal")))
+	wal := moveWAL(t, in)
 	write(t, filepath.Join(in.Data, "base", "litter"), "x")
 	own := read(t, filepath.Join(in.Data, "postgresql.conf"))
 	keep := filepath.Join(in.Socket, "keep")

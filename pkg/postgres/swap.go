@@ -39,15 +39,12 @@ func (in *Instance) swap(half bool) error {
 	if err != nil {
 		return fmt.Errorf("find out whether the old data is still needed: %w", err)
 	}
-	begin := in.voidData
-	if !discard {
-		begin = in.setAside
-		err = in.DropOld()
+	if discard {
+		err = in.voidData()
+	} else if err = in.DropOld(); err == nil {
+		err = in.setAside()
 	}
 	if err != nil {
-		return err
-	}
-	if err := begin(); err != nil {
 		return err
 	}
 	return in.endSwap()

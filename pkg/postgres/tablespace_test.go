@@ -31,14 +31,12 @@ func spaced(t *testing.T) (primary, in *Instance, space, wal string) {
 	// Without it a standby ends recovery with "unexpected directory entry … found in
 	// pg_tblspc/" (PostgreSQL 15, CheckTablespaceDirectory).
 	configure(t, in, "allow_in_place_tablespaces = on")
-	space, wal = filepath.Join(in.Socket, "space"), filepath.Join(in.Socket, "wal")
+	space = filepath.Join(in.Socket, "space")
 	ok(t, os.Mkdir(space, 0o700))
 	write(t, filepath.Join(space, "litter"), "x")
 	oid := query(t, primary, "select oid from pg_tablespace where spcname = 'space'")
 	ok(t, os.Symlink(space, filepath.Join(in.Data, "pg_tblspc", oid)))
-	ok(t, os.Rename(filepath.Join(in.Data, "pg_wal"), wal))
-	ok(t, os.Symlink(wal, filepath.Join(in.Data, "pg_wal")))
-	return primary, in, space, wal
+	return primary, in, space, moveWAL(t, in)
 }
 
 // follows starts the copy as a standby and reads from both tablespaces.
