@@ -17,9 +17,8 @@ const (
 // reads is a client that only reads, through whichever server is open. It needs no
 // room, and nobody's answer but that server's.
 type reads struct {
-	config *pgconn.Config
-	stop   context.CancelFunc
-	group  sync.WaitGroup
+	stop  context.CancelFunc
+	group sync.WaitGroup
 
 	mu       sync.Mutex
 	answered []time.Time
@@ -31,30 +30,12 @@ func startReads(ctx context.Context, uri string) (*reads, error) {
 		return nil, err
 	}
 	config.ConnectTimeout = readTimeout
-	r := &reads{config: config}
+	r := &reads{}
 	ctx, r.stop = context.WithCancel(ctx)
-	r.group.Go(func() { r.client(ctx) })
+	r.group.Go(func() {
+		askAgainAndAgain(ctx, config, readPace, func(conn *pgconn.PgConn) bool { return r.read(ctx, conn) })
+	})
 	return r, nil
-}
-
-func (r *reads) client(ctx context.Context) {
-	var conn *pgconn.PgConn
-	for ; ctx.Err() == nil; time.Sleep(readPace) {
-		if conn == nil {
-			var err error
-			if conn, err = pgconn.ConnectConfig(ctx, r.config); err != nil {
-				conn = nil
-				continue
-			}
-		}
-		if !r.read(ctx, conn) {
-			_ = conn.Conn().Close()
-			conn = nil
-		}
-	}
-	if conn != nil {
-		_ = conn.Conn().Close()
-	}
 }
 
 func (r *reads) read(ctx context.Context, conn *pgconn.PgConn) bool {

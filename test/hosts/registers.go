@@ -27,10 +27,9 @@ const (
 // gives what was written last. A read writes its row too: a server that does not know
 // yet that it was replaced still answers plain reads, and nobody promises otherwise.
 type registers struct {
-	config *pgconn.Config
-	began  time.Time
-	stop   context.CancelFunc
-	group  sync.WaitGroup
+	began time.Time
+	stop  context.CancelFunc
+	group sync.WaitGroup
 
 	mu    sync.Mutex
 	value int64 // written last; every write has its own
@@ -51,7 +50,7 @@ func startRegisters(ctx context.Context, uri string) (*registers, error) {
 		return nil, err
 	}
 	config.ConnectTimeout = 300 * time.Millisecond
-	r := &registers{config: config, began: time.Now()}
+	r := &registers{began: time.Now()}
 	config.OnNotice = func(c *pgconn.PgConn, n *pgconn.Notice) {
 		if n.SeverityUnlocalized == "WARNING" { // done here, but not known to be done there
 			c.CustomData()["warned"] = true
@@ -67,30 +66,11 @@ func startRegisters(ctx context.Context, uri string) (*registers, error) {
 	}
 	ctx, r.stop = context.WithCancel(ctx)
 	for id := range registerClients {
-		r.group.Go(func() { r.client(ctx, id) })
+		r.group.Go(func() {
+			askAgainAndAgain(ctx, config, registerPace, func(conn *pgconn.PgConn) bool { return r.operate(conn, id) })
+		})
 	}
 	return r, nil
-}
-
-func (r *registers) client(ctx context.Context, id int) {
-	var conn *pgconn.PgConn
-	for ctx.Err() == nil {
-		time.Sleep(registerPace)
-		if conn == nil {
-			var err error
-			if conn, err = pgconn.ConnectConfig(ctx, r.config); err != nil {
-				conn = nil
-				continue
-			}
-		}
-		if !r.operate(conn, id) {
-			_ = conn.Conn().Close()
-			conn = nil
-		}
-	}
-	if conn != nil {
-		_ = conn.Conn().Close()
-	}
 }
 
 // operate does one operation and reports whether the connection is good.
