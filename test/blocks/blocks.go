@@ -64,6 +64,15 @@ func Of(name, text string) (found []Block, err error) {
 	return found, nil
 }
 
+// In gives those of a document, named from the top of the repository.
+func In(top, name string) ([]Block, error) {
+	text, err := os.ReadFile(filepath.Join(top, name))
+	if err != nil {
+		return nil, err
+	}
+	return Of(name, string(text))
+}
+
 // Documents are README.md, CHANGELOG.md and all below docs, from the top of the repository.
 func Documents(top string) (names []string, err error) {
 	names = []string{"README.md", "CHANGELOG.md"}

@@ -40,11 +40,7 @@ func pageBy(t *testing.T, what string) (blocks []block) {
 
 func allBlocks(t *testing.T) (blocks []block) {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/init.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := pageblocks.Of("docs/init.md", string(text))
+	found, err := pageblocks.In("../..", "docs/init.md")
 	if err != nil {
 		t.Fatal(err)
 	}

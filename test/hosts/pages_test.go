@@ -50,9 +50,7 @@ func newReader(t *testing.T, w *world) *reader {
 	for _, page := range []string{initPage, systemdPage} {
 		path, err := findUp(page)
 		r.ok(err)
-		text, err := os.ReadFile(path)
-		r.ok(err)
-		found, err := blocks.Of(page, string(text))
+		found, err := blocks.In(strings.TrimSuffix(path, page), page)
 		r.ok(err)
 		for _, b := range found {
 			p := &pageBlock{Block: b, head: strings.TrimPrefix(b.Lines[0], "# "), root: strings.Contains(b.Lines[0], ", as root")}

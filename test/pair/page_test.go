@@ -13,11 +13,7 @@ import (
 // the place of the page's; path is where its programs are, besides mcctl.
 func (s *stage) page(name, begins, path string, own ...string) string {
 	s.Helper()
-	text, err := os.ReadFile(filepath.Join("../..", name))
-	if err != nil {
-		s.Fatal(err)
-	}
-	found, err := blocks.Of(name, string(text))
+	found, err := blocks.In("../..", name)
 	if err != nil {
 		s.Fatal(err)
 	}

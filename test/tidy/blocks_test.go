@@ -2,7 +2,6 @@ package tidy
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -55,11 +54,7 @@ func TestDocsBlocks(t *testing.T) {
 	var s strings.Builder
 	s.WriteString("| page | the block that begins with | why |\n| --- | --- | --- |\n")
 	for _, name := range names {
-		text, err := os.ReadFile("../../" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found, err := blocks.Of(name, string(text))
+		found, err := blocks.In("../..", name)
 		if err != nil {
 			t.Fatal(err)
 		}
