@@ -11,6 +11,7 @@ import (
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/hook"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
@@ -237,15 +238,22 @@ func (h *Hands) tryCopies(ctx context.Context, w way, at standing, q wire.Rebuil
 	if err := h.roomFor(ctx, inPlace); err != nil {
 		return err
 	}
+	options, err := h.copyOptions(w, at, q)
+	if err != nil {
+		return err
+	}
 	note := ""
 	for try := 1; ; try++ {
 		h.Rebuilds.NewTry(note)
-		err := h.copyOnce(ctx, w, at, q, inPlace)
-		if err == nil || ctx.Err() != nil || try == copyTries || errors.Is(err, errSwap) || errors.Is(err, syscall.ENOSPC) || fullDisk(err) {
+		err := h.copyOnce(ctx, w, at, options, inPlace)
+		if err == nil || ctx.Err() != nil || errors.Is(err, errSwap) {
 			return err
 		}
 		if _, gone := h.history(ctx); gone != nil {
 			return err
+		}
+		if try == copyTries || errors.Is(err, syscall.ENOSPC) || fullDisk(err) {
+			return h.inVain(w, err)
 		}
 		h.Log.Warn("the copy failed and is begun again", "error", err)
 		note = "begun again after: " + firstLine(err)
@@ -254,6 +262,18 @@ func (h *Hands) tryCopies(ctx context.Context, w way, at standing, q wire.Rebuil
 			return err
 		}
 	}
+}
+
+// ErrCopiedInVain marks the failure of a copy that has cost something, although the
+// primary is reached: hours of its disks perhaps, or of a repository that is paid for.
+// Nobody should begin the next one at once.
+var ErrCopiedInVain = errors.New("copied in vain")
+
+func (h *Hands) inVain(w way, err error) error {
+	if job, known := h.Rebuilds.Get(""); known == nil && job.Done == 0 && w.name != wire.WayCommand {
+		return err // it came to nothing at once
+	}
+	return fmt.Errorf("%w: %w", ErrCopiedInVain, err)
 }
 
 // fullDisk: pg_basebackup tells it only in words (strerror of ENOSPC under LC_ALL=C).
@@ -278,11 +298,7 @@ func (h *Hands) inPlace(ctx context.Context, at standing, q wire.RebuildRequest)
 	return false, fmt.Errorf("%w; the old data must be emptied before the copy is made, and until that is whole this server has none: if that is right, mcctl rebuild --in-place", err)
 }
 
-func (h *Hands) copyOnce(ctx context.Context, w way, at standing, q wire.RebuildRequest, inPlace bool) error {
-	options, err := h.copyOptions(w, at, q)
-	if err != nil {
-		return err
-	}
+func (h *Hands) copyOnce(ctx context.Context, w way, at standing, options postgres.BackupOptions, inPlace bool) error {
 	h.progress("copying: %s", w.why)
 	if inPlace {
 		if err := h.mayReplace(ctx); err != nil {
@@ -343,13 +359,27 @@ func (h *Hands) copyOptions(w way, at standing, q wire.RebuildRequest) (postgres
 			h.progress("copying %d of %d MB", done>>20, total>>20)
 		},
 	}
-	if w.name == wire.WayCommand {
-		options.By = &postgres.CopyCommand{
-			Program: h.Config.Policy().RebuildCommand, SystemID: at.history.SystemID,
-			Line: func(line string) { h.progress("copying: %s", line) },
-		}
+	if err != nil || w.name != wire.WayCommand {
+		return options, err
+	}
+	program, err := h.copyCommand()
+	options.By = &postgres.CopyCommand{
+		Program: program, SystemID: at.history.SystemID,
+		Line: func(line string) { h.progress("copying: %s", line) },
 	}
 	return options, err
+}
+
+// copyCommand is the site's program, unless nobody may be trusted to have written it.
+func (h *Hands) copyCommand() ([]string, error) {
+	program := h.Config.Policy().RebuildCommand
+	if len(program) == 0 {
+		return nil, errors.New("policy.rebuild_command is not set in pair.toml")
+	}
+	if err := hook.Judge(program[0]); err != nil {
+		return nil, fmt.Errorf("policy.rebuild_command: %w", err)
+	}
+	return program, nil
 }
 
 // startRebuilt starts PostgreSQL as a standby. An operator may give up waiting until it

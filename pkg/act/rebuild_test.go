@@ -2,6 +2,7 @@ package act
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -341,4 +342,33 @@ func filesOf(t *testing.T, dir string) map[string]string {
 		within[strings.TrimPrefix(path, dir)] = is
 	}
 	return within
+}
+
+// The site's program is not run when others can write it. One that fails is tried three
+// times; that this was in vain is marked, since the next try should not come at once.
+func TestTheSitesProgramIsNotRunWhateverItIsNorForEver(t *testing.T) {
+	h, _ := besidePrimary(t)
+	program := filepath.Join(h.Config.Dir, "restore")
+	ok(t, os.WriteFile(program, []byte("#!/bin/sh\necho run >>"+program+".runs\nexit 7\n"), 0o700))
+	h.Config.Pair.Policy.RebuildCommand = []string{program}
+	rebuild := func() error {
+		t.Helper()
+		plan, err := h.PlanRebuild(within(t), wire.RebuildRequest{Way: wire.WayCommand})
+		ok(t, err)
+		_, _, err = h.Rebuilds.Begin(plan, wire.RebuildRequest{Way: wire.WayCommand}, false)
+		ok(t, err)
+		return h.Rebuild(within(t))
+	}
+	ok(t, os.Chmod(program, 0o720))
+	fails(t, rebuild(), "policy.rebuild_command: "+program+" has mode 0720 and can be written by others; run: chmod go-w "+program)
+	if runs, err := os.ReadFile(program + ".runs"); err == nil {
+		t.Errorf("it was run all the same:\n%s", runs)
+	}
+	ok(t, os.Chmod(program, 0o700))
+	if err := rebuild(); !errors.Is(err, ErrCopiedInVain) || !strings.Contains(err.Error(), "exit status 7") {
+		t.Errorf("failed with %v", err)
+	}
+	if runs := content(t, program+".runs"); runs != strings.Repeat("run\n", copyTries) {
+		t.Errorf("it was run so often:\n%s", runs)
+	}
 }

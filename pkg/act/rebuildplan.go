@@ -71,8 +71,10 @@ func (h *Hands) planCopy(ctx context.Context, plan *wire.RebuildPlan, at standin
 	if plan.BytesPerSecond > 0 {
 		plan.Seconds = plan.Bytes/plan.BytesPerSecond + 1
 	}
-	if plan.Way == wire.WayCommand && !at.command {
-		problem(fmt.Errorf("policy.rebuild_command is not set in pair.toml"))
+	if plan.Way == wire.WayCommand {
+		if _, err := h.copyCommand(); err != nil {
+			problem(err)
+		}
 	}
 	inPlace, err := h.inPlace(ctx, at, q)
 	if err != nil {

@@ -176,6 +176,7 @@ func (a *Agent) takeUp() {
 	a.mu.Unlock()
 	a.board.Note(func(s *board.Sight) { s.FailoverOff = off || !a.config.Policy().Failover })
 	a.local.Kick()
+	a.runner.forgive()
 }
 
 // reloading tells systemd of a reload around it (sd_notify(3), Type=notify-reload).

@@ -2,9 +2,11 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
+	"mcctl/pkg/act"
 	"mcctl/pkg/board"
 	"mcctl/pkg/clock"
 	"mcctl/pkg/decide"
@@ -16,6 +18,7 @@ const (
 	firstRetry   = 20 * time.Millisecond
 	urgentRetry  = 100 * time.Millisecond
 	patientRetry = 3 * time.Second
+	costlyRetry  = 5 * time.Minute // after a copy of everything
 	// settling bounds the look that follows an action, so that the next decision
 	// does not go by what was true before it.
 	settling = 300 * time.Millisecond
@@ -125,18 +128,32 @@ func (r *runner) finish(action decide.Action, err error) {
 		r.failed, r.why, r.backoff = "", nil, 0
 		return
 	}
-	limit := patientRetry
-	switch action {
-	case decide.TakeOver, decide.HandOver, decide.Detach, decide.Promote, decide.OpenGate:
-		limit = urgentRetry
-	}
 	if r.failed != action {
-		r.backoff = firstRetry
-	} else {
-		r.backoff = min(2*r.backoff, limit)
+		r.backoff = 0
 	}
+	first, limit := pauses(action, err)
+	r.backoff = min(max(2*r.backoff, first), limit)
 	r.failed, r.why, r.retryAt = action, err, r.clock.Now()+r.backoff
 	r.clock.After(r.backoff, r.board.Wake)
+}
+
+func pauses(action decide.Action, err error) (first, limit time.Duration) {
+	switch action {
+	case decide.TakeOver, decide.HandOver, decide.Detach, decide.Promote, decide.OpenGate:
+		return firstRetry, urgentRetry
+	}
+	if errors.Is(err, act.ErrCopiedInVain) {
+		return patientRetry, costlyRetry
+	}
+	return firstRetry, patientRetry
+}
+
+// forgive has what failed tried again at once: what it failed by may have been put right.
+func (r *runner) forgive() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.retryAt, r.backoff = 0, 0
+	r.board.Wake()
 }
 
 // doing is the action under way, or "".
@@ -146,14 +163,15 @@ func (r *runner) doing() decide.Action {
 	return r.action
 }
 
-// failure is why the action failed at its last try; nil when another one, or none, failed.
-func (r *runner) failure(of decide.Action) error {
+// failure is why the action failed at its last try, and how long it is until the next;
+// nil when another one, or none, failed.
+func (r *runner) failure(of decide.Action) (next time.Duration, why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.failed != of {
-		return nil
+		return 0, nil
 	}
-	return r.why
+	return max(0, r.retryAt-r.clock.Now()), r.why
 }
 
 // end waits for the action under way, whose context has ended.

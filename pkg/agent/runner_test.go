@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
+	"mcctl/pkg/act"
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/wire"
@@ -197,6 +199,32 @@ func TestPausesAreBoundedByKind(t *testing.T) {
 			t.Errorf("%s pauses %s after it has succeeded once, want %s", action, r.backoff, firstRetry)
 		}
 	}
+}
+
+// A copy that fails for hours of the primary's disks is not begun again after seconds,
+// unless somebody has put something right.
+func TestACopyInVainIsNotRepeatedSoon(t *testing.T) {
+	d := newDriven(t)
+	inVain := fmt.Errorf("%w: %w", act.ErrCopiedInVain, errPlanned)
+	for _, want := range []time.Duration{patientRetry, 2 * patientRetry, 4 * patientRetry} {
+		d.finish(decide.Rejoin, inVain)
+		if d.backoff != want {
+			t.Errorf("pauses %s, want %s", d.backoff, want)
+		}
+	}
+	for range 12 {
+		d.finish(decide.Rejoin, inVain)
+	}
+	if next, why := d.failure(decide.Rejoin); !errors.Is(why, errPlanned) || next < costlyRetry-time.Minute || next > costlyRetry {
+		t.Errorf("tried again in %s after %v, want %s", next, why, costlyRetry)
+	}
+	d.consider(t.Context(), rule(decide.Rejoin))
+	if got := d.doing(); got != "" {
+		t.Errorf("%s is tried again too early", got)
+	}
+	d.forgive()
+	d.begins(t, decide.Rejoin)
+	d.ends(t, nil)
 }
 
 func TestAFailureHoldsBackNothingElse(t *testing.T) {

@@ -1,9 +1,12 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"mcctl/pkg/act"
 	"mcctl/pkg/board"
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
@@ -18,10 +21,12 @@ func (a *Agent) problem(s board.Sight) (text string, lasting bool) {
 	a.mu.Lock()
 	rule := a.rule
 	a.mu.Unlock()
-	err := a.runner.failure(rule.Do)
+	next, err := a.runner.failure(rule.Do)
 	switch t, stream := s.LookTrouble, s.StreamTrouble; {
 	case s.PID != 0 && s.LookAt == 0 && t.PID == s.PID:
 		return t.Text, t.Lasting
+	case errors.Is(err, act.ErrCopiedInVain):
+		return fmt.Sprintf("%s fails: %s; tried again in %s, or now: mcctl rebuild", rule.Do, oneLine(err), next.Round(time.Second)), false
 	case err != nil:
 		return fmt.Sprintf("%s fails: %s", rule.Do, oneLine(err)), false
 	case board.Postgres(s) == decide.PostgresStandby && s.Look.Receiver.Status != "streaming" && stream.PID == s.PID:

@@ -198,6 +198,7 @@ func onFiles() []spoiled {
 		}},
 		{id: "pg-rewind", on: one, conf: without("pg_rewind")},
 		{id: "pg-basebackup", on: one, conf: without("pg_basebackup")},
+		{id: "rebuild-command", on: one, conf: writableProgram},
 		{id: "foreign-unit", on: one, spoil: foreignUnit},
 		{id: "foreign-unit", on: two, spoil: debianCluster},
 		{id: "space", on: one, bend: func(s *check.Scene) { free(s, 1<<20) }},
@@ -232,6 +233,13 @@ func without(name string) func(*stage, *config.Config) {
 		}
 		c.Server.BinDirectory = dir
 	}
+}
+
+func writableProgram(s *stage, c *config.Config) {
+	program := filepath.Join(s.TempDir(), "restore")
+	s.ok(os.WriteFile(program, []byte("#!/bin/sh\n"), 0o700))
+	s.chmod(program, 0o720)
+	c.Pair.Policy.RebuildCommand = []string{program}
 }
 
 func (s *stage) plant(on pair.Server, path, text string) {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"mcctl/pkg/config"
+	"mcctl/pkg/hook"
 	"mcctl/pkg/pgconf"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/settings"
@@ -46,6 +47,11 @@ func (l Looker) Look(ctx context.Context) *Side {
 		s.Missing[Files] = err.Error()
 	}
 	l.programs(ctx, s)
+	if program := c.Policy().RebuildCommand; len(program) > 0 {
+		if err := hook.Judge(program[0]); err != nil {
+			s.RebuildCommand = err.Error()
+		}
+	}
 	l.certificate(s)
 	s.Units = units(l.Root, c.Server.DataDirectory)
 	if err := l.postgres(ctx, s); err != nil {

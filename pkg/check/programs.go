@@ -27,7 +27,20 @@ func programChecks() []Check {
 			Mend:   "install PostgreSQL's client package {major}, or point bin_directory to it; then: {bin}/pg_basebackup --version",
 			Blocks: blocks(Rebuild), Needs: needs(Files), Judge: program("pg_basebackup"),
 		},
+		{
+			ID: "rebuild-command", What: "policy.rebuild_command can be run, and nobody else can write it", Severity: Error,
+			Why:    "it fills the data directory of a standby with the rights of PostgreSQL's user; it is not run otherwise",
+			Mend:   "put right what is told of the file, on this server, or change policy.rebuild_command in {mcdir}/pair.toml on both",
+			Blocks: blocks(Rebuild), Judge: rebuildCommand,
+		},
 	}
+}
+
+func rebuildCommand(v View) []Trouble {
+	if v.Me.RebuildCommand == "" {
+		return nil
+	}
+	return one(v.Me.RebuildCommand)
 }
 
 func majorOf(version string) string {

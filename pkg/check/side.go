@@ -26,12 +26,14 @@ type Side struct {
 	Programs    map[string]string `json:"programs"` // name: version, or "" when it is missing
 	VersionFile int               `json:"version_file"`
 	// DataError is why the data directory is none.
-	DataError string           `json:"data_error,omitempty"`
-	Bin       string           `json:"bin"`
-	Control   postgres.Control `json:"control"`
-	Overrides []Override       `json:"overrides"`
-	Spaces    []Space          `json:"spaces"`
-	Units     []Unit           `json:"units"`
+	DataError string `json:"data_error,omitempty"`
+	Bin       string `json:"bin"`
+	// RebuildCommand is why policy.rebuild_command is not run; empty without one.
+	RebuildCommand string           `json:"rebuild_command,omitempty"`
+	Control        postgres.Control `json:"control"`
+	Overrides      []Override       `json:"overrides"`
+	Spaces         []Space          `json:"spaces"`
+	Units          []Unit           `json:"units"`
 	// Certificate is empty when everything about it is right but perhaps its age.
 	Certificate string    `json:"certificate_error,omitempty"`
 	Expires     time.Time `json:"expires"` // the first of authority and certificate

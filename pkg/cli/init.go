@@ -21,6 +21,7 @@ type initOptions struct {
 	Mcdir     string
 	Plan      setup.Plan
 	Members   []string // of an etcd
+	Mappings  []string // of tablespaces
 	NoArbiter bool
 	Join      bool
 	JoinFile  string
@@ -79,6 +80,7 @@ Cut off at any point, the same command goes on.`,
 	f.BoolVar(&o.Yes, "yes", false, "agree to the edits of PostgreSQL's files")
 	f.BoolVar(&o.Restart, "restart", false, "agree to a restart of PostgreSQL")
 	planFlags(cmd, &o.Plan)
+	f.StringSliceVar(&o.Mappings, "tablespace-mapping", nil, "`OLD=NEW`: where a tablespace of the first server in OLD lies on the second, also several with commas (default: OLD)")
 	f.StringSliceVar(&o.Members, "arbiter-"+endpointsFlag.name, nil, endpointsFlag.usage())
 	f.BoolVar(&o.NoArbiter, "no-arbiter", false, "the same as --arbiter-kind none: a dead primary host waits for an operator")
 	exclusive(cmd, "join", "join-file", "serve-token")
@@ -116,6 +118,7 @@ func planFlags(cmd *cobra.Command, p *setup.Plan) {
 	f.StringVar(&p.ConfigFile, "config-file", "", "postgresql.conf of a second server, if it is not in the data directory")
 	f.StringVar(&p.HBAFile, "hba-file", "", "the same for pg_hba.conf")
 	f.StringVar(&p.IdentFile, "ident-file", "", "the same for pg_ident.conf")
+	f.StringVar(&p.WAL, "waldir", "", "`directory` that pg_wal of a second server leads to (default: it is in the data directory)")
 	f.StringVar(&p.CA, "ca", "", "`directory` of a certificate authority to use (default: a new one; a token's), with --serve-token: of the pair's (default: ca in the management directory)")
 	f.StringVar(&p.Listen, "listen", "", "`host:port` that an arbiter listens on (default: the port in pair.toml), or --serve-token (default: --admin)")
 }
@@ -159,10 +162,8 @@ func runInit(ctx context.Context, env *Env, o *initOptions) error {
 		return nil
 	}
 	want := o.kind(kind)
-	if want == setup.First {
-		if err := o.settleArbiter(); err != nil {
-			return err
-		}
+	if err := o.settle(want); err != nil {
+		return err
 	}
 	if kind == "" {
 		if err := a.answers(want); err != nil {
@@ -174,6 +175,22 @@ func runInit(ctx context.Context, env *Env, o *initOptions) error {
 		return err
 	}
 	return explainInit(o, a.patiently(ctx, s, want, token))
+}
+
+// settle makes of the flags what the plan has, and refuses those of another kind.
+func (o *initOptions) settle(kind string) error {
+	if kind != setup.Second {
+		for _, flag := range []string{"config-file", "hba-file", "ident-file", "waldir", "tablespace-mapping"} {
+			if o.cmd.Flags().Changed(flag) {
+				return misuse(o.cmd, "init: --%s is for a second server, with --join", flag)
+			}
+		}
+	}
+	o.Plan.Tablespaces = strings.Join(o.Mappings, ",")
+	if kind != setup.First {
+		return nil
+	}
+	return o.settleArbiter()
 }
 
 // patiently makes what is wanted when a call before this one, that was killed, has let
@@ -243,18 +260,19 @@ func afterFirst(plan setup.Plan, dir string) (text string) {
 
 // explainInit gives an error its exit status and says how to go on.
 func explainInit(o *initOptions, err error) error {
+	next := "when that is mended run the same command again: it goes on"
+	if _, missing := os.Stat(filepath.Join(o.Mcdir, "init.json")); missing != nil {
+		next = "nothing was changed"
+	}
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, setup.ErrNotEmpty):
-		return failed(exitRefused, fmt.Errorf("init: %w", err), "nothing was changed")
+		return failed(exitRefused, fmt.Errorf("init: %w", err), "%s", next)
 	case errors.Is(err, setup.ErrAnswers), errors.Is(err, setup.ErrNoAuthority):
 		return failed(exitUsage, fmt.Errorf("init: %w", err), "nothing was changed")
 	case errors.Is(err, setup.ErrDeclined):
 		return failed(exitRefused, fmt.Errorf("init: %w", err), "agree with --yes; a restart is agreed to by --restart")
 	}
-	if _, missing := os.Stat(filepath.Join(o.Mcdir, "init.json")); missing != nil {
-		return failed(exitFailed, fmt.Errorf("init: %w", err), "nothing was changed")
-	}
-	return failed(exitFailed, fmt.Errorf("init: %w", err), "when that is mended run the same command again: it goes on")
+	return failed(exitFailed, fmt.Errorf("init: %w", err), "%s", next)
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 
@@ -68,8 +69,8 @@ type Policy struct {
 	// Rejoin lists what an old primary may do, in this order, when its history is
 	// not contained in the new primary's. Empty: it waits for the operator.
 	Rejoin []Rejoin `toml:"rejoin"`
-	// RebuildCommand, when set, is the program with its arguments that makes a new copy
-	// instead of pg_basebackup (docs/rebuild.md).
+	// RebuildCommand, when set, is the program, by its absolute path, with its arguments
+	// that makes a new copy instead of pg_basebackup (docs/rebuild.md).
 	RebuildCommand []string `toml:"rebuild_command"`
 	// AttachMaxLag is how far a standby may be behind when it is to be attached.
 	AttachMaxLag Bytes `toml:"attach_max_lag"`
@@ -197,6 +198,9 @@ func (p *Policy) check(at *source) {
 		if slices.Contains(p.Rejoin[:i], way) {
 			at.complain("policy.rejoin", "%q is here twice", way)
 		}
+	}
+	if c := p.RebuildCommand; len(c) > 0 && !filepath.IsAbs(c[0]) {
+		at.complain("policy.rebuild_command", "%q is not an absolute path; write where the program is on both servers, then its arguments", c[0])
 	}
 	if p.LostWAL != SaveLost && p.LostWAL != RequireLost && p.LostWAL != ReportLost {
 		at.complain("policy.lost_wal", "%q is none of %q, %q and %q", p.LostWAL, SaveLost, RequireLost, ReportLost)

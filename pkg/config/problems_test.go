@@ -106,6 +106,7 @@ func TestKeysAndTypes(t *testing.T) {
 		{`shutdown_timeout = "60s"`, `shutdown_timeout = 60`, `pair.toml:@: timings.shutdown_timeout: "60" is not a duration; write a number with its unit, such as "250ms" or "1m30s"`},
 		{`shutdown_timeout = "60s"`, `shutdown_timeout = "0s"`, `pair.toml:@: timings.shutdown_timeout: is 0s; it must be at least 10ms`},
 		{`shutdown_timeout = "60s"`, `shutdown_timeout = "-60s"`, `pair.toml:@: timings.shutdown_timeout: is -1m0s; it must be at least 10ms`},
+		{`rebuild_command = []`, `rebuild_command = ["restore-standby", "--fast"]`, `pair.toml:@: policy.rebuild_command: "restore-standby" is not an absolute path; write where the program is on both servers, then its arguments`},
 		{`attach_max_lag = "16MB"`, `attach_max_lag = "16mb"`, `pair.toml:@: policy.attach_max_lag: "16mb" is not a size; write a whole number with one of B, kB, MB, GB, TB, such as "16MB"`},
 		{`attach_max_lag = "16MB"`, `attach_max_lag = 0`, `pair.toml:@: policy.attach_max_lag: must be more than 0: a standby in use is always a little behind`},
 	})

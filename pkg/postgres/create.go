@@ -48,9 +48,9 @@ func (in *Instance) Create(ctx context.Context, opt CreateOptions) error {
 	return nil
 }
 
-// Adopt puts the copy that BaseBackup made in the place of a data directory that is
-// missing or empty. With it comes standby.signal, so that whoever starts it gets a
-// standby.
+// Adopt puts the copy that BaseBackup made in the place of a data directory, and of
+// directories elsewhere, that are missing or empty. With it comes standby.signal, so
+// that whoever starts it gets a standby. After an error or a crash call it again.
 func (in *Instance) Adopt(configure func(data string) error) error {
 	if entries, err := os.ReadDir(in.Data); err == nil && len(entries) > 0 {
 		return fmt.Errorf("adopt copy: %s is not empty", in.Data)
@@ -66,7 +66,7 @@ func (in *Instance) Adopt(configure func(data string) error) error {
 	if err := errors.Join(signal.Sync(), signal.Close(), syncDir(fresh)); err != nil {
 		return fmt.Errorf("adopt copy: %w", err)
 	}
-	if err := renameDurably(fresh, in.Data); err != nil {
+	if err := in.moveIn(func(place) error { return nil }); err != nil { // over an empty directory, too
 		return fmt.Errorf("adopt copy: %w", err)
 	}
 	return nil

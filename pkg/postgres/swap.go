@@ -186,9 +186,12 @@ func removeDurably(dir string) error {
 	return nil
 }
 
-// finishSwap may be cut off anywhere and called again. The links of the copy lead to
-// where it shall lie; what is still to be moved has its ending.
-func (in *Instance) finishSwap() error {
+func (in *Instance) finishSwap() error { return in.moveIn(in.putAside) }
+
+// moveIn gives the copy its names; inTheWay clears what is there. It may be cut off
+// anywhere and called again: the links of the copy lead to where it shall lie, and what
+// is still to be moved has its ending.
+func (in *Instance) moveIn(inTheWay func(place) error) error {
 	layout, err := layoutOf(in.Data + ".new")
 	if err != nil {
 		return err
@@ -198,7 +201,7 @@ func (in *Instance) finishSwap() error {
 			continue // this one was moved before
 		}
 		if exists(p.dir) {
-			if err := in.putAside(p); err != nil {
+			if err := inTheWay(p); err != nil {
 				return err
 			}
 		}

@@ -29,6 +29,8 @@ type Material struct {
 	SystemID   uint64 `json:"system_id,omitempty"`
 	// Apart: its configuration files are not in its data directory, so that no copy has them.
 	Apart bool `json:"apart,omitempty"`
+	// WAL is where its pg_wal leads, if that is a link.
+	WAL string `json:"wal,omitempty"`
 }
 
 // plea is what a joining host says first, thanks what it says when the material is on

@@ -22,7 +22,7 @@ import (
 
 // feasible tells why a new cluster could not be made and run as planned.
 func (p Plan) feasible(ctx context.Context) error {
-	return errors.Join(p.hasPrograms(ctx, "initdb", "pg_basebackup"), p.hasSocketDirectory(), mayMake(p.DataDirectory), p.portsAreFree(ctx))
+	return errors.Join(p.hasPrograms(ctx, "initdb", "pg_basebackup"), p.hasSocketDirectory(), mayMake(dataDirectory, p.DataDirectory), p.portsAreFree(ctx))
 }
 
 // hasPrograms looks for PostgreSQL's programs, of a version that is known.
@@ -48,9 +48,11 @@ func (p Plan) hasSocketDirectory() error {
 
 const mayWrite = 2 | 1 // W_OK, X_OK
 
+const dataDirectory = "data directory"
+
 // mayMake looks whether a directory may be made, or one that is there be replaced: a
 // cluster and a copy are made beside and then renamed.
-func mayMake(dir string) error {
+func mayMake(what, dir string) error {
 	parent := filepath.Dir(dir)
 	for {
 		info, err := os.Stat(parent)
@@ -60,15 +62,15 @@ func mayMake(dir string) error {
 		}
 		switch {
 		case err != nil:
-			return fmt.Errorf("use data directory: %w", err)
+			return fmt.Errorf("use %s: %w", what, err)
 		case !info.IsDir() || syscall.Access(parent, mayWrite) != nil:
-			return fmt.Errorf("use data directory %s: it is made beside first, and %s is not a directory that this user may write to; give that to this user, or name another one", dir, parent)
+			return fmt.Errorf("use %s %s: it is made beside first, and %s is not a directory that this user may write to; give that to this user, or name another one", what, dir, parent)
 		}
 		break
 	}
 	var here, above syscall.Stat_t
 	if syscall.Stat(dir, &here) == nil && syscall.Stat(parent, &above) == nil && here.Dev != above.Dev {
-		return fmt.Errorf("use data directory %s: it is a file system of its own, which nothing can be renamed to; name a directory in it", dir)
+		return fmt.Errorf("use %s %s: it is a file system of its own, which nothing can be renamed to; name a directory in it", what, dir)
 	}
 	return nil
 }
@@ -106,7 +108,7 @@ func (p Plan) mayJoin(ctx context.Context, token Token) error {
 	if token.Name == arbiterName {
 		return errors.New("the token was made for an arbiter, not for a server; make one with mcctl init --serve-token")
 	}
-	errs := []error{p.mayCopyTo(), mayMake(p.DataDirectory)}
+	errs := []error{isFree(dataDirectory, p.DataDirectory), mayMake(dataDirectory, p.DataDirectory), p.mayLieElsewhere()}
 	if p.Bin != "" {
 		errs = append(errs, p.hasPrograms(ctx, "pg_basebackup"))
 	}

@@ -1,12 +1,15 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -32,8 +35,11 @@ func (s *Setup) Join(ctx context.Context, token Token, plan Plan) error {
 	if err != nil {
 		return err
 	}
-	if kind == "" {
+	switch {
+	case kind == "":
 		err = errors.Join(s.certificatesAreFree(token.Name), plan.mayJoin(ctx, token))
+	case !s.state.Copying:
+		err = plan.mayLieElsewhere()
 	}
 	if err := errors.Join(err, plan.hasFiles()); err != nil {
 		return err
@@ -55,12 +61,12 @@ func (s *Setup) Join(ctx context.Context, token Token, plan Plan) error {
 	})
 }
 
-// mayCopyTo looks whether the data directory and the places beside it are free.
-func (p Plan) mayCopyTo() error {
-	for _, dir := range []string{p.DataDirectory, p.DataDirectory + ".new", p.DataDirectory + ".part"} {
+// isFree looks whether a directory and the places beside it, where it is made, are free.
+func isFree(what, dir string) error {
+	for _, dir := range []string{dir, dir + ".new", dir + ".part"} {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("use data directory: %w", err)
+			return fmt.Errorf("use %s: %w", what, err)
 		}
 		if len(entries) > 0 {
 			return fmt.Errorf("use %s: %w", dir, ErrNotEmpty)
@@ -125,6 +131,9 @@ func (s *Setup) writeJoined(ctx context.Context) error {
 	if err := p.findLike(m); err != nil {
 		return err
 	}
+	if m.WAL != "" && p.WAL == "" {
+		s.Say("pg_wal of the first server lies in " + m.WAL + "; here it will lie in the data directory (--waldir DIR has it elsewhere)")
+	}
 	c, err := config.Check(s.Dir, m.PairTOML, p.serverTOML(1))
 	if err != nil {
 		return err
@@ -168,20 +177,9 @@ func (s *Setup) copyData(ctx context.Context) error {
 	if _, err := os.Stat(filepath.Join(in.Data, "PG_VERSION")); err == nil {
 		return nil
 	}
-	if !s.state.Copying {
-		s.state.Copying = true
-		if err := s.save(); err != nil {
-			return err
-		}
-	}
 	fresh := &postgres.Instance{Data: in.Data + ".new", Bin: in.Bin}
-	if _, err := os.Stat(fresh.Data); err != nil {
-		if err := os.MkdirAll(filepath.Dir(in.Data), 0o700); err != nil {
-			return fmt.Errorf("copy data: %w", err)
-		}
-		host, port := split(p.OtherReplication)
-		source := postgres.Source{Host: host, Port: port, User: p.Replicator, Database: p.Database, Passfile: s.path("pgpass"), ApplicationName: "mcctl_copy_" + p.Name}
-		if err := in.BaseBackup(ctx, source, postgres.BackupOptions{Slot: settings.Slot(pair.Server(p.Name)), Progress: s.Progress}); err != nil {
+	if _, err := os.Stat(fresh.Data); err != nil || !s.state.Copying {
+		if err := s.copyBeside(ctx); err != nil {
 			return err
 		}
 	}
@@ -194,6 +192,33 @@ func (s *Setup) copyData(ctx context.Context) error {
 	}
 	s.Say("giving the copy its name")
 	return in.Adopt(func(data string) error { return p.configureCopy(data, m.Major) })
+}
+
+func (s *Setup) copyBeside(ctx context.Context) error {
+	in, p := s.instance(), s.state.Plan
+	host, port := split(p.OtherReplication)
+	source := postgres.Source{Host: host, Port: port, User: p.Replicator, Database: p.Database, Passfile: s.path("pgpass"), ApplicationName: "mcctl_copy_" + p.Name}
+	spaces, err := source.Tablespaces(ctx)
+	if err != nil {
+		return err
+	}
+	layout, err := p.layout(spaces)
+	if err == nil && !s.state.Copying {
+		err = areFree(spaces, layout)
+	}
+	if err != nil {
+		return err
+	}
+	s.state.Copying = true
+	if err := s.save(); err != nil {
+		return err
+	}
+	for _, dir := range append(slices.Collect(maps.Values(layout.Tablespaces)), in.Data, cmp.Or(layout.WAL, in.Data)) {
+		if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+			return fmt.Errorf("copy data: %w", err)
+		}
+	}
+	return in.BaseBackup(ctx, source, postgres.BackupOptions{Slot: settings.Slot(pair.Server(p.Name)), Known: layout, Progress: s.Progress})
 }
 
 // configureCopy makes the configuration that came with the copy this server's own.

@@ -21,7 +21,7 @@ import (
 
 // absolute makes paths mean the same wherever the next call is made.
 func (p *Plan) absolute() error {
-	for _, path := range []*string{&p.DataDirectory, &p.CA, &p.ConfigFile, &p.HBAFile, &p.IdentFile, &p.Bin, &p.Socket, &p.Arbitration, &p.Fencing} {
+	for _, path := range []*string{&p.DataDirectory, &p.WAL, &p.CA, &p.ConfigFile, &p.HBAFile, &p.IdentFile, &p.Bin, &p.Socket, &p.Arbitration, &p.Fencing} {
 		if *path == "" {
 			continue
 		}

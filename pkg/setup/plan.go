@@ -54,6 +54,11 @@ type Plan struct {
 	ConfigFile string `json:"config_file,omitempty" flag:"config-file"`
 	HBAFile    string `json:"hba_file,omitempty" flag:"hba-file"`
 	IdentFile  string `json:"ident_file,omitempty" flag:"ident-file"`
+	// WAL is where pg_wal of a second server shall lead, absolute; empty: it is a plain
+	// directory. Tablespaces are pairs OLD=NEW with commas, both absolute; one that is not
+	// named goes where the first server has it.
+	WAL         string `json:"waldir,omitempty" flag:"waldir"`
+	Tablespaces string `json:"tablespace_mapping,omitempty" flag:"tablespace-mapping"`
 	// CA is the directory of an authority to use; empty makes a new one.
 	CA string `json:"ca,omitempty" flag:"ca"`
 	// Listen is an arbiter's.

@@ -251,8 +251,12 @@ func (h *host) aboutPostgres(ctx context.Context, m *Material) error {
 	if err := session.EnsureSlot(ctx, settings.Slot(h.config.Other())); err != nil {
 		return err
 	}
+	layout, err := in.Layout()
+	if err != nil {
+		return err
+	}
 	p := s.state.Plan
-	m.SystemID, m.Apart = control.SystemID, p.ConfigFile != "" || p.HBAFile != ""
+	m.WAL, m.SystemID, m.Apart = layout.WAL, control.SystemID, p.ConfigFile != "" || p.HBAFile != ""
 	m.Replicator, m.Database, m.User, m.Bin, m.Socket = c.Replication.User, c.Postgres.Database, c.Postgres.User, c.BinDirectory, c.Postgres.SocketDirectory
 	return nil
 }

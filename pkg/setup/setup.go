@@ -153,7 +153,8 @@ func (s *Setup) begin(kind string, plan Plan) error {
 		return fmt.Errorf("go on with %s: it was begun as a directory of kind %q, not %q; name another directory, or remove this one", s.Dir, was, kind)
 	}
 	if was != "" {
-		if different := s.state.Plan.merge(plan); len(different) > 0 {
+		different := s.state.Plan.reconsider(plan, !s.state.Copying)
+		if different = append(different, s.state.Plan.merge(plan)...); len(different) > 0 {
 			return fmt.Errorf("go on with %s: it was begun with another answer for %s; leave that out, or begin again in another directory", s.Dir, strings.Join(different, ", "))
 		}
 		s.Say("going on with what was begun in " + s.Dir)

@@ -3,6 +3,7 @@ package first
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -23,10 +24,24 @@ unix_socket_directories = '%[4]s'
 cluster_name = 'server1'
 END
 %[5]s/pg_ctl -w -D %[1]s -l %[1]s/log start`, etc, data, h.ports["192.0.2.100:5432"], h.dir, bin))
+	h.ok(os.Mkdir(h.path("server1", "fast"), 0o700))
+	h.sql("server1", fmt.Sprintf("create tablespace fast location '%s'", h.path("server1", "fast")), "create table spaced (n int) tablespace fast", "insert into spaced values (42)")
+}
+
+// sql asks the PostgreSQL of a server.
+func (h *hosts) sql(server string, statements ...string) string {
+	h.Helper()
+	port := h.ports[map[string]string{"server1": "192.0.2.100:5432", "server2": "192.0.2.110:5432"}[server]]
+	args := ""
+	for _, s := range statements {
+		args += fmt.Sprintf(" -c \"%s\"", s)
+	}
+	return strings.TrimSpace(h.must(server, "", fmt.Sprintf("%s/psql -XAtq -h %s -p %d -d postgres%s", os.Getenv("PG_BIN"), h.dir, port, args)))
 }
 
 // A copy of the data has no configuration then: the second server says so, and takes
-// the copies that the operator brings.
+// the copies that the operator brings. A tablespace whose directory is not free there
+// needs another one.
 func TestConfigurationApart(t *testing.T) {
 	h := newHosts(t)
 	h.apart()
@@ -54,7 +69,24 @@ func TestConfigurationApart(t *testing.T) {
 			t.Errorf("postgresql.conf of server2 has no %s", want)
 		}
 	}
+	h.mustLieElsewhere()
 	h.switchOver()
+	h.mustLieElsewhere()
+}
+
+// mustLieElsewhere looks at what of server2 is not in its data directory.
+func (h *hosts) mustLieElsewhere() {
+	h.Helper()
+	if got, want := h.sql("server2", "select n || pg_tablespace_location(oid) from spaced, pg_tablespace where spcname = 'fast'"), "42"+h.path("server2", "fast"); got != want {
+		h.Errorf("row and place of the tablespace are %s, want %s", got, want)
+	}
+	if to, err := os.Readlink(h.path("server2", "data", "pg_wal")); err != nil || to != h.path("server2", "wal") {
+		h.Errorf("pg_wal leads to %s, %v", to, err)
+	}
+	left, err := filepath.Glob(h.path("server2", "*.new"))
+	if h.ok(err); len(left) > 0 {
+		h.Errorf("left behind: %v", left)
+	}
 }
 
 func (h *hosts) joinApart(b block, token string) {
@@ -63,12 +95,19 @@ func (h *hosts) joinApart(b block, token string) {
 		h.must(b.host, token, b.text)
 		return
 	}
-	out, err := h.run(b.host, token, b.text)
-	if err == nil || !strings.Contains(out, "bring copies of both files to this host, then run the same command with --config-file FILE --hba-file FILE") {
-		h.Fatalf("nothing is said of files that no copy has: %v\n%s", err, out)
+	refused := func(text, want string) {
+		h.Helper()
+		if out, err := h.run(b.host, token, text); err == nil || !strings.Contains(out, want) {
+			h.Fatalf("it is not said: %s: %v\n%s", want, err, out)
+		}
 	}
+	refused(b.text, "bring copies of both files to this host, then run the same command with --config-file FILE --hba-file FILE")
 	etc := h.path("server2", "etc")
 	h.must(b.host, "", fmt.Sprintf("mkdir %[1]s; cp %[2]s/*.conf %[1]s", etc, h.path("server1", "etc")))
 	more := fmt.Sprintf(" --config-file %[1]s/postgresql.conf --hba-file %[1]s/pg_hba.conf --ident-file %[1]s/pg_ident.conf", etc)
-	h.must(b.host, "", strings.TrimSpace(b.text)+more)
+	fast := h.path("server1", "fast")
+	refused(strings.TrimSpace(b.text)+more, "say where it shall be on this host: --tablespace-mapping "+fast+"=DIR")
+	disks := strings.NewReplacer("/srv/wal/15-main", h.path("server2", "wal"), "/srv/fast2/orders", h.path("server2", "fast")).Replace(pageBy(h.T, "other disks")[0].text)
+	refused(disks, "the first server has no tablespace in /srv/fast/orders; it has "+fast)
+	h.must(b.host, "", strings.ReplaceAll(disks, "/srv/fast/orders", fast))
 }

@@ -345,22 +345,10 @@ func exitStatus(err error) int {
 func TestAMoveToAnArbiterThatDiesIsTakenBack(t *testing.T) {
 	s := newMoveStage(t, "witness")
 	etcd := s.lab.Pids().Etcd
-	command := exec.Command(s.lab.Mcctl(), append(s.moving(one, "etcd"), "--timeout", "10s")...)
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for began := time.Now(); ; time.Sleep(time.Millisecond) {
-		if _, err := os.Stat(s.lab.Mcdir(one) + "/move.json"); err == nil {
-			break
-		}
-		if time.Since(began) > patience {
-			t.Fatal("the move never began")
-		}
-	}
+	ended := s.movesOff("etcd")
 	s.kill(etcd...)
-	var ended *exec.ExitError
-	if err := command.Wait(); !errors.As(err, &ended) || ended.ExitCode() != 3 {
-		t.Fatalf("the move to a dead arbiter ended with %v", err)
+	if status := exitStatus(<-ended); status != 3 {
+		t.Fatalf("the move to a dead arbiter ended with status %d", status)
 	}
 	for _, of := range []pair.Server{one, two} {
 		s.until("etcd in use and missed", of, func(st wire.Status) bool {
@@ -369,6 +357,31 @@ func TestAMoveToAnArbiterThatDiesIsTakenBack(t *testing.T) {
 	}
 	s.flowing()
 	s.leavesTheGone("witness")
+}
+
+// movesOff returns when a move has begun on server1, and tells later how the command
+// ended. One that is refused, because the pair was busy, is repeated.
+func (s *stage) movesOff(kind string) <-chan error {
+	s.Helper()
+	for began := time.Now(); ; {
+		ended, said := make(chan error, 1), &bytes.Buffer{}
+		command := exec.Command(s.lab.Mcctl(), append(s.moving(one, kind), "--timeout", "10s")...)
+		command.Stdout, command.Stderr = said, said
+		if err := command.Start(); err != nil {
+			s.Fatal(err)
+		}
+		go func() { ended <- command.Wait() }()
+		for len(ended) == 0 {
+			if _, err := os.Stat(s.lab.Mcdir(one) + "/move.json"); err == nil {
+				return ended
+			}
+			time.Sleep(time.Millisecond)
+		}
+		s.Logf("no move: %v\n%s", <-ended, said)
+		if time.Since(began) > patience {
+			s.Fatal("no move has ever begun")
+		}
+	}
 }
 
 // leavesTheGone moves on from an arbiter that is gone for good; the new one is good for a
