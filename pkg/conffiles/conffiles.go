@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"mcctl/pkg/pgconf"
@@ -68,12 +69,14 @@ func Refusal(path string) string {
 	if err != nil {
 		return err.Error()
 	}
-	uid, dir := os.Geteuid(), filepath.Dir(at)
-	switch owner := info.Sys().(*syscall.Stat_t).Uid; {
+	uid, dir, is := os.Geteuid(), filepath.Dir(at), info.Sys().(*syscall.Stat_t)
+	switch {
 	case !info.Mode().IsRegular():
 		return "it is not a regular file"
-	case owner != uint32(uid) && uid != 0:
-		return fmt.Sprintf("it belongs to user %d and mcctl runs as user %d: chown it to that user", owner, uid)
+	case is.Uid != uint32(uid) && uid != 0:
+		return fmt.Sprintf("it belongs to user %d and mcctl runs as user %d: chown %d: %s", is.Uid, uid, uid, at)
+	case !mayGive(dir, is.Gid):
+		return fmt.Sprintf("its group is %d, to which user %d does not belong, so that no new file can be given to it: chown %d: %s", is.Gid, uid, uid, at)
 	case info.Mode()&0o200 == 0:
 		return fmt.Sprintf("it is read-only (mode %04o): chmod u+w it", info.Mode().Perm())
 	}
@@ -82,4 +85,18 @@ func Refusal(path string) string {
 		return fmt.Sprintf("its directory %s cannot be written (%v), and a file is replaced by one written beside it: give the directory to the user that runs mcctl", dir, err)
 	}
 	return ""
+}
+
+// mayGive tells whether a file that we make in dir can have the group: that of the
+// directory if it hands that on, else one of our own (chown(2)).
+func mayGive(dir string, group uint32) bool {
+	if os.Geteuid() == 0 || group == uint32(os.Getegid()) {
+		return true
+	}
+	info, err := os.Stat(dir)
+	if err == nil && info.Mode()&os.ModeSetgid != 0 && info.Sys().(*syscall.Stat_t).Gid == group {
+		return true
+	}
+	groups, _ := os.Getgroups() // none, if they cannot be told
+	return slices.Contains(groups, int(group))
 }

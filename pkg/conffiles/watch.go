@@ -99,6 +99,15 @@ func (r recorder) ReadFile(path string) ([]byte, error) {
 	return r.disk.ReadFile(path)
 }
 
+// IsDir is noted too: a link in an include_dir that leads nowhere hides all that comes
+// after it, until somebody makes what it leads to.
+func (r recorder) IsDir(path string) (bool, error) {
+	if _, known := r.seen[path]; !known {
+		r.seen[path] = stampOf(path)
+	}
+	return r.disk.IsDir(path)
+}
+
 func (r recorder) List(dir string) ([]string, error) {
 	r.seen[dir] = stampOf(dir)
 	return r.disk.List(dir)

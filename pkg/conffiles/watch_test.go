@@ -53,3 +53,26 @@ func TestFilesAreReadOnlyWhenOneHasChanged(t *testing.T) {
 		}
 	}
 }
+
+// A link in an include_dir that leads nowhere ends PostgreSQL's reading of the directory.
+// When what it leads to comes, what comes after the link counts.
+func TestALinkThatLeadsSomewhereInTheEndIsNoticed(t *testing.T) {
+	roots, _, included := site(t)
+	target := filepath.Join(t.TempDir(), "later.conf")
+	ok(t, os.Symlink(target, filepath.Join(filepath.Dir(included), "a.conf")))
+	w := NewWatched(roots)
+	value := func() string {
+		t.Helper()
+		tr, _, err := w.Tree()
+		ok(t, err)
+		o, _ := tr.Get(name)
+		return o.Value
+	}
+	if got := value(); got != "old" {
+		t.Fatalf("with a link to nothing the value is %q", got)
+	}
+	ok(t, os.WriteFile(target, nil, 0o600))
+	if got := value(); got != "server2" {
+		t.Errorf("with what it leads to the value is %q", got)
+	}
+}

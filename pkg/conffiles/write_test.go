@@ -144,6 +144,23 @@ func TestAFileOfRootIsNotOurs(t *testing.T) {
 	}
 }
 
+// The kernel has the last word on which group a new file can have: the same one.
+func TestAGroupThatIsNotOursIsNotKept(t *testing.T) {
+	groups, err := os.Getgroups()
+	ok(t, err)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "f")
+	ok(t, os.WriteFile(file, nil, 0o600))
+	for _, group := range append(groups, os.Getegid(), 0, 1<<20) {
+		if may, err := mayGive(dir, uint32(group)), os.Chown(file, -1, group); may != (err == nil) {
+			t.Errorf("group %d: said %t, and chown says %v", group, may, err)
+		}
+	}
+	if mayGive(dir, 1<<20) && os.Geteuid() != 0 {
+		t.Error("any group may be given")
+	}
+}
+
 // A line that was commented out in a file that mcctl may not write is not the place
 // to come back to.
 func TestALockedFileIsNotComeBackTo(t *testing.T) {

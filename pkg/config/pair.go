@@ -147,7 +147,10 @@ func (p *Pair) Names() []pair.Server {
 // The pair's name becomes a file name on the arbiter.
 var (
 	serverName = regexp.MustCompile(`^[a-z0-9_]{1,50}$`)
-	pairName   = regexp.MustCompile(`^[a-z0-9_][a-z0-9_-]{0,49}$`)
+	// What syncrep_scanner.l reads as something else than a name: its keywords, and a
+	// number with letters behind it (src/backend/replication, 13 to 18).
+	ofGrammar = regexp.MustCompile(`^(any|first|[0-9]+[a-z_].*)$`)
+	pairName  = regexp.MustCompile(`^[a-z0-9_][a-z0-9_-]{0,49}$`)
 )
 
 func (p *Pair) check(at *source) {
@@ -162,6 +165,9 @@ func (p *Pair) check(at *source) {
 		key := dotted("servers", string(name))
 		if !serverName.MatchString(string(name)) {
 			at.complain(key, "%q is not a usable name; take 1 to 50 of a-z, 0-9 and _", name)
+		}
+		if ofGrammar.MatchString(string(name)) {
+			at.complain(key, "%q cannot stand in synchronous_standby_names, where it means something else; take another name", name)
 		}
 		e := p.Servers[string(name)]
 		at.requireAddress(key+".admin", e.Admin)

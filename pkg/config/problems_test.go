@@ -108,6 +108,7 @@ func TestKeysAndTypes(t *testing.T) {
 		{`shutdown_timeout = "60s"`, `shutdown_timeout = "-60s"`, `pair.toml:@: timings.shutdown_timeout: is -1m0s; it must be at least 10ms`},
 		{`rebuild_command = []`, `rebuild_command = ["restore-standby", "--fast"]`, `pair.toml:@: policy.rebuild_command: "restore-standby" is not an absolute path; write where the program is on both servers, then its arguments`},
 		{`attach_max_lag = "16MB"`, `attach_max_lag = "16mb"`, `pair.toml:@: policy.attach_max_lag: "16mb" is not a size; write a whole number with one of B, kB, MB, GB, TB, such as "16MB"`},
+		{`attach_max_lag = "16MB"`, `attach_max_lag = 16`, `pair.toml:@: policy.attach_max_lag: "16" is not a size; write a whole number with one of B, kB, MB, GB, TB, such as "16MB"`},
 		{`attach_max_lag = "16MB"`, `attach_max_lag = 0`, `pair.toml:@: policy.attach_max_lag: must be more than 0: a standby in use is always a little behind`},
 	})
 }
@@ -129,6 +130,8 @@ func TestNamesAndChoices(t *testing.T) {
 		{`pair = "orders"`, `pair = ""`, `pair.toml:@: pair: must not be empty`},
 		{`pair = "orders"`, ``, `pair.toml: pair: is missing; write it down`},
 		{`[servers.server2]`, `[servers.server-2]`, `pair.toml:@: servers.server-2: "server-2" is not a usable name; take 1 to 50 of a-z, 0-9 and _`},
+		{`[servers.server2]`, `[servers.first]`, `pair.toml:@: servers.first: "first" cannot stand in synchronous_standby_names, where it means something else; take another name`},
+		{`[servers.server2]`, `[servers.2db]`, `pair.toml:@: servers.2db: "2db" cannot stand in synchronous_standby_names, where it means something else; take another name`},
 		{`[servers.server2]`, `[servers."server.2"]`, `pair.toml:@: servers."server.2": "server.2" is not a usable name; take 1 to 50 of a-z, 0-9 and _`},
 		{`"server1"  `, `"server3"  `, `server.toml:@: server: "server3" is not in pair.toml, which has ["server1" "server2"]`},
 		{"[arbiter]", "[servers.server3]\nadmin = \"c:1\"\nreplication = \"c:2\"\nclient = \"c:2\"\n[arbiter]", `pair.toml:@[servers.server1]: servers: a pair has exactly two servers, but 3 are here; write [servers.NAME] twice`},

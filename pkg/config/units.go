@@ -28,7 +28,7 @@ type Bytes uint64
 
 const byteUnits = " kMGT" // the powers of 1024 by position
 
-// UnmarshalText reads "16MB"; a number without a unit counts bytes.
+// UnmarshalText reads "16MB"; a number without its unit is refused, but for 0.
 func (n *Bytes) UnmarshalText(b []byte) error {
 	refused := fmt.Errorf("%q is not a size; write a whole number with one of B, kB, MB, GB, TB, such as \"16MB\"", b)
 	digits := strings.TrimRight(string(b), "kMGTB")
@@ -39,7 +39,7 @@ func (n *Bytes) UnmarshalText(b []byte) error {
 	}
 	hasB := strings.HasSuffix(string(b), "B")
 	value, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 64)
-	if err != nil || len(unit) > 1 || power < 0 || unit != "" && !hasB {
+	if err != nil || len(unit) > 1 || power < 0 || unit != "" && !hasB || !hasB && value != 0 {
 		return refused
 	}
 	if value > ^uint64(0)>>(10*power) {
