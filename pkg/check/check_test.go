@@ -11,6 +11,7 @@ import (
 
 	"mcctl/pkg/check"
 	"mcctl/pkg/config"
+	"mcctl/pkg/disk"
 	"mcctl/pkg/lab"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
@@ -58,6 +59,9 @@ func online() []spoiled {
 		{id: "pending-restart", on: two, spoil: set(two, "max_connections = 300")},
 		{id: "hba-errors", on: one, spoil: func(s *stage) func() {
 			return s.edit(s.conf[one].Server.HBAFile, func(old string) string { return old + "host nonsense\n" })
+		}},
+		{id: "hba-errors", on: two, spoil: func(s *stage) func() { // which keeps the old rules at a reload
+			return s.edit(s.conf[two].Server.HBAFile, func(string) string { return "# nothing\n" })
 		}},
 		{id: "replication-connection", on: two, spoil: rejected("host replication all 127.0.0.1/32 reject\n")},
 		{id: "ordinary-connection", on: two, spoil: rejected("host all mcctl_replication 127.0.0.1/32 reject\n")},
@@ -152,6 +156,13 @@ func free(s *check.Scene, bytes uint64) {
 	}
 }
 
+// smallTablespaceDisk: of a copy one tablespace finds no room, though the data has plenty.
+func smallTablespaceDisk(s *check.Scene) {
+	free(s, 1<<40)
+	s.There.Postgres.DataBytes, s.There.Postgres.Outside = 20<<20, map[string]int64{"16999": 10 << 20}
+	s.Here.Spaces = append(s.Here.Spaces, check.Space{Name: "tablespace 16999", Path: "/t", Device: 1 << 60, Room: disk.Room{Free: 1 << 20, Total: 1 << 30}})
+}
+
 func onFiles() []spoiled {
 	return []spoiled{
 		{id: "runs-as-root", on: one, bend: func(s *check.Scene) { s.Here.Euid = 0 }},
@@ -169,6 +180,7 @@ func onFiles() []spoiled {
 			back := s.edit(s.conf[one].Server.ConfigFile, func(old string) string { return old + "include_if_exists = 'more.conf'\n" })
 			return func() { back(); remove() }
 		}},
+		{id: "configuration-writable", on: two, spoil: func(s *stage) func() { return s.chmod(s.conf[two].Server.ConfigFile, 0o400) }},
 		{id: "configuration-mode", on: two, spoil: func(s *stage) func() { return s.chmod(s.conf[two].Server.IdentFile, 0o660) }},
 		{id: "configuration-mode", on: two, spoil: func(s *stage) func() {
 			remove := s.beside(s.conf[two].Server.HBAFile, "names", 0o602)
@@ -193,6 +205,12 @@ func onFiles() []spoiled {
 			c.Pair.Arbiter.Kind, c.Pair.Arbiter.Etcd.PasswordFile = config.Etcd, filepath.Join(s.TempDir(), "password")
 			s.ok(os.WriteFile(c.Pair.Arbiter.Etcd.PasswordFile, nil, 0o640))
 		}},
+	}
+}
+
+// beyondFiles spoils programs, units, disks, certificates, and what both servers share.
+func beyondFiles() []spoiled {
+	return []spoiled{
 		{id: "programs-version", on: one, spoil: func(s *stage) func() {
 			return s.edit(filepath.Join(s.lab.Data(one), "PG_VERSION"), func(string) string { return "12\n" })
 		}},
@@ -202,7 +220,13 @@ func onFiles() []spoiled {
 		{id: "foreign-unit", on: one, spoil: foreignUnit},
 		{id: "foreign-unit", on: two, spoil: debianCluster},
 		{id: "space", on: one, bend: func(s *check.Scene) { free(s, 1<<20) }},
+		{id: "space", on: one, bend: func(s *check.Scene) {
+			s.Here.Config.Pair.Policy.DiskLow = config.Share{Percent: 20}
+			s.Here.Spaces[0].Room = disk.Room{Free: 15 << 30, Total: 100 << 30}
+		}},
 		{id: "space-for-rebuild", on: one, bend: func(s *check.Scene) { free(s, 1<<20) }},
+		{id: "space-for-rebuild", on: one, bend: smallTablespaceDisk},
+		{id: "copy-beside", on: one, bend: func(s *check.Scene) { s.Here.NotBeside = "/d is a file system of its own" }},
 		{id: "system-identifier", on: one, conf: otherCluster},
 		{id: "certificate", on: one, conf: func(s *stage, c *config.Config) {
 			dir := s.TempDir()
@@ -283,7 +307,7 @@ func otherCluster(s *stage, c *config.Config) {
 func TestChecks(t *testing.T) {
 	s := newStage(t) // one lab after the other, then all tests at once: they mostly wait
 	t.Parallel()
-	cases := slices.Concat(online(), onFiles())
+	cases := slices.Concat(online(), onFiles(), beyondFiles())
 	s.clean(cases...)
 	calm := s.looks()
 	for i, c := range cases {
@@ -370,7 +394,7 @@ func (s *stage) spoil(c spoiled) (mend func()) {
 // TestEveryCheckIsTried: a row without a way to make it fail proves nothing.
 func TestEveryCheckIsTried(t *testing.T) {
 	tried := []string{"configuration"} // cli, which loads it
-	for _, c := range slices.Concat(online(), onFiles(), supervised(), restarted()) {
+	for _, c := range slices.Concat(online(), onFiles(), beyondFiles(), supervised(), restarted()) {
 		tried = append(tried, c.id)
 	}
 	seen := map[string]bool{}

@@ -26,7 +26,7 @@ func fileChecks() []Check {
 		{
 			ID: "owner", What: "data, tablespaces, configuration, keys and the management directory belong to one user", Severity: Error,
 			Why:    "the supervisor reads and writes all of them as the owner of the data directory; a file of somebody else stops it in the middle of a failover",
-			Mend:   "chown -R {owner} {path}",
+			Mend:   "chown -R {owner}: {path}",
 			Blocks: blocks(Failover, Switch, Rewind, Rebuild), Needs: needs(Files), Judge: wrongOwner,
 		},
 		{
@@ -44,13 +44,19 @@ func fileChecks() []Check {
 		{
 			ID: "configuration-readable", What: "the owner of the data can read every file of PostgreSQL's configuration, also those that are included", Severity: Error,
 			Why:   "for the sake of one file PostgreSQL ignores a whole reload, also of what mcctl has changed, and does not start again; a file of include_if_exists it leaves out without a word",
-			Mend:  "see what is in the way: namei -l {path}; as a rule, as root: chown {owner} {path} && chmod u+r {path}",
+			Mend:  "see what is in the way: namei -l {path}; as a rule, as root: chown {owner}: {path} && chmod u+r {path}",
 			Needs: needs(Files), Judge: unreadable, // whether PostgreSQL refuses it, configuration-errors and hba-errors tell
+		},
+		{
+			ID: "configuration-writable", What: "mcctl can change the settings that it manages, wherever they stand in PostgreSQL's configuration", Severity: Error,
+			Why:    "it changes them with the role: a new primary's commits wait for a standby that has gone, until they can be changed, and an old one does not come back",
+			Mend:   "put right what is told of the file, or move the line to a file that mcctl may write",
+			Blocks: blocks(Failover, Switch, Rewind, Rebuild), Needs: needs(Files), Judge: closedConfiguration,
 		},
 		{
 			ID: "configuration-mode", What: "only the owner of the data and root can write PostgreSQL's configuration, also what is included, and the directories that hold it", Severity: Warning,
 			Why:   "whoever can write it has PostgreSQL run commands of his (archive_command), lets himself in, or turns off what keeps commits safe",
-			Mend:  "chown {owner} {path} && chmod go-w {path}",
+			Mend:  "chown {owner}: {path} && chmod go-w {path}",
 			Needs: needs(Files), Judge: configurationMode,
 		},
 	}
@@ -125,6 +131,13 @@ func unreadable(v View) (found []Trouble) {
 		if p.Unreadable != "" {
 			found = append(found, Trouble{p.Unreadable, fill("owner", owner, "path", p.Path)})
 		}
+	}
+	return found
+}
+
+func closedConfiguration(v View) (found []Trouble) {
+	for _, text := range v.Me.Closed {
+		found = append(found, one(text)...)
 	}
 	return found
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"mcctl/pkg/config"
+	"mcctl/pkg/disk"
 	"mcctl/pkg/hook"
 	"mcctl/pkg/pgconf"
 	"mcctl/pkg/postgres"
@@ -100,10 +101,16 @@ func (l Looker) spaces(s *Side, layout postgres.Layout) error {
 	}
 	for _, p := range at {
 		var st syscall.Statfs_t
-		if err := syscall.Statfs(p[1], &st); err != nil {
+		var of syscall.Stat_t
+		if err := errors.Join(syscall.Statfs(p[1], &st), syscall.Stat(p[1], &of)); err != nil {
 			return err
 		}
-		s.Spaces = append(s.Spaces, Space{p[0], p[1], st.Bavail * uint64(st.Bsize), st.Blocks * uint64(st.Bsize)})
+		size := uint64(st.Bsize)
+		room := disk.Room{Free: st.Bavail * size, Total: st.Blocks * size, Files: st.Files, Left: st.Ffree}
+		s.Spaces = append(s.Spaces, Space{Name: p[0], Path: p[1], Device: of.Dev, Room: room})
+	}
+	if err := l.instance().Beside(layout); err != nil {
+		s.NotBeside = err.Error()
 	}
 	return nil
 }

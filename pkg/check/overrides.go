@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"mcctl/pkg/postgres"
+	"mcctl/pkg/settings"
 )
 
 // overrideChecks look at configuration that is not what it seems.
@@ -39,6 +40,12 @@ func overrideChecks() []Check {
 
 func managedOverride(v View) (found []Trouble) {
 	for _, o := range v.Me.Overrides {
+		if v.Me.primary() && (o.Name == settings.Conninfo || o.Name == settings.SlotName) {
+			continue // it means nothing there, and is commented out when this server becomes the standby
+		}
+		if o.Name == settings.SyncSlots && !v.Me.Config.Policy().ManageSynchronizedStandbySlots {
+			continue
+		}
 		found = append(found, Trouble{fmt.Sprintf("%s:%d sets %s", o.File, o.Line, o.Name), fill("name", o.Name, "line", itoa(o.Line), "file", o.File)})
 	}
 	return found

@@ -2,6 +2,7 @@ package check
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -13,7 +14,10 @@ import (
 
 	"mcctl/pkg/conffiles"
 	"mcctl/pkg/config"
+	"mcctl/pkg/majors"
+	"mcctl/pkg/pgconf"
 	"mcctl/pkg/postgres"
+	"mcctl/pkg/settings"
 )
 
 // Names of paths that a check asks for.
@@ -92,12 +96,44 @@ func (l Looker) configuration(s *Side) error {
 		s.Configuration = append(s.Configuration, p)
 		return nil
 	}
-	for _, o := range conffiles.AllOpened(conffiles.Roots(c.ConfigFile, c.DataDirectory, s.VersionFile), c.HBAFile, c.IdentFile) {
+	roots := conffiles.Roots(c.ConfigFile, c.DataDirectory, s.VersionFile)
+	s.Closed = closed(roots, l.managed(s.VersionFile))
+	for _, o := range conffiles.AllOpened(roots, c.HBAFile, c.IdentFile) {
 		if err := errors.Join(look("configuration", o.Path, o.Err), look("directory of configuration", filepath.Dir(o.Path), nil)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// managed are the settings that mcctl changes on this server, in one role or the other.
+func (l Looker) managed(major int) []string {
+	names := []string{settings.SyncNames, settings.Conninfo, settings.SlotName}
+	if majors.Of(major).SyncSlots && l.Config.Policy().ManageSynchronizedStandbySlots {
+		names = append(names, settings.SyncSlots)
+	}
+	return names
+}
+
+// closed says where a managed setting could not be changed: in the file where it stands,
+// or in the main one, where it would be added. A file that cannot be read has its own check.
+func closed(roots pgconf.Roots, names []string) (trouble []string) {
+	t, err := conffiles.Read(roots)
+	if err != nil {
+		return nil
+	}
+	for _, name := range names {
+		places := t.All(name)
+		if len(places) == 0 && !t.Writable(roots.Main) {
+			trouble = append(trouble, fmt.Sprintf("%s would be added to %s, but %s", name, roots.Main, conffiles.Refusal(roots.Main)))
+		}
+		for _, o := range places {
+			if !t.Writable(o.File) {
+				trouble = append(trouble, fmt.Sprintf("%s: %s cannot be changed: %s", o.Place(), name, conffiles.Refusal(o.File)))
+			}
+		}
+	}
+	return trouble
 }
 
 // pathOf follows a symbolic link: what matters is where the data is.

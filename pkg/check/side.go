@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"mcctl/pkg/config"
+	"mcctl/pkg/disk"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
@@ -22,6 +23,8 @@ type Side struct {
 	Paths []Path `json:"paths"`
 	// Configuration is PostgreSQL's: files, and the directories that hold them.
 	Configuration []Path `json:"configuration"`
+	// Closed says of the settings that mcctl manages which it cannot change, and why.
+	Closed []string `json:"closed,omitempty"`
 
 	Programs    map[string]string `json:"programs"` // name: version, or "" when it is missing
 	VersionFile int               `json:"version_file"`
@@ -33,7 +36,9 @@ type Side struct {
 	Control        postgres.Control `json:"control"`
 	Overrides      []Override       `json:"overrides"`
 	Spaces         []Space          `json:"spaces"`
-	Units          []Unit           `json:"units"`
+	// NotBeside is why no copy can be made beside the data, to take its place in the end.
+	NotBeside string `json:"not_beside,omitempty"`
+	Units     []Unit `json:"units"`
 	// Certificate is empty when everything about it is right but perhaps its age.
 	Certificate string    `json:"certificate_error,omitempty"`
 	Expires     time.Time `json:"expires"` // the first of authority and certificate
@@ -66,10 +71,10 @@ type Override struct {
 
 // Space is a file system that fills up.
 type Space struct {
-	Name  string `json:"name"` // "data directory", "pg_wal"
-	Path  string `json:"path"`
-	Free  uint64 `json:"free"` // for this user, bytes
-	Total uint64 `json:"total"`
+	Name   string `json:"name"` // "data directory", "pg_wal"
+	Path   string `json:"path"`
+	Device uint64 `json:"device"`
+	disk.Room
 }
 
 // Unit is a systemd unit, or a Debian cluster, that would start this PostgreSQL.

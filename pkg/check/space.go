@@ -2,34 +2,33 @@ package check
 
 import (
 	"fmt"
+	"strings"
 
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/settings"
 )
 
-// A disk counts as short below this share, or below so many bytes.
-const (
-	shortShare = 10 // percent
-	shortBytes = 1 << 30
-	// smallDisk is a disk on which shortBytes is no measure.
-	smallDisk = 10 << 30
-)
-
 // spaceChecks look at what fills up.
 func spaceChecks() []Check {
 	return []Check{
 		{
-			ID: "space", What: "the disks of data, log, tablespaces and management directory have 10 % free, and 1 GB if they have 10 GB", Severity: Warning,
+			ID: "space", What: "the disks of data, log, tablespaces and management directory have more free than policy.disk_low", Severity: Warning,
 			Why:   "a full disk stops PostgreSQL, and keeps it from recovering",
 			Mend:  "df -h {path}; du -sh {data}/* | sort -h | tail",
 			Needs: needs(Files), Judge: shortOfSpace,
 		},
 		{
-			ID: "space-for-rebuild", What: "beside the data there is room for a copy of the other server's", Severity: Warning,
+			ID: "space-for-rebuild", What: "beside data and tablespaces there is room for a copy of the other server's", Severity: Warning,
 			Why:    "a rebuild keeps the old data until the new copy is proven",
-			Mend:   "free {missing} on the file system of {data}; df -h {data}",
+			Mend:   "free {missing} on the file system of {path}; df -h {path}",
 			Blocks: blocks(Rebuild), Needs: needs(Files, PostgreSQL), Both: true, Judge: roomForRebuild,
+		},
+		{
+			ID: "copy-beside", What: "a copy can be made beside the data, its tablespaces and pg_wal, and take their places by renames", Severity: Warning,
+			Why:    "else the old data must be given up before there is a copy, which the supervisor does not do by itself: an old primary that cannot be rewound stays away until mcctl rebuild --in-place",
+			Mend:   "move the directory below one that {owner} owns, on the same file system, and change what names it: data_directory in {mcdir}/server.toml, or the link",
+			Blocks: blocks(Rebuild), Needs: needs(Files), Judge: notBeside,
 		},
 		{
 			ID: "slot-retention", What: "the log that slots keep is less than half of what is free", Severity: Warning,
@@ -54,21 +53,47 @@ func spaceChecks() []Check {
 
 func shortOfSpace(v View) (found []Trouble) {
 	for _, s := range v.Me.Spaces {
-		if s.Free*100 < s.Total*shortShare || s.Total >= smallDisk && s.Free < shortBytes {
+		if v.Me.Config.Policy().DiskLow.Over(s.Room) {
 			found = append(found, Trouble{fmt.Sprintf("%s: %s of %s are free at %s", s.Name, pair.Size(s.Free), pair.Size(s.Total), s.Path), fill("path", s.Path)})
 		}
 	}
 	return found
 }
 
-func roomForRebuild(v View) []Trouble {
-	need := uint64(v.Other.Postgres.DataBytes)
+// roomForRebuild counts by file system: a tablespace that this server has elsewhere is
+// copied beside that.
+func roomForRebuild(v View) (found []Trouble) {
+	needs := map[uint64]uint64{}
+	inside := v.Other.Postgres.DataBytes
 	for _, s := range v.Me.Spaces {
-		if s.Name == "data directory" && s.Free < need {
-			return one(fmt.Sprintf("%s are free beside %s, a copy of %s needs %s", pair.Size(s.Free), s.Path, v.Other.Server, pair.Size(need)), "missing", pair.Size(need-s.Free))
+		if n := v.Other.Postgres.Outside[strings.TrimPrefix(s.Name, tablespacePrefix)]; n > 0 {
+			needs[s.Device] += uint64(n)
+			inside -= n
 		}
 	}
-	return nil
+	for _, s := range v.Me.Spaces {
+		if s.Name == "data directory" {
+			needs[s.Device] += uint64(max(inside, 0))
+		}
+	}
+	for _, s := range v.Me.Spaces {
+		if need := needs[s.Device]; s.Free < need {
+			found = append(found, Trouble{
+				fmt.Sprintf("%s are free beside %s, a copy of %s needs %s there", pair.Size(s.Free), s.Path, v.Other.Server, pair.Size(need)),
+				fill("missing", pair.Size(need-s.Free), "path", s.Path),
+			})
+			delete(needs, s.Device) // told once
+		}
+	}
+	return found
+}
+
+func notBeside(v View) []Trouble {
+	if v.Me.NotBeside == "" {
+		return nil
+	}
+	_, owner := v.Me.owner()
+	return one(v.Me.NotBeside, "owner", owner)
 }
 
 func slotRetention(v View) (found []Trouble) {

@@ -18,6 +18,8 @@ func unitDirs() []string {
 // clusters whose start.conf says auto or is missing (pg_createcluster(1)), and enabled units whose
 // text names the data directory, as those of the PostgreSQL packages for Red Hat do
 // (Environment=PGDATA=…). A unit that finds its directory in another way is not found.
+//
+// By whatever links it leads there, it is the same directory.
 func units(root, data string) []Unit {
 	found := debianClusters(root, data)
 	for _, name := range enabledUnits(root) {
@@ -81,24 +83,33 @@ func unitNaming(root, name, data string) string {
 	return ""
 }
 
-// names reports whether a line that is no comment has the path in it, and not only
-// as the beginning of a longer one.
-func names(text, path string) bool {
+// names reports whether a line that is no comment names the directory, by this path or
+// another one.
+func names(text, dir string) bool {
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(strings.TrimSpace(line), "#") {
 			continue
 		}
-		for rest := line; ; {
-			_, after, ok := strings.Cut(rest, path)
-			if !ok {
-				break
-			}
-			after = strings.TrimPrefix(after, "/")
-			if after == "" || strings.ContainsRune(" \t\r\n'\";", rune(after[0])) {
+		for _, word := range strings.FieldsFunc(line, aroundPath) {
+			if strings.HasPrefix(word, "/") && sameDirectory(word, dir) {
 				return true
 			}
-			rest = after
 		}
 	}
 	return false
+}
+
+// aroundPath are the characters around a path in a unit, or in postgresql.conf.
+func aroundPath(r rune) bool { return strings.ContainsRune(" \t\r\n'\"=;", r) }
+
+func sameDirectory(a, b string) bool {
+	if filepath.Clean(a) == filepath.Clean(b) {
+		return true
+	}
+	there, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	here, err := os.Stat(b)
+	return err == nil && os.SameFile(there, here)
 }

@@ -22,9 +22,11 @@ type Inspection struct {
 	Slots       []SlotUse     `json:"slots"`
 	Archiver    Archiver      `json:"archiver"`
 	// Senders counts the walsenders in use, whoever they serve.
-	Senders      int   `json:"senders"`
-	DataBytes    int64 `json:"data_bytes"` // all tablespaces, without the log
-	ReplayPaused bool  `json:"replay_paused"`
+	Senders   int   `json:"senders"`
+	DataBytes int64 `json:"data_bytes"` // all tablespaces, without the log
+	// Outside are the sizes of those tablespaces that lie outside the data directory, by OID.
+	Outside      map[string]int64 `json:"outside"`
+	ReplayPaused bool             `json:"replay_paused"`
 }
 
 // Setting is a row of pg_settings.
@@ -72,8 +74,6 @@ const inspectSQL = `select json_build_object(
   'pending_restart', coalesce((select json_agg(name order by name) from pg_settings where pending_restart), '[]'),
   'file_errors', coalesce((select json_agg(json_build_object('file', coalesce(sourcefile, ''), 'line', coalesce(sourceline, 0), 'error', coalesce(name || ': ', '') || error) order by seqno)
      from pg_file_settings f where error is not null and not exists (select from pg_settings s where s.name = lower(f.name) and s.pending_restart)), '[]'),
-  'hba_errors', coalesce((select json_agg(json_build_object('file', current_setting('hba_file'), 'line', coalesce(line_number, 0), 'error', error) order by line_number)
-     from pg_hba_file_rules where error is not null), '[]'),
   'sync_commits', coalesce((select json_agg(json_build_object('role', role, 'database', database, 'value', value)) from (
        select coalesce(r.rolname, '') as role, coalesce(d.datname, '') as database, split_part(c, '=', 2) as value
        from pg_db_role_setting s cross join unnest(s.setconfig) c
@@ -85,11 +85,19 @@ const inspectSQL = `select json_build_object(
   'archiver', ` + archiverSQL + `,
   'senders', (select count(*) from pg_stat_replication),
   'data_bytes', (select coalesce(sum(pg_tablespace_size(oid)), 0) from pg_tablespace)::bigint,
+  'outside', (select coalesce(json_object_agg(oid, pg_tablespace_size(oid)), '{}') from pg_tablespace where pg_tablespace_location(oid) like '/%'),
   'replay_paused', case when here.recovering then pg_is_wal_replay_paused() else false end)::text
 from ` + hereSQL
 
-// Inspect asks all of it in one statement. It needs a superuser: the views of the
-// configuration files are for nobody else.
+// Inspect asks all of it. It needs a superuser: the views of the configuration files are
+// for nobody else.
 func (s *Session) Inspect(ctx context.Context) (i Inspection, err error) {
-	return i, s.document(ctx, &i, "server's configuration", inspectSQL, InspectedSettings())
+	if err := s.document(ctx, &i, "server's configuration", inspectSQL, InspectedSettings()); err != nil {
+		return i, err
+	}
+	faults, err := s.HBAFaults(ctx)
+	for _, f := range faults {
+		i.HBAErrors = append(i.HBAErrors, FileError{File: f.File, Line: f.Line, Error: f.Text})
+	}
+	return i, err
 }
