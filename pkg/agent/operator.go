@@ -123,19 +123,20 @@ func (a *Agent) beginSwitch(ctx context.Context, _ json.RawMessage) (any, error)
 	if !p.Possible() {
 		return nil, fmt.Errorf("%w: %s", wire.ErrRefused, strings.Join(p.Blockers(), "\n"))
 	}
-	job, err := a.enterSwitch()
+	job, err := a.enterSwitch(ctx)
 	job.Warnings = p.Warnings()
 	return job, err
 }
 
-func (a *Agent) enterSwitch() (wire.Job, error) {
-	job, err := a.jobs.Begin("switch", a.config.Me(), a.config.Other(), a.board.Read().Record)
+func (a *Agent) enterSwitch(ctx context.Context) (wire.Job, error) {
+	job, err := a.hands.BeginSwitch(ctx, "switch")
 	if err != nil {
 		return job, err
 	}
 	if err := a.claim(decide.TaskSwitch); err != nil {
 		a.jobs.Drop(err)
-		return job, errors.Join(err, a.jobs.SaveEnd())
+		a.background("save the end of the switch", func(context.Context) error { return a.jobs.SaveEnd() })
+		return job, err
 	}
 	return job, nil
 }
