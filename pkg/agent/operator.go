@@ -216,12 +216,24 @@ func (a *Agent) detach(_ context.Context, body json.RawMessage) (any, error) {
 	}
 	defer a.board.Release(decide.TaskDetach)
 	if err := a.await(ctx, func(s board.Sight) bool { return board.Mode(s) == decide.Alone && s.Doing == "" }); err != nil {
-		return nil, fmt.Errorf("detach %s: %w; see mcctl explain", a.config.Other(), err)
+		err = fmt.Errorf("detach %s: %w; see mcctl explain", a.config.Other(), err)
+		return nil, errors.Join(err, a.takeBackDetach(before.Held))
 	}
 	if err := a.released(ctx); err != nil {
 		return nil, err
 	}
 	return wire.Done{Note: fmt.Sprintf("%s is detached and stays so until mcctl attach", a.config.Other())}, nil
+}
+
+// takeBackDetach ends a detach that has failed: it is not made later, and the standby is
+// not held off, else one that is lost some day would stay lost. A detach that came about
+// at the last moment stays as it was asked for.
+func (a *Agent) takeBackDetach(held bool) error {
+	a.board.Release(decide.TaskDetach)
+	if board.Mode(a.board.Read()) == decide.Alone {
+		return nil
+	}
+	return a.wish(func(w *wishes) { w.Held = held })
 }
 
 func (a *Agent) attach(ctx context.Context, _ json.RawMessage) (any, error) {

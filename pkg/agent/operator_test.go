@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/clock"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
@@ -57,5 +58,53 @@ func TestASwitchDoesNotBeginAfterItsDiskHung(t *testing.T) {
 				t.Errorf("a %s is under way", task)
 			}
 		})
+	}
+}
+
+// hasty is a clock by which every patience is short.
+type hasty struct{ clock.Clock }
+
+func (h hasty) Timeout(ctx context.Context, d time.Duration, cause error) (context.Context, context.CancelFunc) {
+	return h.Clock.Timeout(ctx, d/1000, cause)
+}
+
+// The arbiter is away, so that the record stays paired: a detach that has failed is not made
+// later, and the standby is attached again after any fault.
+func TestADetachThatFailedHoldsNobodyOff(t *testing.T) {
+	a := pairedPrimary(t)
+	a.clock = hasty{a.clock}
+	for range 2 { // the second one finds nothing of the first
+		if _, err := a.detach(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "not within 30s") {
+			t.Fatalf("detach: %v", err)
+		}
+		w, err := a.store.LoadWishes()
+		ok(t, err)
+		if s := a.board.Read(); s.Held || w.Held || s.Task != decide.NoTask {
+			t.Errorf("held off %v, on the disk %v; a %s is under way", s.Held, w.Held, s.Task)
+		}
+	}
+}
+
+// It came about a moment after its time.
+func TestALateDetachStays(t *testing.T) {
+	a := pairedPrimary(t)
+	ok(t, a.wish(func(w *wishes) { w.Held = true }))
+	a.board.Set(func(s *board.Sight) {
+		s.Record, s.Copy = rec(3, 9, "server1", pair.Alone), rec(3, 9, "server1", pair.Alone)
+	})
+	ok(t, a.takeBackDetach(false))
+	if !a.board.Read().Held {
+		t.Error("it would be attached again")
+	}
+}
+
+// What a crash in the middle of a detach leaves is told.
+func TestAPairedStandbyThatIsHeldOffIsToldOf(t *testing.T) {
+	a := pairedPrimary(t)
+	for held, want := range map[bool]string{false: "", true: "a detach was cut off"} {
+		a.board.Set(func(s *board.Sight) { s.Held = held })
+		if st := a.status(); st.Healthy == held || !strings.HasPrefix(st.NextStep, want) {
+			t.Errorf("held %v: healthy %v, next step %q", held, st.Healthy, st.NextStep)
+		}
 	}
 }
