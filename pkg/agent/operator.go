@@ -91,12 +91,40 @@ func (a *Agent) whereKnown(kind string, serve func(id string) (wire.Job, error))
 		if err := json.Unmarshal(body, &q); err != nil {
 			return nil, fmt.Errorf("read request: %w", err)
 		}
-		_, unknown := a.jobs.Get(q.ID)
-		if unknown == nil || q.Local {
+		job, unknown := a.jobs.Get(q.ID)
+		here := unknown == nil || q.Local
+		if here && q.ID == "" && !q.Local {
+			newer, err := a.newerThere(ctx, job)
+			if err != nil {
+				return nil, err
+			}
+			q.ID, here = newer, newer == ""
+		}
+		if here {
 			return serve(q.ID)
 		}
 		return a.askOther(ctx, kind, mustJSON(wire.JobRequest{ID: q.ID, Local: true}))
 	}
+}
+
+// newerThere is the other server's newest job if it is newer than this server's, else "".
+// One of this reign, or under way, is the newest: only the primary begins any. To take an
+// older one for the newest would tell a switch as done that has only just begun.
+func (a *Agent) newerThere(ctx context.Context, here wire.Job) (id string, err error) {
+	if !here.Final || here.Term > uint64(a.board.Read().Record.Term) {
+		return "", nil
+	}
+	var there wire.Job
+	var no *wire.RemoteError
+	switch err := a.link.Call(ctx, wire.KindJob, wire.JobRequest{Local: true}, &there); {
+	case errors.As(err, &no) && !errors.Is(err, wire.ErrNoAnswer):
+		return "", nil // it knows none
+	case err != nil:
+		return "", fmt.Errorf("%s may know a newer switch than %s: %w", a.config.Other(), here.ID, err)
+	case !there.Final || there.Term > here.Term:
+		return there.ID, nil
+	}
+	return "", nil
 }
 
 func mustJSON(v any) json.RawMessage {

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
+	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 	"mcctl/test/fault"
 )
@@ -106,5 +109,66 @@ func TestAPairedStandbyThatIsHeldOffIsToldOf(t *testing.T) {
 		if st := a.status(); st.Healthy == held || !strings.HasPrefix(st.NextStep, want) {
 			t.Errorf("held %v: healthy %v, next step %q", held, st.Healthy, st.NextStep)
 		}
+	}
+}
+
+// knowing is a link to a supervisor that knows a job, or that does not answer.
+type knowing struct {
+	Link
+	job   wire.Job
+	err   error
+	asked []string // kinds, with IDs
+}
+
+func (k *knowing) Call(_ context.Context, kind string, request, answer any) error {
+	text, _ := json.Marshal(request)
+	k.asked = append(k.asked, kind+" "+string(text))
+	if k.err != nil {
+		return k.err
+	}
+	text, _ = json.Marshal(k.job)
+	return json.Unmarshal(text, answer)
+}
+
+// After a switch from server1 to server2 the job lies on server1, and that of the next switch,
+// wherever it is asked for, on server2.
+func TestTheNewestSwitchIsFoundOnEitherServer(t *testing.T) {
+	running := wire.Job{ID: "switch-2-b", Kind: "switch", Term: 3, Phase: "checkpoint"}
+	older := wire.Job{ID: "switch-0-9", Kind: "switch", Term: 1, Phase: "done", Final: true}
+	for name, c := range map[string]struct {
+		record record.Record
+		link   knowing
+		want   string // the ID, or what the error says
+	}{
+		"it runs there":         {rec(2, 7, "server2", pair.Paired), knowing{job: running}, running.ID},
+		"an older one is there": {rec(2, 7, "server2", pair.Paired), knowing{job: older}, "switch-1-"},
+		"none is known there":   {rec(2, 7, "server2", pair.Paired), knowing{err: &wire.RemoteError{Text: "no switch is known here"}}, "switch-1-"},
+		"no answer":             {rec(2, 7, "server2", pair.Paired), knowing{err: wire.ErrNoAnswer}, "server2 may know a newer switch than switch-1-"},
+		"it is of this reign":   {rec(1, 5, "server1", pair.Paired), knowing{err: wire.ErrNoAnswer}, "switch-1-"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := someAgent(t)
+			_, err := a.jobs.Begin("switch", "server1", "server2", rec(1, 5, "server1", pair.Paired))
+			ok(t, err)
+			a.jobs.Drop(errors.New("planned"))
+			a.board.Note(func(s *board.Sight) { s.Record = c.record })
+			c.link.Link = a.link
+			a.link = &c.link
+			got, err := a.Handle(t.Context(), operator, wire.KindJob, body(wire.JobRequest{}))
+			var job wire.Job
+			ok(t, json.Unmarshal(body(got), &job))
+			if err != nil {
+				job.ID = err.Error()
+			}
+			if !strings.HasPrefix(job.ID, c.want) {
+				t.Errorf("got %s, want %s", job.ID, c.want)
+			}
+			if name == "it runs there" {
+				_, err = a.Handle(t.Context(), operator, wire.KindCancel, body(wire.JobRequest{}))
+				if last := c.link.asked[len(c.link.asked)-1]; err != nil || last != `cancel {"id":"switch-2-b","local":true}` {
+					t.Errorf("to give it up, it asked %s: %v", last, err)
+				}
+			}
+		})
 	}
 }
