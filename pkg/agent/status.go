@@ -36,7 +36,7 @@ func (a *Agent) status() wire.Status {
 	st.Healthy = f.Mode == decide.Paired && f.Peer == decide.PeerHere && f.Failover == decide.FailoverOn && st.Arbiter.Reached && st.Arbiter.Error == "" &&
 		inRole(local) && inRole(other) && a.fencing.settled() && f.Stream == decide.StreamClose && !a.heldUntimely(s)
 	st.Switched = f.Mode == decide.Alone && a.commands.switched(s.Record)
-	st.Summary = summary(st, f.Record != decide.RecordUnread && f.Record != decide.RecordClaimed)
+	st.Summary = summary(st, f)
 	st.NextStep, st.Warnings = a.nextStep(s, f), strings.FieldsFunc(s.ConfigTrouble, func(c rune) bool { return c == '\n' })
 	st.Warnings = append(st.Warnings, a.roomWarnings(s, st)...)
 	st.Warnings = append(st.Warnings, differentArbiters(local, other)...)
