@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"mcctl/pkg/board"
@@ -25,7 +26,7 @@ func (h *Hands) Switch(ctx context.Context) error {
 	asked := h.Board.Read().Task == decide.TaskSwitch
 	var err error
 	if !asked {
-		err = h.beginRelief(ctx)
+		_, err = h.BeginSwitch(ctx, "relief") // rule 218: nobody asked for it
 	}
 	if err == nil {
 		if err = h.doSwitch(ctx); err != nil {
@@ -42,19 +43,30 @@ func (h *Hands) Switch(ctx context.Context) error {
 	return err
 }
 
-// beginRelief makes the job of a switch that nobody asked for (rule 218). Its disk may
-// hang, and then the switch has failed: one that would begin later does not.
-func (h *Hands) beginRelief(ctx context.Context) error {
-	ctx, cancel := h.within(ctx, h.Config.Timings().HeartbeatTimeout.Duration, errJobUnsaved)
+// beginPatience bounds how long the job of a switch may take to be saved. Whoever asked for
+// the switch waits longer (answerTimeout in package cli), and so hears that it failed.
+const beginPatience = 5 * time.Second
+
+// BeginSwitch makes the job of a switch. Its disk may hang, and then the switch has failed:
+// one that would begin later does not. Without that, it could begin when its operator has
+// been told that it did not take place; a request that the other server passed on does not
+// end with him.
+func (h *Hands) BeginSwitch(ctx context.Context, kind string) (wire.Job, error) {
+	ctx, cancel := h.within(ctx, min(beginPatience, h.Config.Timings().HeartbeatTimeout.Duration), errJobUnsaved)
 	defer cancel()
-	return h.Aside(func() error {
-		_, err := h.Jobs.Begin("relief", h.me(), h.other(), h.Board.Read().Record)
-		if err == nil && ctx.Err() != nil {
-			h.Jobs.Fail(errJobUnsaved)
+	var job wire.Job
+	var decided atomic.Bool // either it has begun, or nobody waits for it any more
+	err := h.Aside(func() (err error) {
+		if job, err = h.Jobs.Begin(kind, h.me(), h.other(), h.Board.Read().Record); err == nil && !decided.CompareAndSwap(false, true) {
+			h.Jobs.Drop(errJobUnsaved)
 			err = h.Jobs.SaveEnd()
 		}
 		return err
 	})(ctx)
+	if err != nil && decided.CompareAndSwap(false, true) {
+		return wire.Job{}, err
+	}
+	return job, nil
 }
 
 var errJobUnsaved = errors.New("save the job of the switch: the disk of the management directory does not answer")

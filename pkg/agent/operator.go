@@ -91,12 +91,40 @@ func (a *Agent) whereKnown(kind string, serve func(id string) (wire.Job, error))
 		if err := json.Unmarshal(body, &q); err != nil {
 			return nil, fmt.Errorf("read request: %w", err)
 		}
-		_, unknown := a.jobs.Get(q.ID)
-		if unknown == nil || q.Local {
+		job, unknown := a.jobs.Get(q.ID)
+		here := unknown == nil || q.Local
+		if here && q.ID == "" && !q.Local {
+			newer, err := a.newerThere(ctx, job)
+			if err != nil {
+				return nil, err
+			}
+			q.ID, here = newer, newer == ""
+		}
+		if here {
 			return serve(q.ID)
 		}
 		return a.askOther(ctx, kind, mustJSON(wire.JobRequest{ID: q.ID, Local: true}))
 	}
+}
+
+// newerThere is the other server's newest job if it is newer than this server's, else "".
+// One of this reign, or under way, is the newest: only the primary begins any. To take an
+// older one for the newest would tell a switch as done that has only just begun.
+func (a *Agent) newerThere(ctx context.Context, here wire.Job) (id string, err error) {
+	if !here.Final || here.Term > uint64(a.board.Read().Record.Term) {
+		return "", nil
+	}
+	var there wire.Job
+	var no *wire.RemoteError
+	switch err := a.link.Call(ctx, wire.KindJob, wire.JobRequest{Local: true}, &there); {
+	case errors.As(err, &no) && !errors.Is(err, wire.ErrNoAnswer):
+		return "", nil // it knows none
+	case err != nil:
+		return "", fmt.Errorf("%s may know a newer switch than %s: %w", a.config.Other(), here.ID, err)
+	case !there.Final || there.Term > here.Term:
+		return there.ID, nil
+	}
+	return "", nil
 }
 
 func mustJSON(v any) json.RawMessage {
@@ -123,19 +151,20 @@ func (a *Agent) beginSwitch(ctx context.Context, _ json.RawMessage) (any, error)
 	if !p.Possible() {
 		return nil, fmt.Errorf("%w: %s", wire.ErrRefused, strings.Join(p.Blockers(), "\n"))
 	}
-	job, err := a.enterSwitch()
+	job, err := a.enterSwitch(ctx)
 	job.Warnings = p.Warnings()
 	return job, err
 }
 
-func (a *Agent) enterSwitch() (wire.Job, error) {
-	job, err := a.jobs.Begin("switch", a.config.Me(), a.config.Other(), a.board.Read().Record)
+func (a *Agent) enterSwitch(ctx context.Context) (wire.Job, error) {
+	job, err := a.hands.BeginSwitch(ctx, "switch")
 	if err != nil {
 		return job, err
 	}
 	if err := a.claim(decide.TaskSwitch); err != nil {
 		a.jobs.Drop(err)
-		return job, errors.Join(err, a.jobs.SaveEnd())
+		a.background("save the end of the switch", func(context.Context) error { return a.jobs.SaveEnd() })
+		return job, err
 	}
 	return job, nil
 }
@@ -215,12 +244,24 @@ func (a *Agent) detach(_ context.Context, body json.RawMessage) (any, error) {
 	}
 	defer a.board.Release(decide.TaskDetach)
 	if err := a.await(ctx, func(s board.Sight) bool { return board.Mode(s) == decide.Alone && s.Doing == "" }); err != nil {
-		return nil, fmt.Errorf("detach %s: %w; see mcctl explain", a.config.Other(), err)
+		err = fmt.Errorf("detach %s: %w; see mcctl explain", a.config.Other(), err)
+		return nil, errors.Join(err, a.takeBackDetach(before.Held))
 	}
 	if err := a.released(ctx); err != nil {
 		return nil, err
 	}
 	return wire.Done{Note: fmt.Sprintf("%s is detached and stays so until mcctl attach", a.config.Other())}, nil
+}
+
+// takeBackDetach ends a detach that has failed: it is not made later, and the standby is
+// not held off, else one that is lost some day would stay lost. A detach that came about
+// at the last moment stays as it was asked for.
+func (a *Agent) takeBackDetach(held bool) error {
+	a.board.Release(decide.TaskDetach)
+	if board.Mode(a.board.Read()) == decide.Alone {
+		return nil
+	}
+	return a.wish(func(w *wishes) { w.Held = held })
 }
 
 func (a *Agent) attach(ctx context.Context, _ json.RawMessage) (any, error) {

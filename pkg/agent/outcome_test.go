@@ -57,7 +57,7 @@ func TestASwitchWhoseAnswerWasLostEndsByTheKeepersAnswer(t *testing.T) {
 func TestASwitchDoesNotReplaceAStop(t *testing.T) {
 	a := someAgent(t)
 	a.board.Note(func(s *board.Sight) { s.Task = decide.TaskStop })
-	_, err := a.enterSwitch()
+	_, err := a.enterSwitch(t.Context())
 	if !errors.Is(err, wire.ErrRefused) || a.board.Read().Task != decide.TaskStop {
 		t.Errorf("the task is a %s, and the answer: %v", a.board.Read().Task, err)
 	}

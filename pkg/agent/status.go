@@ -34,13 +34,19 @@ func (a *Agent) status() wire.Status {
 		st.Job = &job
 	}
 	st.Healthy = f.Mode == decide.Paired && f.Peer == decide.PeerHere && f.Failover == decide.FailoverOn && st.Arbiter.Reached && st.Arbiter.Error == "" &&
-		inRole(local) && inRole(other) && a.fencing.settled() && (f.Stream == decide.StreamClose)
+		inRole(local) && inRole(other) && a.fencing.settled() && f.Stream == decide.StreamClose && !a.heldUntimely(s)
 	st.Switched = f.Mode == decide.Alone && a.commands.switched(s.Record)
-	st.Summary = summary(st, f.Record != decide.RecordUnread && f.Record != decide.RecordClaimed)
+	st.Summary = summary(st, f)
 	st.NextStep, st.Warnings = a.nextStep(s, f), strings.FieldsFunc(s.ConfigTrouble, func(c rune) bool { return c == '\n' })
 	st.Warnings = append(st.Warnings, a.roomWarnings(s, st)...)
 	st.Warnings = append(st.Warnings, differentArbiters(local, other)...)
 	return st
+}
+
+// heldUntimely: a supervisor that ends in the middle of a detach leaves the wish that the
+// standby stays detached, while it is not.
+func (a *Agent) heldUntimely(s board.Sight) bool {
+	return s.Held && s.Names(a.config.Me()) && s.Task != decide.TaskDetach && board.Mode(s) == decide.Paired
 }
 
 func stallMS(s board.Sight) float64 {
@@ -137,6 +143,8 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return fmt.Sprintf("the arbiter at %s would let nobody take over: %s; see mcctl status on %s", a.config.Pair.Arbiter.Where(), vain, other)
 	case a.hands.Rebuilds.GivenUp() && f.Mode != decide.Paired:
 		return "the rebuild was given up: mcctl rebuild, or restart the supervisor to let it decide anew"
+	case a.heldUntimely(s):
+		return fmt.Sprintf("a detach was cut off: %s is attached, but would not be again once it is lost: mcctl attach", other)
 	case s.Held:
 		return fmt.Sprintf("%s was detached by an operator: mcctl attach", other)
 	case s.DiskFailed:

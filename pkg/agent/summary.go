@@ -1,22 +1,26 @@
 package agent
 
 import (
+	"slices"
+
 	"mcctl/pkg/arbiter"
+	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
 )
 
 // summary is the pair in one word of Mirroring Controller's. It says switchable only
-// when a switch would be allowed now: runbooks and monitors go by this word.
-func summary(st wire.Status, recordKnown bool) string {
+// when a switch would be allowed now: runbooks and monitors go by this word. Of f it goes by
+// what the status does not show.
+func summary(st wire.Status, f decide.Facts) string {
 	switch {
-	case !recordKnown:
+	case f.Record == decide.RecordUnread || f.Record == decide.RecordClaimed:
 		return wire.SummaryUnknown
-	case st.Job != nil && !st.Job.Final:
+	case switching(st):
 		return wire.SummarySwitching
 	case !st.Failover:
 		return wire.SummaryFailoverDisabled
-	case switchable(st):
+	case switchable(st, f):
 		return wire.SummarySwitchable
 	case st.Switched:
 		return wire.SummarySwitched
@@ -24,7 +28,15 @@ func summary(st wire.Status, recordKnown bool) string {
 	return wire.SummaryNotSwitchable
 }
 
-func switchable(st wire.Status) bool {
+// switching: the job is known to the server where it began, and what that one does to the
+// other too. An old primary that is still on its way out has switched.
+func switching(st wire.Status) bool {
+	return st.Job != nil && !st.Job.Final || slices.ContainsFunc(st.Servers, func(s wire.ServerStatus) bool {
+		return s.Role == pair.Primary && s.Doing == string(decide.Switch)
+	})
+}
+
+func switchable(st wire.Status, f decide.Facts) bool {
 	if st.Record.Mode != pair.Paired || !st.Arbiter.Reached && st.Arbiter.Kind != arbiter.KindNone || st.Arbiter.Error == withoutRecord {
 		return false
 	}
@@ -33,7 +45,7 @@ func switchable(st wire.Status) bool {
 			return false
 		}
 	}
-	return true
+	return f.Stream == decide.StreamClose && f.Task == decide.NoTask
 }
 
 // inRole tells whether PostgreSQL is what the record says.

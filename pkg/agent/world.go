@@ -156,7 +156,7 @@ func (a *Agent) BeginSwitch() error {
 			return fmt.Errorf("switch: %w: %s", wire.ErrRefused, h.Text)
 		}
 	}
-	_, err := a.enterSwitch()
+	_, err := a.enterSwitch(a.group.ctx)
 	return err
 }
 

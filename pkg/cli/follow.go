@@ -134,8 +134,8 @@ func (f *follower) look(ctx context.Context) (ended bool, err error) {
 	var job wire.Job
 	err = f.call(ctx, wire.KindJob, wire.JobRequest{ID: f.job.ID}, &job)
 	switch {
-	case err == nil && f.job.ID == "" && f.before.Job != nil && job.ID == f.before.Job.ID:
-		return f.byRecord(ctx) // an older one: ours never began, or is forgotten
+	case err == nil && f.job.ID == "" && f.isOlder(job):
+		return f.byRecord(ctx) // ours never began, or is forgotten
 	case err == nil:
 		f.found()
 		f.job = job
@@ -146,6 +146,12 @@ func (f *follower) look(ctx context.Context) (ended bool, err error) {
 	}
 	f.lose(ctx, err)
 	return false, nil
+}
+
+// isOlder: the job was there before ours, on this server, or began in an earlier reign, on
+// the other one.
+func (f *follower) isOlder(job wire.Job) bool {
+	return job.Term <= uint64(f.before.Record.Term) || f.before.Job != nil && job.ID == f.before.Job.ID
 }
 
 // call gives a frozen supervisor less time than usual: there is a next time.
@@ -174,7 +180,7 @@ func (f *follower) byRecord(ctx context.Context) (ended bool, err error) {
 			f.job.Final, f.job.Phase = true, phaseDone
 		}
 		return f.job.Final, nil
-	case !st.Arbiter.Reached || st.Summary == wire.SummaryUnknown || st.Job != nil && !st.Job.Final:
+	case !st.Arbiter.Reached || st.Summary == wire.SummaryUnknown || st.Summary == wire.SummarySwitching:
 		f.unchanged = time.Time{}
 		return false, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -28,7 +29,7 @@ func runKill(ctx context.Context, env *Env, o *stopOptions) error {
 			return err
 		}
 	}
-	found := false
+	found, watched := false, watchOf(o.Mcdir) != 0
 	for _, p := range []struct {
 		name string
 		find func(string) int
@@ -54,6 +55,10 @@ func runKill(ctx context.Context, env *Env, o *stopOptions) error {
 	}
 	if !found {
 		return failed(exitNotRunning, fmt.Errorf("stop -e: nothing is running here: %s", o.Mcdir), "start it: mcctl start -M %s", o.Mcdir)
+	}
+	if !watched && isSucceeded(ctx, o.Mcdir) {
+		return failed(exitFailed, errors.New("stop -e: what was killed has been started again, and PostgreSQL with it: systemd does that, or whatever else runs the supervisor"),
+			"stop it there first, as by systemctl stop mcctl@%s; if PostgreSQL runs after that: mcctl stop -e -M %s", filepath.Base(o.Mcdir), o.Mcdir)
 	}
 	return nil
 }

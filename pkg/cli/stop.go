@@ -102,9 +102,12 @@ func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) (wire.StopAnswe
 			if err != nil && answered(err) {
 				return answer, err
 			}
-			next, err := awaitGone(ctx, o.Mcdir, first, err)
+			next, gone := awaitGone(ctx, o.Mcdir, first, err)
+			if next == 0 && gone == nil && err != nil {
+				gone = tornOff(o, &answer)
+			}
 			if next == 0 {
-				return answer, err
+				return answer, gone
 			}
 			first = next
 			go ask()
@@ -125,7 +128,7 @@ func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) (wire.StopAnswe
 func awaitGone(ctx context.Context, mcdir string, first int, why error) (next int, err error) {
 	for {
 		pid := supervisorOf(mcdir)
-		if pid == 0 && watchOf(mcdir) == 0 {
+		if pid == 0 && watchOf(mcdir) == 0 && (why == nil || !isSucceeded(ctx, mcdir)) {
 			return 0, nil
 		}
 		if pid != 0 && pid != first {
@@ -137,4 +140,41 @@ func awaitGone(ctx context.Context, mcdir string, first int, why error) (next in
 			return 0, errors.Join(err, why)
 		}
 	}
+}
+
+// successorPatience is how long systemd, or whoever else runs a supervisor that has no watch,
+// may take to start it again: RestartSec of our unit is 0.1 s.
+const successorPatience = time.Second
+
+// isSucceeded waits a moment for another supervisor to take the place of one that was killed.
+// A service manager cannot be seen from here, and takes what was killed for a crash.
+func isSucceeded(ctx context.Context, mcdir string) bool {
+	for end := time.Now().Add(successorPatience); time.Now().Before(end); {
+		if supervisorOf(mcdir) != 0 || watchOf(mcdir) != 0 {
+			return true
+		}
+		if sleep(ctx, 10*time.Millisecond) != nil {
+			return false
+		}
+	}
+	return false
+}
+
+// tornOff says what is known of a stop whose supervisor has gone without an answer. It may
+// have been killed before it came to PostgreSQL or to the other server.
+func tornOff(o *stopOptions, answer *wire.StopAnswer) error {
+	if o.All {
+		answer.Left = "that one's answer was lost, and whether the other one was stopped is not known"
+	}
+	if o.McOnly {
+		return nil
+	}
+	c, err := loadConfig(o.Mcdir)
+	if err != nil {
+		return failed(exitFailed, fmt.Errorf("stop: the supervisor has gone without an answer, and whether PostgreSQL runs cannot be told: %w", err), "mend the lines above, then see mcctl status -M %s", o.Mcdir)
+	}
+	if pid, running := instanceOf(c).Postmaster(); running {
+		return failed(exitFailed, fmt.Errorf("stop: the supervisor was killed in the middle of it, and PostgreSQL, pid %d, runs without it", pid), "stop it at once: mcctl stop -e -M %s; in good order: mcctl start -M %[1]s and mcctl stop -M %[1]s", o.Mcdir)
+	}
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,6 +91,98 @@ func TestStopWaitsUntilItIsGone(t *testing.T) {
 	if took := time.Since(began); took < 250*time.Millisecond {
 		t.Errorf("it returned after %s, with the supervisor still there", took)
 	}
+}
+
+// playPostmaster lets a process be the PostgreSQL of a data directory.
+func playPostmaster(t *testing.T, data string) (pid int) {
+	t.Helper()
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "postgres")
+	if out, err := exec.Command("cp", sleep, program).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.Command(program, "60")
+	cmd.Dir = data
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	write(t, filepath.Join(data, "postmaster.pid"), fmt.Sprintf("%d\n%s\n", cmd.Process.Pid, data))
+	return cmd.Process.Pid
+}
+
+// killedInStop is a supervisor without a watch that is killed before it answers a stop.
+func killedInStop(t *testing.T) (s *supervisor, data string) {
+	t.Helper()
+	s = newSupervisor(t, paired())
+	data = writeConfig(t, s.mcdir)
+	hung := startHung(t, s.mcdir)
+	s.on(wire.KindStop, func(json.RawMessage) (any, error) {
+		_ = hung.Process.Kill()
+		go s.stop()
+		time.Sleep(100 * time.Millisecond) // meanwhile the connection has ended
+		return wire.StopAnswer{}, nil
+	})
+	return s, data
+}
+
+// A supervisor that was killed in the middle of the stop may never have come to PostgreSQL,
+// nor to the other server.
+func TestStopThatIsTornOff(t *testing.T) {
+	s, _ := killedInStop(t)
+	mcctl(t.Context(), "stop", "-M", s.mcdir).wants(t, exitDone, "stopped server1\n")
+
+	s, data := killedInStop(t)
+	pid := playPostmaster(t, data)
+	got := mcctl(t.Context(), "stop", "-M", s.mcdir)
+	got.wants(t, exitFailed, fmt.Sprintf("killed in the middle of it, and PostgreSQL, pid %d, runs without it", pid), "mcctl stop -e")
+	if strings.Contains(got.stdout, "stopped") {
+		t.Errorf("it says that it has stopped:\n%s", got)
+	}
+
+	s, _ = killedInStop(t)
+	mcctl(t.Context(), "stop", "-a", "--mc-only", "-M", s.mcdir).wants(t, exitFailed, "whether the other one was stopped is not known")
+}
+
+// systemd starts a supervisor again that was killed. The new one knows nothing of the stop, and is asked.
+func TestStopOfASupervisorThatIsStartedAgain(t *testing.T) {
+	s, data := killedInStop(t)
+	playPostmaster(t, data)
+	ended := make(chan shot, 1)
+	go func() { ended <- mcctl(t.Context(), "stop", "-M", s.mcdir) }()
+	for limit := time.Now().Add(5 * time.Second); supervisorOf(s.mcdir) != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("it was not killed")
+		}
+	}
+	s.stop()
+	time.Sleep(200 * time.Millisecond)
+	next := startHung(t, s.mcdir)
+	s.on(wire.KindStop, func(json.RawMessage) (any, error) {
+		_ = next.Process.Kill()
+		return wire.StopAnswer{}, nil
+	})
+	s.start(t)
+	got := <-ended
+	got.wants(t, exitDone, "stopped server1\n")
+	if n := s.count(wire.KindStop); n != 2 {
+		t.Errorf("a stop was asked for %d times", n)
+	}
+}
+
+func TestStopForceUnderSystemd(t *testing.T) {
+	dir := newMcdir(t)
+	writeConfig(t, dir)
+	hung := startHung(t, dir)
+	ended := make(chan shot, 1)
+	go func() { ended <- mcctl(t.Context(), "stop", "-e", "-M", dir) }()
+	_ = hung.Wait()
+	startHung(t, dir)
+	got := <-ended
+	got.wants(t, exitFailed, "has been started again", "systemctl stop mcctl@"+filepath.Base(dir))
 }
 
 func TestStopForce(t *testing.T) {

@@ -235,6 +235,26 @@ func TestSwitchAnswerLost(t *testing.T) {
 	}
 }
 
+// The other server's newest job is of an earlier reign, and this one knows none.
+func TestAnOlderSwitchOfTheOtherServerIsNotOurs(t *testing.T) {
+	s := newSupervisor(t, paired())
+	s.on(wire.KindSwitch, func(json.RawMessage) (any, error) { return nil, wire.ErrNoAnswer })
+	s.on(wire.KindJob, func(json.RawMessage) (any, error) {
+		return wire.Job{ID: "switch-2-0", Phase: "done", Final: true, Term: 3, To: "server1"}, nil
+	})
+	mcctl(t.Context(), "switch", "-M", s.mcdir).wants(t, exitFailed, "it did not take place")
+}
+
+// Nobody knows the job by its name, but a server is at it.
+func TestASwitchThatIsBeingMadeIsNotTakenForOneThatWasNot(t *testing.T) {
+	st := paired()
+	st.Summary = wire.SummarySwitching
+	s := newSupervisor(t, st)
+	s.on(wire.KindSwitch, func(json.RawMessage) (any, error) { return nil, wire.ErrNoAnswer })
+	s.on(wire.KindJob, func(json.RawMessage) (any, error) { return nil, errors.New("no such job") })
+	mcctl(t.Context(), "switch", "--timeout", "1500ms", "-M", s.mcdir).wants(t, exitGoingOn, "the switch goes on")
+}
+
 // Nobody is told what may be lost where nothing can be: there it is refused.
 func TestSwitchForceWithoutNeed(t *testing.T) {
 	s := newSupervisor(t, paired())
