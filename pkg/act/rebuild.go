@@ -323,9 +323,11 @@ func (h *Hands) copyOnce(ctx context.Context, w way, at standing, options postgr
 	}
 	h.Rebuilds.Whole()
 	if err := h.mayReplace(ctx); err != nil {
-		return err
+		return errors.Join(err, h.Postgres.DropCopy())
 	}
-	if err := h.Rebuilds.Commit(wire.RebuildSwapping); err != nil {
+	if err := h.Rebuilds.Commit(wire.RebuildSwapping); errors.Is(err, errGivenUp) {
+		return errors.Join(err, h.Postgres.DropCopy())
+	} else if err != nil { // it may be on the disk, and without a copy that means a swap which has ended
 		return err
 	}
 	if err := h.swap(at.broken); err != nil {

@@ -20,6 +20,7 @@ import (
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/settings"
 	"mcctl/pkg/wire"
+	"mcctl/test/fault"
 )
 
 // primary is a real server2, of the same cluster, and what its supervisor answers of it.
@@ -370,5 +371,46 @@ func TestTheSitesProgramIsNotRunWhateverItIsNorForEver(t *testing.T) {
 	}
 	if runs := content(t, program+".runs"); runs != strings.Repeat("run\n", copyTries) {
 		t.Errorf("it was run so often:\n%s", runs)
+	}
+}
+
+// What a copy has left that died with the host is in the way of no other copy.
+func TestAnAbandonedCopyTakesUpNobodysRoom(t *testing.T) {
+	if !fault.Inside(t) {
+		return
+	}
+	h, _ := besidePrimary(t)
+	data := h.Config.Server.DataDirectory
+	fault.NewDisk(t, 170<<20).Replace(filepath.Dir(data))
+	ok(t, os.Mkdir(data+".part", 0o700))
+	ok(t, os.WriteFile(filepath.Join(data+".part", "half"), make([]byte, 100<<20), 0o600))
+	plan, err := h.PlanRebuild(within(t), wire.RebuildRequest{Way: wire.WayCopy})
+	ok(t, err)
+	if len(plan.Problems) > 0 {
+		t.Fatalf("in the way: %q", plan.Problems)
+	}
+	_, _, err = h.Rebuilds.Begin(plan, wire.RebuildRequest{Way: wire.WayCopy}, false)
+	ok(t, err)
+	ok(t, h.Rebuild(within(t)))
+}
+
+// A copy that may not take the place of the data is dropped: nobody goes on with it.
+func TestACopyThatIsNotWantedAnyMoreIsDropped(t *testing.T) {
+	h, p := besidePrimary(t)
+	var once sync.Once
+	p.change(nil, func() {
+		if h.Postgres.HasCopy() {
+			once.Do(func() {
+				h.Board.Set(func(s *board.Sight) { s.Record.Mode = pair.Paired })
+			})
+		}
+	})
+	plan, err := h.PlanRebuild(within(t), wire.RebuildRequest{Way: wire.WayCopy})
+	ok(t, err)
+	_, _, err = h.Rebuilds.Begin(plan, wire.RebuildRequest{Way: wire.WayCopy}, false)
+	ok(t, err)
+	fails(t, h.Rebuild(within(t)), "the pair is paired again")
+	if h.Postgres.HasCopy() {
+		t.Error("it is there still")
 	}
 }

@@ -22,9 +22,13 @@ var ErrNotBeside = errors.New("a copy beside the old data is not possible")
 // directories and take their places by renames in the end: each must lie on its
 // parent's file system, and we must be allowed to write there.
 func (in *Instance) Beside(l Layout) error {
-	for _, p := range append(l.places(), place{dir: in.Data}) {
+	all := append(l.places(), place{dir: in.Data})
+	for _, p := range all {
 		if err := beside(p.dir); err != nil {
 			return fmt.Errorf("%w: %w", ErrNotBeside, err)
+		}
+		if slices.ContainsFunc(all, func(other place) bool { return other.dir == newer(p.dir) || other.dir == p.dir+".old" }) {
+			return fmt.Errorf("%w: %s.new or %[2]s.old, which it needs, is in use by this server itself", ErrNotBeside, p.dir)
 		}
 	}
 	return nil
@@ -64,8 +68,8 @@ func deviceOf(path string) (uint64, error) {
 type Room struct {
 	Path  string `json:"path"` // one of the directories that are copied to
 	Needs int64  `json:"needs"`
-	// Free is what this user may still write; a copy in place counts what it will
-	// empty first.
+	// Free is what this user may still write, with what the copy will remove first: an
+	// earlier copy that was cut off, and in place the old data.
 	Free int64 `json:"free"`
 }
 
@@ -85,10 +89,22 @@ func (in *Instance) Rooms(ctx context.Context, source Source, known Layout, has 
 	} else {
 		needs[in.Data] += has.WAL
 	}
+	gone, err := in.copies(goal)
+	if err != nil {
+		return nil, fmt.Errorf("look for room: %w", err)
+	}
 	rooms := map[uint64]*Room{}
 	for dir, n := range needs {
-		if err := addRoom(rooms, dir, n, inPlace); err != nil {
+		if err := addRoom(rooms, dir, n); err != nil {
 			return nil, fmt.Errorf("look for room: %w", err)
+		}
+		if inPlace {
+			gone = append(gone, dir)
+		}
+	}
+	for _, dir := range gone {
+		if device, err := deviceOf(dir); err == nil && rooms[device] != nil {
+			rooms[device].Free += diskUsage(dir)
 		}
 	}
 	var all []Room
@@ -99,7 +115,7 @@ func (in *Instance) Rooms(ctx context.Context, source Source, known Layout, has 
 	return all, nil
 }
 
-func addRoom(rooms map[uint64]*Room, dir string, needs int64, inPlace bool) error {
+func addRoom(rooms map[uint64]*Room, dir string, needs int64) error {
 	at := dir
 	for !exists(at) {
 		at = filepath.Dir(at)
@@ -119,9 +135,6 @@ func addRoom(rooms map[uint64]*Room, dir string, needs int64, inPlace bool) erro
 	}
 	r.Needs += needs
 	r.Path = min(r.Path, dir)
-	if inPlace {
-		r.Free += diskUsage(dir)
-	}
 	return nil
 }
 

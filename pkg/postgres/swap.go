@@ -237,13 +237,18 @@ func (in *Instance) putAside(p place) error {
 // RecoverSwap ends a Swap that was cut off. Run it at every start of the
 // supervisor, before anything looks at the data directory.
 func (in *Instance) RecoverSwap() error {
-	if exists(in.Data) || !exists(in.Data+".old") || !exists(in.Data+".new") {
+	if !in.swapping() {
 		return nil
 	}
 	if err := in.endSwap(); err != nil {
 		return fmt.Errorf("recover swap of data directory: %w", err)
 	}
 	return nil
+}
+
+// swapping tells that a swap is past its point of no return and not ended.
+func (in *Instance) swapping() bool {
+	return !exists(in.Data) && exists(in.Data+".old") && exists(in.Data+".new")
 }
 
 // DropOld deletes the data directory that Swap put aside, with what of it lies
