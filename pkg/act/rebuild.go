@@ -333,7 +333,7 @@ func (h *Hands) copyOnce(ctx context.Context, w way, at standing, options postgr
 	if err := h.swap(at.broken); err != nil {
 		return fmt.Errorf("%w: %w", errSwap, err)
 	}
-	return h.Postgres.DropKept(h.KeepDir())
+	return nil
 }
 
 // errSwap: what was begun there is finished, and no other copy may come in between.
@@ -346,7 +346,10 @@ func (h *Hands) swap(half bool) error {
 	h.aside.Lock()
 	defer h.aside.Unlock()
 	h.swaps++
-	return h.Postgres.Swap(half)
+	if err := h.Postgres.BeginSwap(half); err != nil {
+		return err
+	}
+	return h.endSwap()
 }
 
 func (h *Hands) copyOptions(w way, at standing, q wire.RebuildRequest) (postgres.BackupOptions, error) {

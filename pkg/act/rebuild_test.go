@@ -414,3 +414,30 @@ func TestACopyThatIsNotWantedAnyMoreIsDropped(t *testing.T) {
 		t.Error("it is there still")
 	}
 }
+
+// What was kept of data that a rewind was cut off in says nothing of the copy that has
+// taken its place, whenever the supervisor dies: else it would count as half written.
+func TestAWholeCopyIsNotTakenForHalfOfOne(t *testing.T) {
+	for _, cutOff := range []bool{false, true} {
+		h, _ := besidePrimary(t)
+		ok(t, os.Mkdir(h.KeepDir(), 0o700))
+		ok(t, os.WriteFile(filepath.Join(h.KeepDir(), "postgresql.conf"), []byte("older = 1"), 0o600))
+		if err := h.Recover(); !errors.Is(err, postgres.ErrUnfinished) {
+			t.Fatalf("the data counts as whole: %v", err)
+		}
+		ok(t, h.Postgres.BaseBackup(within(t), h.copySource(), postgres.BackupOptions{}))
+		ok(t, os.WriteFile(h.Config.Server.DataDirectory+".new/postgresql.conf", []byte("whole = 1"), 0o600))
+		if cutOff {
+			ok(t, os.Rename(h.Config.Server.DataDirectory, h.Config.Server.DataDirectory+".old"))
+		} else {
+			ok(t, h.swap(true))
+			if _, err := os.Lstat(h.KeepDir()); err == nil {
+				t.Error("a supervisor that dies after the swap leaves what was kept")
+			}
+		}
+		ok(t, h.Recover())
+		if is := content(t, h.Config.Server.ConfigFile); is != "whole = 1" {
+			t.Errorf("the configuration is %q", is)
+		}
+	}
+}

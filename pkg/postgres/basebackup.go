@@ -164,7 +164,7 @@ func (in *Instance) dropCopy(goal Layout) error {
 // links yet; what it was to fill is known by its goal. This server's own directories are
 // never among them, whatever their names.
 func (in *Instance) copies(goal Layout) (all []string, err error) {
-	if in.swapping() {
+	if in.Swapping() {
 		return nil, fmt.Errorf("%s.new is taking the place of %s; that must be ended first", in.Data, in.Data)
 	}
 	own, err := in.Layout()
