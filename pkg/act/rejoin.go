@@ -27,7 +27,7 @@ func (h *Hands) Rejoin(ctx context.Context) error {
 		return err
 	}
 	if err := h.comeBackBy(ctx, at, wire.RebuildRequest{}); err != nil {
-		return err
+		return h.stoppedInVain(ctx, at, err)
 	}
 	job, err := h.Rebuilds.Get("")
 	if err == nil && job.Automatic && !job.Final { // a copy was made

@@ -20,7 +20,7 @@ var ErrNotBeside = errors.New("a copy beside the old data is not possible")
 
 // Beside finds out whether a copy with this layout can be made beside the old
 // directories and take their places by renames in the end: each must lie on its
-// parent's file system, and we must be allowed to write there.
+// parent's file system, we must be allowed to write there, and the names must be free.
 func (in *Instance) Beside(l Layout) error {
 	all := append(l.places(), place{dir: in.Data})
 	for _, p := range all {
@@ -29,6 +29,25 @@ func (in *Instance) Beside(l Layout) error {
 		}
 		if slices.ContainsFunc(all, func(other place) bool { return other.dir == newer(p.dir) || other.dir == p.dir+".old" }) {
 			return fmt.Errorf("%w: %s.new or %[2]s.old, which it needs, is in use by this server itself", ErrNotBeside, p.dir)
+		}
+	}
+	return in.namesFree(l)
+}
+
+// namesFree finds out before a copy is made what would keep its swap from beginning, see
+// setAside and voidData. An earlier Data.old, with what belongs to it, would not.
+func (in *Instance) namesFree(l Layout) error {
+	if exists(in.Data + ".void") {
+		return fmt.Errorf("%w: %s.void is in the way; move it away", ErrNotBeside, in.Data)
+	}
+	old, err := layoutOf(in.Data + ".old")
+	if err != nil {
+		return err
+	}
+	for _, p := range l.places() {
+		aside := p.dir + ".old"
+		if exists(aside) && !slices.ContainsFunc(old.places(), func(o place) bool { return o.dir == aside }) {
+			return fmt.Errorf("%w: %s is in the way and does not belong to %s.old; move it away", ErrNotBeside, aside, in.Data)
 		}
 	}
 	return nil
