@@ -44,14 +44,17 @@ func (h *Hands) tryCopies(ctx context.Context, w way, at standing, q wire.Rebuil
 	if err != nil {
 		return err
 	}
-	options, err := h.copyOptions(w, at, q)
-	if err != nil {
-		return err
-	}
 	cost := w.name == wire.WayCommand
 	for try, note := 1, ""; ; try++ {
 		h.Rebuilds.NewTry(note)
-		err := h.copyOnce(ctx, w, options, inPlace)
+		options, err := h.copyOptions(w, at, q) // who may write the site's program is asked each time
+		if err == nil {
+			err = postgres.EndCopiers(h.copyLock())
+		}
+		if err != nil {
+			return err
+		}
+		err = h.copyOnce(ctx, w, options, inPlace)
 		if err == nil && !inPlace {
 			err = h.takeCopy(ctx, at.broken)
 			return inVain(ctx, err, true)
@@ -184,7 +187,7 @@ func (h *Hands) copyOptions(w way, at standing, q wire.RebuildRequest) (postgres
 	}
 	program, err := h.copyCommand()
 	options.By = &postgres.CopyCommand{
-		Program: program, SystemID: at.history.SystemID,
+		Program: program, SystemID: at.history.SystemID, Lock: h.copyLock(),
 		Line: func(line string) { h.progress("copying: %s", line) },
 	}
 	return options, err
@@ -201,3 +204,6 @@ func (h *Hands) copyCommand() ([]string, error) {
 	}
 	return program, nil
 }
+
+// copyLock is held by all that the site's program has begun.
+func (h *Hands) copyLock() string { return h.Config.Path("run", "rebuild-command.lock") }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"mcctl/pkg/board"
@@ -43,6 +45,41 @@ func TestTheSitesProgramIsNotRunWhateverItIsNorForEver(t *testing.T) {
 	}
 	if runs := content(t, program+".runs"); runs != strings.Repeat("run\n", copyTries) {
 		t.Errorf("it was run so often:\n%s", runs)
+	}
+}
+
+// Who may write the site's program is asked before every run. What an earlier supervisor's
+// has begun is ended before any copy, also one by pg_basebackup.
+func TestTheSitesProgramIsJudgedAndEndedEachTime(t *testing.T) {
+	h, _ := besidePrimary(t)
+	program := filepath.Join(h.Config.Dir, "restore")
+	ok(t, os.WriteFile(program, []byte("#!/bin/sh\necho run >>"+program+".runs\nchmod g+w "+program+"\nexit 7\n"), 0o700))
+	h.Config.Pair.Policy.RebuildCommand = []string{program}
+	rebuild := func(way string) error {
+		t.Helper()
+		_, _, err := h.Rebuilds.Begin(wire.RebuildPlan{}, wire.RebuildRequest{Way: way}, false)
+		ok(t, err)
+		return h.Rebuild(within(t))
+	}
+	err := rebuild(wire.WayCommand)
+	fails(t, err, "can be written by others")
+	if runs := content(t, program+".runs"); runs != "run\n" || errors.Is(err, ErrInVain) {
+		t.Errorf("in vain: %t, and it was run so often:\n%s", errors.Is(err, ErrInVain), runs)
+	}
+	held, err := os.Create(h.copyLock())
+	ok(t, err)
+	orphan := exec.Command("sleep", "3600")
+	orphan.ExtraFiles, orphan.SysProcAttr = []*os.File{held}, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	ok(t, orphan.Start())
+	ok(t, held.Close())
+	ended := make(chan error, 1)
+	go func() { ended <- orphan.Wait() }()
+	ok(t, rebuild(wire.WayCopy))
+	select {
+	case <-ended:
+	default:
+		_ = orphan.Process.Kill()
+		t.Error("it goes on")
 	}
 }
 
