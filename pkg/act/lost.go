@@ -41,9 +41,9 @@ func (h *Hands) ShowLost() {
 // is here only. If transactions were committed in it, or nobody can tell, it is saved
 // and reported. Nothing is changed but in the reports' directory, so that whoever is
 // killed in between begins again and finds the same. A data directory that is half
-// rewound was reported on before that began.
+// rewound was reported on before that began. The log can be read without pg_control.
 func (h *Hands) reportLost(ctx context.Context, w way, at standing) error {
-	if at.empty || at.broken || at.unread != nil || at.follows() {
+	if at.empty || at.broken || at.follows() {
 		return nil
 	}
 	h.progress("looking at what will be discarded")
@@ -107,6 +107,8 @@ func (h *Hands) acknowledged(at standing) (lost.Acknowledged, string) {
 	switch r := at.history.Record; {
 	case r.Forced:
 		return lost.Maybe, fmt.Sprintf("%s took the reign by force (term %d), whatever %s had acknowledged by itself", h.other(), r.Term, h.me())
+	case at.unread != nil:
+		return lost.Maybe, fmt.Sprintf("what this server was cannot be told: %v", at.unread)
 	case at.history.Timeline <= at.lastOn:
 		return lost.Maybe, fmt.Sprintf("%s did not take over from what is here (it is on timeline %d, this server on %d): one of the two was restored from an old copy", h.other(), at.history.Timeline, at.lastOn)
 	case at.asStandby:

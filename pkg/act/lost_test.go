@@ -105,3 +105,23 @@ func TestAReportThatCannotBeWrittenHoldsUpOnlyWhoRequiresIt(t *testing.T) {
 		t.Errorf("cut off, it left %q", left)
 	}
 }
+
+// Log is not discarded unseen because pg_control, which recovery would need, is gone.
+// Needs pg_waldump.
+func TestLogIsReportedOnWithoutAControlFile(t *testing.T) {
+	h, at, told := crashedWithATail(t)
+	h.Config.Pair.Policy.LostWAL = config.RequireLost
+	ok(t, os.Truncate(filepath.Join(h.Config.Server.DataDirectory, "global", "pg_control"), 0))
+	history := at.history
+	at = h.standing("")
+	h.readFiles(&at)
+	at.history = history
+	w, err := at.choose()
+	ok(t, err)
+	ok(t, h.reportLost(within(t), w, at))
+	if len(*told) != 1 || (*told)[0].Transactions != 1 || (*told)[0].Acknowledged != lost.Maybe || !strings.Contains((*told)[0].Why, "pg_control") || len((*told)[0].Segments) == 0 {
+		t.Errorf("told: %+v", *told)
+	}
+	ok(t, os.RemoveAll(filepath.Join(h.Config.Server.DataDirectory, "pg_wal")))
+	fails(t, h.reportLost(within(t), w, at), "nothing is discarded before it was looked at")
+}

@@ -40,7 +40,8 @@ type Postgres interface {
 	Rooms(ctx context.Context, source postgres.Source, known postgres.Layout, has postgres.Holdings, inPlace bool) ([]postgres.Room, error)
 	HasCopy() bool
 	DropCopy() error
-	Swap(half bool) error
+	BeginSwap(half bool) error
+	Swapping() bool
 	RecoverSwap() error
 	DropOld() error
 	KeptOld() string

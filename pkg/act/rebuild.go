@@ -6,19 +6,13 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
-	"mcctl/pkg/hook"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
-
-// copyTries bounds how often a copy is begun again by itself, while the primary is
-// reached: a connection may break once in some hours, but not every time.
-const copyTries = 3
 
 // Rebuild is T7 on an operator's request. It begins only while the record is alone
 // and the primary is reached and open (rule 307), and it may be cut off anywhere:
@@ -87,10 +81,32 @@ func (h *Hands) foresee(ctx context.Context, at standing) error {
 		return err
 	}
 	at.history = history
-	if _, err := at.choose(); err != nil {
+	w, err := at.choose()
+	if err == nil && (w.name == wire.WayCopy || w.name == wire.WayCommand) {
+		_, err = h.mayCopy(ctx, w, at, wire.RebuildRequest{})
+	}
+	if err != nil {
 		return fmt.Errorf("rejoin: %w", err)
 	}
 	return nil
+}
+
+// stoppedInVain marks a failure for which the readers of a standby were cut off, although
+// the primary is reached: they should not be again at once. ErrSourceNotReady and
+// ErrStillInUse end by themselves.
+func (h *Hands) stoppedInVain(ctx context.Context, at standing, err error) error {
+	for _, passing := range []error{errGivenUp, postgres.ErrSourceNotReady, postgres.ErrStillInUse} {
+		if errors.Is(err, passing) {
+			return err
+		}
+	}
+	if at.last == 0 || errors.Is(err, ErrInVain) {
+		return err
+	}
+	if _, gone := h.history(ctx); gone != nil {
+		return err
+	}
+	return fmt.Errorf("stopped %w: %w", ErrInVain, err)
 }
 
 // comeBackBy asks the primary now and goes the way that follows.
@@ -208,135 +224,6 @@ func (h *Hands) rewindInJob(ctx context.Context) error {
 	return h.rewind(ctx)
 }
 
-// copyAnew copies the primary. What the supervisor begins by itself is a job too: it
-// can be followed and given up like one that was asked for.
-func (h *Hands) copyAnew(ctx context.Context, w way, at standing, q wire.RebuildRequest) error {
-	h.Log.Info("rebuilding", "way", w.name, "because", w.why)
-	plan := wire.RebuildPlan{Server: h.me(), From: h.other(), Way: w.name, Why: w.why, Extra: w.extra}
-	_, own, err := h.Rebuilds.Begin(plan, q, at.asked == "")
-	if err != nil {
-		return err
-	}
-	if !own {
-		h.Rebuilds.Changed(w.name, w.why)
-		return h.tryCopies(ctx, w, at, q)
-	}
-	work, done := h.Rebuilds.Work(ctx)
-	defer done()
-	err = h.tryCopies(work, w, at, q)
-	if err != nil {
-		return errors.Join(err, h.Rebuilds.End(err))
-	}
-	return nil // Rejoin ends the job, when the copy streams
-}
-
-func (h *Hands) tryCopies(ctx context.Context, w way, at standing, q wire.RebuildRequest) error {
-	inPlace, err := h.inPlace(ctx, at, q)
-	if err != nil {
-		return err
-	}
-	if err := h.roomFor(ctx, inPlace); err != nil {
-		return err
-	}
-	options, err := h.copyOptions(w, at, q)
-	if err != nil {
-		return err
-	}
-	note := ""
-	for try := 1; ; try++ {
-		h.Rebuilds.NewTry(note)
-		err := h.copyOnce(ctx, w, at, options, inPlace)
-		if err == nil || ctx.Err() != nil || errors.Is(err, errSwap) {
-			return err
-		}
-		if _, gone := h.history(ctx); gone != nil {
-			return err
-		}
-		if try == copyTries || errors.Is(err, syscall.ENOSPC) || fullDisk(err) {
-			return h.inVain(w, err)
-		}
-		h.Log.Warn("the copy failed and is begun again", "error", err)
-		note = "begun again after: " + firstLine(err)
-		at.broken = at.broken || inPlace
-		if err := h.pause(ctx, time.Duration(try)*time.Second); err != nil {
-			return err
-		}
-	}
-}
-
-// ErrCopiedInVain marks the failure of a copy that has cost something, although the
-// primary is reached: hours of its disks perhaps, or of a repository that is paid for.
-// Nobody should begin the next one at once.
-var ErrCopiedInVain = errors.New("copied in vain")
-
-func (h *Hands) inVain(w way, err error) error {
-	if job, known := h.Rebuilds.Get(""); known == nil && job.Done == 0 && w.name != wire.WayCommand {
-		return err // it came to nothing at once
-	}
-	return fmt.Errorf("%w: %w", ErrCopiedInVain, err)
-}
-
-// fullDisk: pg_basebackup tells it only in words (strerror of ENOSPC under LC_ALL=C).
-func fullDisk(err error) bool { return strings.Contains(err.Error(), "No space left on device") }
-
-// inPlace decides whether the copy replaces the old data as it comes in. Nobody
-// gives up old data that is whole without an operator's word.
-func (h *Hands) inPlace(ctx context.Context, at standing, q wire.RebuildRequest) (bool, error) {
-	known, _, err := postgres.SavedOwn(h.OwnDir())
-	if err != nil {
-		return false, err
-	}
-	err = h.Postgres.CanCopyBeside(ctx, h.copySource(), known)
-	switch {
-	case err == nil:
-		return q.InPlace, nil
-	case !errors.Is(err, postgres.ErrNotBeside):
-		return false, err
-	case q.InPlace || at.empty || at.broken:
-		return true, nil
-	}
-	return false, fmt.Errorf("%w; the old data must be emptied before the copy is made, and until that is whole this server has none: if that is right, mcctl rebuild --in-place", err)
-}
-
-func (h *Hands) copyOnce(ctx context.Context, w way, at standing, options postgres.BackupOptions, inPlace bool) error {
-	h.progress("copying: %s", w.why)
-	if inPlace {
-		if err := h.mayReplace(ctx); err != nil {
-			return err
-		}
-		if err := h.Rebuilds.Commit(wire.RebuildCopying); err != nil {
-			return err
-		}
-		h.saving.Lock() // half emptied files must not be taken for this server's own
-		defer h.saving.Unlock()
-		if err := h.Postgres.BaseBackupInPlace(ctx, h.copySource(), h.KeepDir(), options); err != nil {
-			return err
-		}
-		h.Rebuilds.Whole()
-		return nil
-	}
-	if err := h.Rebuilds.Enter(wire.RebuildCopying); err != nil {
-		return err
-	}
-	if err := h.Postgres.BaseBackup(ctx, h.copySource(), options); err != nil {
-		return errors.Join(err, h.Postgres.DropCopy()) // it takes up room, and nobody can go on with it
-	}
-	h.Rebuilds.Whole()
-	if err := h.mayReplace(ctx); err != nil {
-		return err
-	}
-	if err := h.Rebuilds.Commit(wire.RebuildSwapping); err != nil {
-		return err
-	}
-	if err := h.swap(at.broken); err != nil {
-		return fmt.Errorf("%w: %w", errSwap, err)
-	}
-	return h.Postgres.DropKept(h.KeepDir())
-}
-
-// errSwap: what was begun there is finished, and no other copy may come in between.
-var errSwap = errors.New("put the copy in its place")
-
 // swap puts the copy in the place of the data, which is only half there if a rewind was
 // cut off in it, and has what is put aside deleted when the copy streams.
 func (h *Hands) swap(half bool) error {
@@ -344,42 +231,10 @@ func (h *Hands) swap(half bool) error {
 	h.aside.Lock()
 	defer h.aside.Unlock()
 	h.swaps++
-	return h.Postgres.Swap(half)
-}
-
-func (h *Hands) copyOptions(w way, at standing, q wire.RebuildRequest) (postgres.BackupOptions, error) {
-	known, own, err := postgres.SavedOwn(h.OwnDir())
-	options := postgres.BackupOptions{
-		// No slot is named: pg_basebackup makes one for itself. The standby's own slot,
-		// which the primary has seen to when it told its history, stays where it is and
-		// keeps the log for the copy and for the old data alike, which may still be needed.
-		MaxRate: q.MaxRate, Known: known, Own: own,
-		Progress: func(done, total int64) {
-			h.Rebuilds.Copied(done, total)
-			h.progress("copying %d of %d MB", done>>20, total>>20)
-		},
+	if err := h.Postgres.BeginSwap(half); err != nil {
+		return err
 	}
-	if err != nil || w.name != wire.WayCommand {
-		return options, err
-	}
-	program, err := h.copyCommand()
-	options.By = &postgres.CopyCommand{
-		Program: program, SystemID: at.history.SystemID,
-		Line: func(line string) { h.progress("copying: %s", line) },
-	}
-	return options, err
-}
-
-// copyCommand is the site's program, unless nobody may be trusted to have written it.
-func (h *Hands) copyCommand() ([]string, error) {
-	program := h.Config.Policy().RebuildCommand
-	if len(program) == 0 {
-		return nil, errors.New("policy.rebuild_command is not set in pair.toml")
-	}
-	if err := hook.Judge(program[0]); err != nil {
-		return nil, fmt.Errorf("policy.rebuild_command: %w", err)
-	}
-	return program, nil
+	return h.endSwap()
 }
 
 // startRebuilt starts PostgreSQL as a standby. An operator may give up waiting until it
@@ -391,7 +246,8 @@ func (h *Hands) startRebuilt(ctx context.Context) error {
 	work, done := h.Rebuilds.Work(ctx)
 	defer done()
 	if err := h.follow(work); err != nil {
-		return err
+		job, unknown := h.Rebuilds.Get("")
+		return inVain(work, err, unknown == nil && job.Try > 0)
 	}
 	h.Background("save own files", func(context.Context) error { h.SaveOwn(); return nil })
 	return nil

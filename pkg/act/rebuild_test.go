@@ -322,13 +322,33 @@ func theOldDataGoesWhenTheCopyStreamsByItself(t *testing.T, h *Hands, p *primary
 	if done, err := h.drop(before, true); done || err != nil || h.Postgres.KeptOld() == "" {
 		t.Errorf("dropped what the second copy has replaced: %t, %v", done, err)
 	}
-	ok(t, os.Mkdir(h.Config.Server.DataDirectory+".void", 0o700))
-	_, _, err = h.Rebuilds.Begin(wire.RebuildPlan{}, wire.RebuildRequest{Way: wire.WayCopy}, false)
-	ok(t, err)
-	fails(t, h.Rebuild(within(t)), "is in the way")
-	if job, err := h.Rebuilds.Get(""); err != nil || job.Try != 1 || !h.Postgres.HasCopy() {
-		t.Errorf("the copy that waits was made anew: %+v, %v", job, err)
+	theSwapsNamesMustBeFree(t, h, p)
+}
+
+// theSwapsNamesMustBeFree before a copy is made; when one is taken meanwhile, the copy
+// waits, and none is made anew.
+func theSwapsNamesMustBeFree(t *testing.T, h *Hands, p *primary) {
+	t.Helper()
+	void := func() { ok(t, os.MkdirAll(h.Config.Server.DataDirectory+".void", 0o700)) }
+	rebuild := func(tries int, wants func(error) bool) {
+		t.Helper()
+		_, _, err := h.Rebuilds.Begin(wire.RebuildPlan{}, wire.RebuildRequest{Way: wire.WayCopy}, false)
+		ok(t, err)
+		failed := h.Rebuild(within(t))
+		fails(t, failed, "is in the way")
+		if job, err := h.Rebuilds.Get(""); err != nil || job.Try != tries || h.Postgres.HasCopy() != (tries > 0) || !wants(failed) {
+			t.Errorf("%v, in vain %t: %+v, %v", failed, errors.Is(failed, ErrInVain), job, err)
+		}
 	}
+	void()
+	rebuild(0, func(err error) bool { return !errors.Is(err, ErrInVain) })
+	ok(t, os.Remove(h.Config.Server.DataDirectory+".void"))
+	p.change(nil, func() {
+		if h.Postgres.HasCopy() {
+			void()
+		}
+	})
+	rebuild(1, func(err error) bool { return errors.Is(err, ErrInVain) })
 }
 
 // filesOf is a snapshot by names within the directory; without one it is empty.
@@ -342,33 +362,4 @@ func filesOf(t *testing.T, dir string) map[string]string {
 		within[strings.TrimPrefix(path, dir)] = is
 	}
 	return within
-}
-
-// The site's program is not run when others can write it. One that fails is tried three
-// times; that this was in vain is marked, since the next try should not come at once.
-func TestTheSitesProgramIsNotRunWhateverItIsNorForEver(t *testing.T) {
-	h, _ := besidePrimary(t)
-	program := filepath.Join(h.Config.Dir, "restore")
-	ok(t, os.WriteFile(program, []byte("#!/bin/sh\necho run >>"+program+".runs\nexit 7\n"), 0o700))
-	h.Config.Pair.Policy.RebuildCommand = []string{program}
-	rebuild := func() error {
-		t.Helper()
-		plan, err := h.PlanRebuild(within(t), wire.RebuildRequest{Way: wire.WayCommand})
-		ok(t, err)
-		_, _, err = h.Rebuilds.Begin(plan, wire.RebuildRequest{Way: wire.WayCommand}, false)
-		ok(t, err)
-		return h.Rebuild(within(t))
-	}
-	ok(t, os.Chmod(program, 0o720))
-	fails(t, rebuild(), "policy.rebuild_command: "+program+" has mode 0720 and can be written by others; run: chmod go-w "+program)
-	if runs, err := os.ReadFile(program + ".runs"); err == nil {
-		t.Errorf("it was run all the same:\n%s", runs)
-	}
-	ok(t, os.Chmod(program, 0o700))
-	if err := rebuild(); !errors.Is(err, ErrCopiedInVain) || !strings.Contains(err.Error(), "exit status 7") {
-		t.Errorf("failed with %v", err)
-	}
-	if runs := content(t, program+".runs"); runs != strings.Repeat("run\n", copyTries) {
-		t.Errorf("it was run so often:\n%s", runs)
-	}
 }

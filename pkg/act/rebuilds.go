@@ -145,6 +145,13 @@ func (r *Rebuilds) Copied(done, total int64) {
 	}
 }
 
+// Begun tells whether the present copy has brought anything.
+func (r *Rebuilds) Begun() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.job.Done > 0
+}
+
 // Whole notes that the copy is complete, and keeps its rate for the next plan.
 func (r *Rebuilds) Whole() {
 	r.mu.Lock()

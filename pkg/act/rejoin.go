@@ -27,7 +27,7 @@ func (h *Hands) Rejoin(ctx context.Context) error {
 		return err
 	}
 	if err := h.comeBackBy(ctx, at, wire.RebuildRequest{}); err != nil {
-		return err
+		return h.stoppedInVain(ctx, at, err)
 	}
 	job, err := h.Rebuilds.Get("")
 	if err == nil && job.Automatic && !job.Final { // a copy was made
@@ -71,10 +71,23 @@ const streamPatience = 30 * time.Second
 // Recover ends what was cut off in the data directory: configuration files that a
 // rewind overwrote, a swap of directories. postgres.ErrUnfinished: it needs a copy.
 func (h *Hands) Recover() error {
-	if err := h.Postgres.RecoverSwap(); err != nil {
+	if err := h.endSwap(); err != nil {
 		return err
 	}
 	return h.Postgres.RestoreKept(h.KeepDir())
+}
+
+// endSwap ends a swap that is past its point of no return. What was kept of the data
+// that the copy replaces goes before there is a data directory again: it would say of the
+// copy that it is half written.
+func (h *Hands) endSwap() error {
+	if !h.Postgres.Swapping() {
+		return nil
+	}
+	if err := h.Postgres.DropKept(h.KeepDir()); err != nil {
+		return err
+	}
+	return h.Postgres.RecoverSwap()
 }
 
 // KeepDir holds this server's configuration files while pg_rewind overwrites them.

@@ -96,10 +96,12 @@ func (a *Agent) cancelRebuild(_ context.Context, body json.RawMessage) (any, err
 func (a *Agent) dropRebuild() { a.board.Release(decide.TaskRebuild) }
 
 // dropVainRebuild ends a rebuild that can never begin: this server has become primary.
-// What an operator gave up is forgotten when the server has come back another way.
+// What an operator gave up, or was in vain, is forgotten when the server has come back
+// another way.
 func (a *Agent) dropVainRebuild(s board.Sight) {
 	if s.Names(a.config.Me()) || s.Look.Receiver.Status == "streaming" {
 		a.hands.Rebuilds.Forget()
+		a.runner.back()
 	}
 	if s.Task != decide.TaskRebuild || !s.Names(a.config.Me()) || a.runner.doing() == decide.Rebuild {
 		return

@@ -18,7 +18,7 @@ const (
 	firstRetry   = 20 * time.Millisecond
 	urgentRetry  = 100 * time.Millisecond
 	patientRetry = 3 * time.Second
-	costlyRetry  = 5 * time.Minute // after a copy of everything
+	costlyRetry  = 5 * time.Minute // after what cost much, see act.ErrInVain
 	// settling bounds the look that follows an action, so that the next decision
 	// does not go by what was true before it.
 	settling = 300 * time.Millisecond
@@ -31,18 +31,40 @@ type runner struct {
 	look  func()
 	done  func(decide.Action, error, time.Duration)
 
-	mu      sync.Mutex
-	action  decide.Action // "" when idle
-	rule    int           // by which it began
-	cancel  context.CancelFunc
-	failed  decide.Action
-	why     error // it failed
-	retryAt time.Duration
-	backoff time.Duration
-	wg      sync.WaitGroup
+	mu     sync.Mutex
+	action decide.Action // "" when idle
+	rule   int           // by which it began
+	cancel context.CancelFunc
+	held   // the action that failed last, until another one succeeds
+	// vain is the way back that has cost much and came to nothing (act.ErrInVain), also when
+	// an operator has asked for it. What else succeeds meanwhile makes the next no cheaper.
+	vain held
+	wg   sync.WaitGroup
 	// clock is this machine's, and begins runs work beside the caller, unless set.
 	clock  clock.Clock
 	begins func(work func())
+}
+
+// held is an action that failed and is held back for a while.
+type held struct {
+	failed  decide.Action // "" is none
+	why     error
+	retryAt time.Duration
+	backoff time.Duration
+}
+
+// again holds the action back once more, for twice as long as before.
+func (f *held) again(action decide.Action, why error, now time.Duration) {
+	if f.failed != action {
+		f.backoff = 0
+	}
+	first, limit := pauses(action, why)
+	f.backoff = min(max(2*f.backoff, first), limit)
+	f.failed, f.why, f.retryAt = action, why, now+f.backoff
+}
+
+func (f *held) holds(action decide.Action, now time.Duration) bool {
+	return action == f.failed && now < f.retryAt
 }
 
 func newRunner(do func(context.Context, decide.Action) error, b *board.Board, look func(), done func(decide.Action, error, time.Duration)) *runner {
@@ -67,7 +89,7 @@ func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 			r.cancel()
 		}
 	case rule.Do == decide.Wait:
-	case rule.Do == r.failed && r.clock.Now() < r.retryAt:
+	case r.holds(rule.Do, r.clock.Now()), r.vain.holds(rule.Do, r.clock.Now()):
 	default:
 		r.begin(ctx, rule)
 	}
@@ -124,17 +146,20 @@ func (r *runner) finish(action decide.Action, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.action, r.cancel = "", nil
-	if err == nil {
-		r.failed, r.why, r.backoff = "", nil, 0
+	comesBack := action == decide.Rejoin || action == decide.Rebuild
+	f := &r.held
+	switch {
+	case err == nil && comesBack:
+		r.held, r.vain = held{}, held{}
 		return
+	case err == nil:
+		r.held = held{}
+		return
+	case comesBack && errors.Is(err, act.ErrInVain):
+		f, action = &r.vain, decide.Rejoin // nobody holds back an operator
 	}
-	if r.failed != action {
-		r.backoff = 0
-	}
-	first, limit := pauses(action, err)
-	r.backoff = min(max(2*r.backoff, first), limit)
-	r.failed, r.why, r.retryAt = action, err, r.clock.Now()+r.backoff
-	r.clock.After(r.backoff, r.board.Wake)
+	f.again(action, err, r.clock.Now())
+	r.clock.After(f.backoff, r.board.Wake)
 }
 
 func pauses(action decide.Action, err error) (first, limit time.Duration) {
@@ -142,7 +167,7 @@ func pauses(action decide.Action, err error) (first, limit time.Duration) {
 	case decide.TakeOver, decide.HandOver, decide.Detach, decide.Promote, decide.OpenGate:
 		return firstRetry, urgentRetry
 	}
-	if errors.Is(err, act.ErrCopiedInVain) {
+	if errors.Is(err, act.ErrInVain) {
 		return patientRetry, costlyRetry
 	}
 	return firstRetry, patientRetry
@@ -152,8 +177,17 @@ func pauses(action decide.Action, err error) (first, limit time.Duration) {
 func (r *runner) forgive() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.retryAt, r.backoff = 0, 0
+	for _, f := range []*held{&r.held, &r.vain} {
+		f.retryAt, f.backoff = 0, 0
+	}
 	r.board.Wake()
+}
+
+// back notes that this server has come back, by whatever way: the next one is not dear.
+func (r *runner) back() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.vain = held{}
 }
 
 // doing is the action under way, or "".
@@ -168,10 +202,12 @@ func (r *runner) doing() decide.Action {
 func (r *runner) failure(of decide.Action) (next time.Duration, why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.failed != of {
-		return 0, nil
+	for _, f := range []held{r.vain, r.held} {
+		if f.failed == of {
+			return max(0, f.retryAt-r.clock.Now()), f.why
+		}
 	}
-	return max(0, r.retryAt-r.clock.Now()), r.why
+	return 0, nil
 }
 
 // end waits for the action under way, whose context has ended.

@@ -205,11 +205,16 @@ func TestPausesAreBoundedByKind(t *testing.T) {
 // unless somebody has put something right.
 func TestACopyInVainIsNotRepeatedSoon(t *testing.T) {
 	d := newDriven(t)
-	inVain := fmt.Errorf("%w: %w", act.ErrCopiedInVain, errPlanned)
+	inVain := fmt.Errorf("%w: %w", act.ErrInVain, errPlanned)
 	for _, want := range []time.Duration{patientRetry, 2 * patientRetry, 4 * patientRetry} {
 		d.finish(decide.Rejoin, inVain)
-		if d.backoff != want {
-			t.Errorf("pauses %s, want %s", d.backoff, want)
+		if d.vain.backoff != want {
+			t.Errorf("pauses %s, want %s", d.vain.backoff, want)
+		}
+		d.finish(decide.StartStandby, nil) // with the old data, which can be read meanwhile
+		d.consider(t.Context(), rule(decide.Rejoin))
+		if got := d.doing(); got != "" {
+			t.Fatalf("%s is tried again at once, since the old data was started", got)
 		}
 	}
 	for range 12 {
@@ -223,6 +228,21 @@ func TestACopyInVainIsNotRepeatedSoon(t *testing.T) {
 		t.Errorf("%s is tried again too early", got)
 	}
 	d.forgive()
+	d.begins(t, decide.Rejoin)
+	d.ends(t, inVain)
+	if next, _ := d.failure(decide.Rejoin); next > patientRetry {
+		t.Errorf("tried again in %s after something was put right", next)
+	}
+	d.back() // it streams
+	d.begins(t, decide.Rejoin)
+	d.ends(t, nil)
+	d.finish(decide.Rebuild, inVain)
+	d.consider(t.Context(), rule(decide.Rejoin))
+	if got := d.doing(); got != "" {
+		t.Errorf("%s copies at once what an operator has copied in vain", got)
+	}
+	d.begins(t, decide.Rebuild) // an operator is not held back
+	d.ends(t, nil)
 	d.begins(t, decide.Rejoin)
 	d.ends(t, nil)
 }

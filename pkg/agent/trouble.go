@@ -25,7 +25,7 @@ func (a *Agent) problem(s board.Sight) (text string, lasting bool) {
 	switch t, stream := s.LookTrouble, s.StreamTrouble; {
 	case s.PID != 0 && s.LookAt == 0 && t.PID == s.PID:
 		return t.Text, t.Lasting
-	case errors.Is(err, act.ErrCopiedInVain):
+	case errors.Is(err, act.ErrInVain):
 		return fmt.Sprintf("%s fails: %s; tried again in %s, or now: mcctl rebuild", rule.Do, oneLine(err), next.Round(time.Second)), false
 	case err != nil:
 		return fmt.Sprintf("%s fails: %s", rule.Do, oneLine(err)), false

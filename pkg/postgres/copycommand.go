@@ -25,6 +25,8 @@ type CopyCommand struct {
 	// SystemID is the cluster's system identifier: what the copy must be of.
 	SystemID uint64
 	Line     func(string) // every line that it prints; may be nil
+	// Lock is the path of a file that all of its processes hold, see EndCopiers.
+	Lock string
 }
 
 // CopyRequest is what a CopyCommand reads. The data directory is made and empty, the others do
@@ -76,7 +78,7 @@ func (in *Instance) copyByCommand(ctx context.Context, source Source, opt Backup
 }
 
 // run gives the program a clean environment: what the supervisor was started with
-// is not for it.
+// is not for it. Nothing that it began is left when run returns without an error.
 func (c *CopyCommand) run(ctx context.Context, request CopyRequest) error {
 	input, err := json.Marshal(request)
 	if err != nil {
@@ -92,7 +94,7 @@ func (c *CopyCommand) run(ctx context.Context, request CopyRequest) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
-	err = cmd.Run()
+	err = errors.Join(c.attend(cmd), EndCopiers(c.Lock))
 	out.flush()
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("run copy command: %w", context.Cause(ctx))
@@ -101,6 +103,25 @@ func (c *CopyCommand) run(ctx context.Context, request CopyRequest) error {
 		return fmt.Errorf("run copy command %s: %w; its last lines:\n%s", c.Program[0], err, strings.Join(out.last, "\n"))
 	}
 	return nil
+}
+
+// attend starts the program and waits for its end. Whoever in its background holds its
+// output does not make a failure of a copy that is whole.
+func (c *CopyCommand) attend(cmd *exec.Cmd) error {
+	held, err := holdCopiers(c.Lock)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	cmd.ExtraFiles = []*os.File{held}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	noted := noteCopiers(held, cmd.Process.Pid)
+	if err := cmd.Wait(); !errors.Is(err, exec.ErrWaitDelay) {
+		return errors.Join(err, noted)
+	}
+	return noted
 }
 
 // judgeCopy believes nothing: the copy must be of this cluster and this major, and

@@ -66,8 +66,10 @@ func (in *Instance) prepareInPlace(ctx context.Context, source Source, keepDir s
 		}
 	}
 	var err error
-	to.layout, to.spaces, err = in.goal(ctx, source, known)
-	return to, err
+	if to.layout, to.spaces, err = in.goal(ctx, source, known); err != nil {
+		return to, err
+	}
+	return to, in.dropCopy(to.layout) // it takes up room, and nobody goes on with it
 }
 
 func inside(dir string) string { return filepath.Join(dir, copyDirName) }

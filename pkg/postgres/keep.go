@@ -79,8 +79,8 @@ func (in *Instance) RestoreKept(dir string) error {
 	return in.DropKept(dir)
 }
 
-// DropKept forgets what is saved in dir: after Swap has put a whole copy in place
-// of an unfinished one.
+// DropKept forgets what is saved in dir: when a swap puts a whole copy in the
+// place of unfinished data.
 func (in *Instance) DropKept(dir string) error {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil

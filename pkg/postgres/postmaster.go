@@ -108,6 +108,8 @@ func (in *Instance) worksIn(cwd string) bool {
 type stat struct {
 	state  byte
 	parent int
+	group  int
+	began  string // clock ticks after the start of the host
 }
 
 func (s stat) dead() bool { return s.state == 'Z' || s.state == 'X' || s.state == 'x' }
@@ -119,11 +121,12 @@ func readStat(pid int) (stat, bool) {
 	}
 	// The program's name comes in parentheses and may itself hold some.
 	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(f) < 2 || len(f[0]) != 1 {
+	if len(f) < 20 || len(f[0]) != 1 {
 		return stat{}, false
 	}
-	parent, err := strconv.Atoi(string(f[1]))
-	return stat{state: f[0][0], parent: parent}, err == nil
+	parent, errParent := strconv.Atoi(string(f[1]))
+	group, errGroup := strconv.Atoi(string(f[2]))
+	return stat{state: f[0][0], parent: parent, group: group, began: string(f[19])}, errParent == nil && errGroup == nil
 }
 
 // processes lists the pids for which keep is true.

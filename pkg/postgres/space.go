@@ -20,11 +20,34 @@ var ErrNotBeside = errors.New("a copy beside the old data is not possible")
 
 // Beside finds out whether a copy with this layout can be made beside the old
 // directories and take their places by renames in the end: each must lie on its
-// parent's file system, and we must be allowed to write there.
+// parent's file system, we must be allowed to write there, and the names must be free.
 func (in *Instance) Beside(l Layout) error {
-	for _, p := range append(l.places(), place{dir: in.Data}) {
+	all := append(l.places(), place{dir: in.Data})
+	for _, p := range all {
 		if err := beside(p.dir); err != nil {
 			return fmt.Errorf("%w: %w", ErrNotBeside, err)
+		}
+		if slices.ContainsFunc(all, func(other place) bool { return other.dir == newer(p.dir) || other.dir == p.dir+".old" }) {
+			return fmt.Errorf("%w: %s.new or %[2]s.old, which it needs, is in use by this server itself", ErrNotBeside, p.dir)
+		}
+	}
+	return in.namesFree(l)
+}
+
+// namesFree finds out before a copy is made what would keep its swap from beginning, see
+// setAside and voidData. An earlier Data.old, with what belongs to it, would not.
+func (in *Instance) namesFree(l Layout) error {
+	if exists(in.Data + ".void") {
+		return fmt.Errorf("%w: %s.void is in the way; move it away", ErrNotBeside, in.Data)
+	}
+	old, err := layoutOf(in.Data + ".old")
+	if err != nil {
+		return err
+	}
+	for _, p := range l.places() {
+		aside := p.dir + ".old"
+		if exists(aside) && !slices.ContainsFunc(old.places(), func(o place) bool { return o.dir == aside }) {
+			return fmt.Errorf("%w: %s is in the way and does not belong to %s.old; move it away", ErrNotBeside, aside, in.Data)
 		}
 	}
 	return nil
@@ -64,8 +87,8 @@ func deviceOf(path string) (uint64, error) {
 type Room struct {
 	Path  string `json:"path"` // one of the directories that are copied to
 	Needs int64  `json:"needs"`
-	// Free is what this user may still write; a copy in place counts what it will
-	// empty first.
+	// Free is what this user may still write, with what the copy will remove first: an
+	// earlier copy that was cut off, and in place the old data.
 	Free int64 `json:"free"`
 }
 
@@ -85,10 +108,22 @@ func (in *Instance) Rooms(ctx context.Context, source Source, known Layout, has 
 	} else {
 		needs[in.Data] += has.WAL
 	}
+	gone, err := in.copies(goal)
+	if err != nil {
+		return nil, fmt.Errorf("look for room: %w", err)
+	}
 	rooms := map[uint64]*Room{}
 	for dir, n := range needs {
-		if err := addRoom(rooms, dir, n, inPlace); err != nil {
+		if err := addRoom(rooms, dir, n); err != nil {
 			return nil, fmt.Errorf("look for room: %w", err)
+		}
+		if inPlace {
+			gone = append(gone, dir)
+		}
+	}
+	for _, dir := range gone {
+		if device, err := deviceOf(dir); err == nil && rooms[device] != nil {
+			rooms[device].Free += diskUsage(dir)
 		}
 	}
 	var all []Room
@@ -99,7 +134,7 @@ func (in *Instance) Rooms(ctx context.Context, source Source, known Layout, has 
 	return all, nil
 }
 
-func addRoom(rooms map[uint64]*Room, dir string, needs int64, inPlace bool) error {
+func addRoom(rooms map[uint64]*Room, dir string, needs int64) error {
 	at := dir
 	for !exists(at) {
 		at = filepath.Dir(at)
@@ -119,9 +154,6 @@ func addRoom(rooms map[uint64]*Room, dir string, needs int64, inPlace bool) erro
 	}
 	r.Needs += needs
 	r.Path = min(r.Path, dir)
-	if inPlace {
-		r.Free += diskUsage(dir)
-	}
 	return nil
 }
 

@@ -19,13 +19,22 @@ import (
 // else what is older. The server must be stopped. After an error or a crash call
 // RecoverSwap; at no moment is less than one whole set of directories there.
 func (in *Instance) Swap(half bool) error {
-	if err := in.swap(half); err != nil {
+	if err := in.BeginSwap(half); err != nil {
+		return err
+	}
+	return in.RecoverSwap()
+}
+
+// BeginSwap passes the point of no return: there is no data directory any more, and
+// RecoverSwap makes the copy that.
+func (in *Instance) BeginSwap(half bool) error {
+	if err := in.beginSwap(half); err != nil {
 		return fmt.Errorf("swap data directory: %w", err)
 	}
 	return nil
 }
 
-func (in *Instance) swap(half bool) error {
+func (in *Instance) beginSwap(half bool) error {
 	if _, running := in.Postmaster(); running {
 		return errors.New("the server is running; stop it first")
 	}
@@ -40,14 +49,12 @@ func (in *Instance) swap(half bool) error {
 		return fmt.Errorf("find out whether the old data is still needed: %w", err)
 	}
 	if discard {
-		err = in.voidData()
-	} else if err = in.DropOld(); err == nil {
-		err = in.setAside()
+		return in.voidData()
 	}
-	if err != nil {
+	if err := in.DropOld(); err != nil {
 		return err
 	}
-	return in.endSwap()
+	return in.setAside()
 }
 
 // oldIsBetter tells that Data.old, which an earlier swap has put aside, is whole data,
@@ -234,16 +241,21 @@ func (in *Instance) putAside(p place) error {
 	return renameDurably(p.dir, p.dir+".old")
 }
 
-// RecoverSwap ends a Swap that was cut off. Run it at every start of the
+// RecoverSwap ends what BeginSwap has begun, also when it was cut off. Run it at every start of the
 // supervisor, before anything looks at the data directory.
 func (in *Instance) RecoverSwap() error {
-	if exists(in.Data) || !exists(in.Data+".old") || !exists(in.Data+".new") {
+	if !in.Swapping() {
 		return nil
 	}
 	if err := in.endSwap(); err != nil {
-		return fmt.Errorf("recover swap of data directory: %w", err)
+		return fmt.Errorf("end swap of data directory: %w", err)
 	}
 	return nil
+}
+
+// Swapping tells that a swap is past its point of no return and not ended.
+func (in *Instance) Swapping() bool {
+	return !exists(in.Data) && exists(in.Data+".old") && exists(in.Data+".new")
 }
 
 // DropOld deletes the data directory that Swap put aside, with what of it lies

@@ -217,7 +217,7 @@ func TestACopyByCommandIsVerified(t *testing.T) {
 		ok(t, os.WriteFile(path, []byte("#!/bin/sh\nset -e\ncat > "+request+"\n"+body), 0o700))
 		return []string{path, "--repo=1"}
 	}
-	opt := BackupOptions{By: &CopyCommand{Program: script("exit 7"), SystemID: control.SystemID}}
+	opt := BackupOptions{By: &CopyCommand{Program: script("exit 7"), SystemID: control.SystemID, Lock: filepath.Join(in.Socket, "lock")}}
 	if err := in.BaseBackup(within(t), sourceOf(primary, "b"), opt); err == nil || !strings.Contains(err.Error(), "exit status 7") {
 		t.Errorf("a command that fails: %v", err)
 	}

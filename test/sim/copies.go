@@ -114,8 +114,8 @@ func (in instance) HasCopy() bool { return in.copied != nil }
 
 func (in instance) DropCopy() error { return in.onFiles(func() { in.copied = nil }) }
 
-// Swap is done in one step here; RecoverSwap ends one that was cut off on a machine.
-func (in instance) Swap(bool) error {
+// BeginSwap does the whole swap in one step here; RecoverSwap ends it on a machine.
+func (in instance) BeginSwap(bool) error {
 	in.p.enter()
 	if in.pm != nil || in.copied == nil {
 		return errors.New("swap data directory: it cannot be done now")
@@ -126,6 +126,8 @@ func (in instance) Swap(bool) error {
 	in.copied = nil
 	return nil
 }
+
+func (in instance) Swapping() bool { return false }
 
 func (in instance) RecoverSwap() error { return nil }
 
