@@ -126,6 +126,9 @@ func (u *updater) run(ctx context.Context) error {
 			return err
 		}
 	} else {
+		if u.o.Done && u.before(updateMaintain) {
+			return failed(exitRefused, fmt.Errorf("rolling-update: it is in step %s, before the maintenance", u.Step), "let it come there first: mcctl rolling-update -M %s", u.o.Mcdir)
+		}
 		u.say("going on with the rolling update of %s that began at %s, with: %s", u.Server, u.Began.Format(time.DateTime), u.Step)
 		if u.o.Exec != "" {
 			u.Exec = u.o.Exec
@@ -198,7 +201,9 @@ func (u *updater) ended(ctx context.Context, err error) error {
 	case errors.Is(err, errYourTurn):
 		status, hint = exitGoingOn, fmt.Sprintf("when it is done: mcctl rolling-update --done -M %[1]s; or give up: mcctl rolling-update --abort -M %[1]s", u.o.Mcdir)
 	case errors.As(err, &f):
-		status = f.status
+		if status = f.status; status == exitGoingOn { // what a script takes for the word to begin the maintenance
+			status = exitFailed
+		}
 		if f.hint != "" {
 			hint = f.hint + "; then " + hint
 		}

@@ -89,7 +89,7 @@ func (u *updater) switchTo(ctx context.Context, to pair.Server) error {
 		if err != nil || st.Record.Primary == to {
 			return err
 		}
-		err = runSwitch(ctx, u.quiet, &switchOptions{Mcdir: u.o.Mcdir, Output: formText, Timeout: time.Minute})
+		err = runSwitch(ctx, u.quiet, &switchOptions{Mcdir: u.o.Mcdir, Output: formText, Timeout: u.o.Timeout})
 		if err == nil {
 			return u.attach(ctx)
 		}
