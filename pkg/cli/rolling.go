@@ -216,7 +216,7 @@ func (u *updater) ended(ctx context.Context, err error) error {
 	return failed(status, fmt.Errorf("rolling-update: in step %s: %w", u.Step, err), "%s", hint)
 }
 
-// abort starts this server if it is down, and forgets the rest.
+// abort starts this server if it is down, and forgets the rest once it is up.
 func (u *updater) abort(ctx context.Context) error {
 	if u.updateState == nil || u.final() {
 		return failed(exitRefused, errors.New("rolling-update: none is under way here"), "nothing was changed")
@@ -226,7 +226,7 @@ func (u *updater) abort(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = held.Close() }()
-	if err := u.start(ctx); err != nil {
+	if err := u.do(ctx, updateStart); err != nil {
 		return u.ended(ctx, err)
 	}
 	if err := durable.Remove(updateFile(u.o.Mcdir)); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -113,6 +114,8 @@ func updating(t *testing.T, st wire.Status, primary bool, step string) *supervis
 	t.Helper()
 	s := newSupervisor(t, st)
 	writeConfig(t, s.mcdir)
+	write(t, filepath.Join(s.mcdir, "ca"), "")
+	write(t, filepath.Join(s.mcdir, "crt"), "")
 	release, err := claim(watchFile(s.mcdir)) // else it would have ended, by its files
 	u := &updateState{ID: "update-1", Server: "server1", Primary: primary, Steps: planUpdate(primary, false), Step: step}
 	if err := errors.Join(err, u.save(s.mcdir)); err != nil {
@@ -160,5 +163,43 @@ func TestASwitchHasTheTimeOfAStep(t *testing.T) {
 	u := &updater{env: env, o: &rollingOptions{Mcdir: s.mcdir, Timeout: 200 * time.Millisecond}, control: control{s.mcdir}, quiet: env, updateState: &updateState{}}
 	if err := u.switchTo(ctx, "server2"); err == nil || ctx.Err() != nil || s.count(wire.KindCancel) != 0 {
 		t.Errorf("after --timeout: %v", err)
+	}
+}
+
+// Whoever gives the rest up wants to know whether this server serves.
+func TestAbortTellsOfAServerThatDoesNotServe(t *testing.T) {
+	refusing := asStandby()
+	refusing.Servers[0].Postgres, refusing.Servers[0].Lasting, refusing.Servers[0].Problem = wire.ReportDown, true, "PostgreSQL refuses its configuration"
+	stopping := asStandby()
+	stopping.Servers[0].Rule = 101
+	for says, st := range map[string]wire.Status{"PostgreSQL refuses its configuration": refusing, "not done after 300ms": stopping} {
+		s := updating(t, st, false, updateStart)
+		got := mcctl(t.Context(), "rolling-update", "--abort", "--timeout", "300ms", "-M", s.mcdir)
+		got.wants(t, exitFailed, says)
+		if _, err := os.Stat(updateFile(s.mcdir)); err != nil || strings.Contains(got.stdout, "given up") {
+			t.Errorf("it is forgotten: %v\n%s", err, got)
+		}
+	}
+	s := updating(t, asStandby(), false, updateStart)
+	mcctl(t.Context(), "rolling-update", "--abort", "-M", s.mcdir).wants(t, exitDone, "given up in step start; server1 is started as it is")
+	if _, err := os.Stat(updateFile(s.mcdir)); err == nil {
+		t.Error("it is not forgotten")
+	}
+}
+
+// A stop that was begun goes on when its command has gone; the start comes after it.
+func TestAStartComesAfterAStop(t *testing.T) {
+	st := asStandby()
+	s := updating(t, st, false, updateStop)
+	s.on(wire.KindStatus, func(json.RawMessage) (any, error) {
+		st.Servers[0].Rule = 390
+		if s.count(wire.KindStatus) < 4 {
+			st.Servers[0].Rule = 101
+		}
+		return st, nil
+	})
+	mcctl(t.Context(), "rolling-update", "--abort", "-M", s.mcdir).wants(t, exitDone, "server1 is started as it is")
+	if n := s.count(wire.KindStatus); n < 4 {
+		t.Errorf("after %d looks it did not wait for the end of the stop", n)
 	}
 }
