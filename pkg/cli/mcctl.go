@@ -187,6 +187,9 @@ func hostsOf(mcdir string, st wire.Status) map[pair.Server]string {
 
 // doSwitch needs no --yes: mc_ctl never asked. What may be lost is said all the same.
 func (v *mcVoice) doSwitch(ctx context.Context, env *Env, o *switchOptions) error {
+	if o.Output == formJSON {
+		v, env = v.aside(env)
+	}
 	if !o.Force {
 		return runSwitch(ctx, env, o)
 	}
