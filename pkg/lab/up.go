@@ -41,16 +41,19 @@ func prepare(ctx context.Context, opt Options) (*Lab, func(), error) {
 	if opt.Out == nil {
 		opt.Out = io.Discard
 	}
-	dir, err := filepath.Abs(opt.Dir)
-	if err != nil || opt.Dir == "" {
-		return nil, nil, errors.Join(errors.New("name a directory for it"), err)
+	if opt.Dir == "" {
+		return nil, nil, errors.New("name a directory for it")
 	}
 	run, err := findAccount(opt.User)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(opt.Dir, 0o755); err != nil {
 		return nil, nil, fmt.Errorf("make directory: %w", err)
+	}
+	dir, err := realDir(opt.Dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("find directory: %w", err)
 	}
 	unlock, err := lock(dir)
 	if err != nil {
