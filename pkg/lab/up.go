@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"mcctl/pkg/durable"
@@ -186,13 +188,17 @@ func (l *Lab) agree(opt Options) error {
 	if opt.Port != 0 {
 		port = fmt.Sprint(opt.Port)
 	}
-	return errors.Join(
+	var settings []error
+	for _, name := range slices.Sorted(maps.Keys(opt.Settings)) {
+		settings = append(settings, differ("--pg", name+"="+opt.Settings[name], name+"="+l.state.Settings[name]))
+	}
+	return errors.Join(append(settings,
 		differ("arbiter", opt.Arbiter, l.state.Arbiter),
 		differ("port", port, fmt.Sprint(l.state.Port)),
 		differ("user", l.run.Username, l.state.User),
 		differ("profile", opt.Profile, l.state.Profile),
 		differ("PostgreSQL from", opt.BinDir, l.state.BinDir),
-	)
+	)...)
 }
 
 // lock keeps two commands from working on one lab at the same time. The kernel
