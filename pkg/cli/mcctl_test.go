@@ -139,7 +139,7 @@ func TestMcArb(t *testing.T) {
 	got := called(t.Context(), "mc_arb", "start", "-w", "-M", dir)
 	got.wants(t, exitDone, "INFO: the arbiter is running (MCR90001)")
 	speaks(t, got.stdout, "mc_arb", "MCR")
-	called(t.Context(), "mc_arb", "status", "-M", dir).wants(t, exitDone)
+	called(t.Context(), "mc_arb", "status", "-M", dir).wants(t, exitDone, "server_id  host  status\n------------------------\n")
 	called(t.Context(), "mc_arb", "stop", "-M", dir).wants(t, exitDone, "has stopped (MCR90001)")
 	called(t.Context(), "mc_arb", "status", "-M", dir).wants(t, exitNotRunning, "(MCR90015)")
 	called(t.Context(), "mc_arb", "start", "-W", "-M", dir).wants(t, exitDone)
