@@ -133,6 +133,9 @@ func (u *updater) run(ctx context.Context) error {
 		if u.o.Exec != "" {
 			u.Exec = u.o.Exec
 		}
+		if u.o.SwitchBack { // planned last, so that nothing before it becomes another
+			u.Steps = planUpdate(u.Primary, true)
+		}
 		if u.o.DryRun {
 			return u.showPlan()
 		}
@@ -240,7 +243,7 @@ func (u *updater) abort(ctx context.Context) error {
 func (u *updater) tell() error {
 	if u.updateState == nil {
 		u.say("no rolling update was made here")
-		return nil
+		return u.event("none")
 	}
 	if err := u.event("status"); err != nil {
 		return err

@@ -133,6 +133,19 @@ func asStandby() wire.Status {
 	return st
 }
 
+func TestASwitchBackIsPlannedLater(t *testing.T) {
+	s := updating(t, asStandby(), true, updateAttach)
+	mcctl(t.Context(), "rolling-update", "--switch-back", "--dry-run", "-M", s.mcdir).wants(t, exitDone, "  switch-back  make server1 the primary again")
+}
+
+func TestStatusWithoutAnUpdate(t *testing.T) {
+	s := newSupervisor(t, paired())
+	writeConfig(t, s.mcdir)
+	got := mcctl(t.Context(), "rolling-update", "--status", "-o", "json", "-M", s.mcdir)
+	got.wants(t, exitDone, "no rolling update was made here")
+	same(t, got.stdout, `{"event":"none"}`+"\n")
+}
+
 // A script takes 3 for the word to begin the maintenance.
 func TestOnlyTheOperatorsTurnEndsWithGoingOn(t *testing.T) {
 	s := updating(t, asStandby(), false, updateMaintain)
