@@ -25,7 +25,7 @@ const (
 )
 
 // ErrJobRunning refuses a second job.
-var ErrJobRunning = errors.New("another switch is under way")
+var ErrJobRunning = fmt.Errorf("%w: another switch is under way", wire.ErrRefused)
 
 // errGivenUp is the cause of a job that its operator gave up.
 var errGivenUp = errors.New("given up by the operator")

@@ -41,7 +41,7 @@ func TestJobsTellTheTruthAfterACrash(t *testing.T) {
 			if _, err := j.Begin("switch", "server1", "server2", r); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := j.Begin("switch", "server1", "server2", r); !errors.Is(err, ErrJobRunning) {
+			if _, err := j.Begin("switch", "server1", "server2", r); !errors.Is(err, ErrJobRunning) || !errors.Is(err, wire.ErrRefused) {
 				t.Errorf("a second switch: %v", err)
 			}
 			j.Settle(r, true)

@@ -163,8 +163,8 @@ func (w Way) sessions() []Hurdle {
 			fmt.Sprintf("%d transactions are open for longer than %s and would be cut off", n, longTransaction)),
 		judged("prepared-transactions", len(t.Prepared) > 0, Caution, itoa(len(t.Prepared)), none,
 			fmt.Sprintf("%d prepared transactions go over to %s with their locks: end them with COMMIT PREPARED or ROLLBACK PREPARED", len(t.Prepared), w.To)),
-		judged("blocked-sessions", len(t.Blocked) > 0, Caution, itoa(len(t.Blocked)), none,
-			fmt.Sprintf("%d sessions wait for locks of others; all of them would be cut off", len(t.Blocked))),
+		judged("blocked-sessions", t.Waiting > 0, Caution, itoa(t.Waiting), none,
+			fmt.Sprintf("%d sessions wait for locks of others; all of them would be cut off", t.Waiting)),
 	}
 }
 

@@ -123,10 +123,28 @@ a prepared transaction holds up
   21 waits since -: q
 10 holds up
   11 waits since -: q
-    12 waits since -: q
-  12 waits since -: q`)
+  12 waits since -, also for 11: q`)
+	got = strings.Join(blockingTree([]postgres.Blocked{blocked(3, 2), blocked(2, 1), blocked(5, 4), blocked(4, 5)}), "\n")
+	same(t, got, `
+1 holds up
+  2 waits since -: q
+    3 waits since -: q
+5 holds up
+  4 waits since -: q`)
 	if lines := blockingTree([]postgres.Blocked{blocked(1, 2), blocked(2, 1)}); len(lines) != 2 {
 		t.Errorf("a deadlock: %q", lines)
+	}
+	var queue []postgres.Blocked
+	for n := 1; n <= 26; n++ {
+		ahead := []int{100}
+		for _, b := range queue {
+			ahead = append(ahead, b.PID)
+		}
+		queue = append(queue, blocked(n, ahead...))
+	}
+	lines := blockingTree(queue)
+	if len(lines) != 27 || lines[26] != "  26 waits since -, also for 1, 2, 3, others: q" {
+		t.Errorf("a queue of 26 is %d lines, the last %q", len(lines), lines[len(lines)-1])
 	}
 }
 

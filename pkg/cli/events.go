@@ -85,8 +85,21 @@ type tail struct {
 	part []byte   // of a line whose end is not written yet
 }
 
+// lines reads what is new, a file that was rotated away to its end first. Where the name
+// leads is looked at before: the journal opens its file for each line, so one that has
+// lost its name gets no more.
 func (t *tail) lines() (all [][]byte) {
-	t.reopen()
+	next := t.next()
+	all = t.read()
+	if next != nil {
+		t.close()
+		t.file, t.part = next, nil
+		all = append(all, t.read()...)
+	}
+	return all
+}
+
+func (t *tail) read() (all [][]byte) {
 	if t.file == nil {
 		return nil
 	}
@@ -102,24 +115,25 @@ func (t *tail) lines() (all [][]byte) {
 	}
 }
 
-// reopen follows the name to another file, or back to the beginning of one that
-// was cut.
-func (t *tail) reopen() {
+// next is another file to which the name leads now, or the beginning of one that was cut;
+// nil for none.
+func (t *tail) next() *os.File {
 	named, err := os.Stat(t.path)
 	if err != nil {
-		return
+		return nil
 	}
 	if t.file != nil {
 		mine, errMine := t.file.Stat()
 		at, errAt := t.file.Seek(0, io.SeekCurrent)
 		if errMine == nil && errAt == nil && os.SameFile(mine, named) && mine.Size() >= at {
-			return
+			return nil
 		}
 	}
-	if f, err := os.Open(t.path); err == nil {
-		t.close()
-		t.file, t.part = f, nil
+	f, err := os.Open(t.path)
+	if err != nil {
+		return nil
 	}
+	return f
 }
 
 func (t *tail) close() {

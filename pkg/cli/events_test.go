@@ -88,6 +88,12 @@ func TestEventsFollow(t *testing.T) {
 	}
 	add(t, eventsOf(dir), "")
 	await(t, "the cut was noticed", func() bool { add(t, eventsOf(dir), eventLine(4)); return shows(4)() })
+	add(t, eventsOf(dir), eventLine(5))
+	if err := os.Rename(eventsOf(dir), eventsOf(dir)+".1"); err != nil {
+		t.Fatal(err)
+	}
+	add(t, eventsOf(dir), eventLine(6))
+	await(t, "what was written just before a rotation is shown, too", func() bool { return strings.HasSuffix(out.String(), eventLine(5)+eventLine(6)) })
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)

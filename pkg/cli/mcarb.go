@@ -76,6 +76,9 @@ func runMcArbStatus(ctx context.Context, env *Env, o *arbiterStatusOptions) erro
 	if err != nil {
 		return err
 	}
+	if len(st.Pairs) == 0 { // as an arbiter of Mirroring Controller's that no server is connected to
+		return writeMcServers(env.Stdout, wire.WitnessPairStatus{})
+	}
 	for i, p := range st.Pairs {
 		if len(st.Pairs) > 1 {
 			_, _ = fmt.Fprintf(env.Stdout, "%spair %s\n", yes(i > 0, "\n", ""), p.Pair)

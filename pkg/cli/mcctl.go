@@ -75,12 +75,18 @@ func newMcCtl(env *Env, v *mcVoice) *cobra.Command {
 }
 
 // start enables automatic switch and detach unless -F forbids it, and starting a
-// standby attaches it, also one that an operator had detached.
+// standby attaches it, also one that an operator had detached. All of it together has
+// the time of --timeout.
 func (v *mcVoice) start(ctx context.Context, env *Env, o *startOptions) error {
 	if o.Failover == "" {
 		o.Failover = failoverOn
 	}
-	if err := runStart(ctx, env, o); err != nil || o.McOnly || o.Foreground {
+	if o.Foreground {
+		return runStart(ctx, env, o)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
+	defer cancel()
+	if err := runStart(ctx, env, o); err != nil || o.McOnly {
 		return err
 	}
 	if o.NoWait {
@@ -88,37 +94,44 @@ func (v *mcVoice) start(ctx context.Context, env *Env, o *startOptions) error {
 	}
 	err := attachStandby(ctx, env, o)
 	if o.NoWait && errors.Is(err, errTimeout) {
-		return nil
+		_, err = fmt.Fprintln(env.Stdout, err)
 	}
 	return err
 }
 
 // attachStandby asks the primary to attach the server that was just started, if that
-// is its standby, and waits until it is.
+// is its standby, and waits until it is. That an operator had detached it is known to the
+// primary alone, so one that is not met cannot be asked to forget it.
 func attachStandby(ctx context.Context, env *Env, o *startOptions) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
 	defer cancel()
+	var here, there wire.ServerStatus
 	for {
 		st, err := control{o.Mcdir}.status(ctx)
-		here, there := sides(st)
-		switch {
-		case err == nil && (st.Record.Mode == pair.Paired || here.Role != pair.Standby):
-			return nil
-		case err == nil && (there.Supervisor == "lost" || there.Supervisor == "refused"):
-			_, err = fmt.Fprintf(env.Stdout, "%s is not reached: %s is attached when it is back\n", there.Server, here.Server)
-			return err
-		case err == nil:
-			err = control{o.Mcdir}.call(ctx, wire.KindAttach, nil, nil)
-		}
 		if err == nil {
-			_, err = fmt.Fprintf(env.Stdout, "%s is attached\n", here.Server)
-			return err
+			here, there = sides(st)
+			if st.Record.Mode == pair.Paired || here.Role != pair.Standby {
+				return nil
+			}
+			if (control{o.Mcdir}).call(ctx, wire.KindAttach, nil, nil) == nil {
+				_, err = fmt.Fprintf(env.Stdout, "%s is attached\n", here.Server)
+				return err
+			}
 		}
 		if sleep(ctx, 100*time.Millisecond) != nil {
-			return failed(exitGoingOn, fmt.Errorf("start: %s is started, but not attached after %s: %w", here.Server, o.Timeout, errTimeout),
-				"it is attached as soon as it is close: mcctl status --watch -M %s; why not yet: mcctl explain -M %[1]s", o.Mcdir)
+			return notAttached(o, here, there)
 		}
 	}
+}
+
+// notAttached is a start that has no time left.
+func notAttached(o *startOptions, here, there wire.ServerStatus) error {
+	if there.Supervisor == "lost" || there.Supervisor == "refused" {
+		return failed(exitGoingOn, fmt.Errorf("start: %s is started, but not attached after %s, as %s is not reached: %w", here.Server, o.Timeout, there.Server, errTimeout),
+			"it is attached when %s is back; if %s was detached: mc_ctl start -M %s once more then", there.Server, here.Server, o.Mcdir)
+	}
+	return failed(exitGoingOn, fmt.Errorf("start: %s is started, but not attached after %s: %w", here.Server, o.Timeout, errTimeout),
+		"it is attached as soon as it is close: mcctl status --watch -M %s; why not yet: mcctl explain -M %[1]s", o.Mcdir)
 }
 
 // sides are the answering server and the other one.
@@ -174,6 +187,9 @@ func hostsOf(mcdir string, st wire.Status) map[pair.Server]string {
 
 // doSwitch needs no --yes: mc_ctl never asked. What may be lost is said all the same.
 func (v *mcVoice) doSwitch(ctx context.Context, env *Env, o *switchOptions) error {
+	if o.Output == formJSON {
+		v, env = v.aside(env)
+	}
 	if !o.Force {
 		return runSwitch(ctx, env, o)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"mcctl/pkg/agent"
+	"mcctl/pkg/check"
 	"mcctl/pkg/wire"
 )
 
@@ -138,7 +139,7 @@ func TestMcArb(t *testing.T) {
 	got := called(t.Context(), "mc_arb", "start", "-w", "-M", dir)
 	got.wants(t, exitDone, "INFO: the arbiter is running (MCR90001)")
 	speaks(t, got.stdout, "mc_arb", "MCR")
-	called(t.Context(), "mc_arb", "status", "-M", dir).wants(t, exitDone)
+	called(t.Context(), "mc_arb", "status", "-M", dir).wants(t, exitDone, "server_id  host  status\n------------------------\n")
 	called(t.Context(), "mc_arb", "stop", "-M", dir).wants(t, exitDone, "has stopped (MCR90001)")
 	called(t.Context(), "mc_arb", "status", "-M", dir).wants(t, exitNotRunning, "(MCR90015)")
 	called(t.Context(), "mc_arb", "start", "-W", "-M", dir).wants(t, exitDone)
@@ -175,5 +176,26 @@ func TestSymlinks(t *testing.T) {
 	mcctl(t.Context(), "symlinks", other).wants(t, exitRefused, "mc_ctl is there already and is not a link to")
 	if text, _ := os.ReadFile(filepath.Join(other, "mc_ctl")); string(text) != "somebody else's" {
 		t.Error("it was overwritten")
+	}
+}
+
+// JSON is for programs, under every name.
+func TestMcCtlSwitchPrintsJSON(t *testing.T) {
+	s := newSupervisor(t, paired())
+	job := wire.Job{ID: "switch-3-1", Kind: "switch", To: "server2", Term: 4, Phase: phaseDone, Committed: true, Final: true}
+	s.on(wire.KindSwitch, func(json.RawMessage) (any, error) {
+		return wire.Job{ID: job.ID, Kind: job.Kind, To: job.To, Term: job.Term, Phase: "checking"}, nil
+	})
+	s.on(wire.KindJob, func(json.RawMessage) (any, error) { return job, nil })
+	s.on(wire.KindPreview, func(json.RawMessage) (any, error) {
+		return check.Preview{From: "server1", To: "server2", Checks: []check.Hurdle{{ID: "record", State: check.Fine}}}, nil
+	})
+	for _, args := range [][]string{{}, {"--status"}, {"--dry-run"}} {
+		got := called(t.Context(), "mc_ctl", append([]string{"switch", "-o", "json", "-M", s.mcdir}, args...)...)
+		got.wants(t, exitDone)
+		if !json.Valid([]byte(got.stdout)) {
+			t.Errorf("%q is no JSON:\n%s", args, got)
+		}
+		speaks(t, got.stderr, "mc_ctl", "MCA")
 	}
 }

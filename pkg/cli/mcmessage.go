@@ -49,6 +49,15 @@ func (v *mcVoice) say(kind string, number int, text string) {
 	}
 }
 
+// aside leaves standard output to the result, for a program, and says everything else on
+// standard error.
+func (v *mcVoice) aside(env *Env) (*mcVoice, *Env) {
+	voice, plain := *v, *env
+	voice.out = v.err
+	plain.Stdout, plain.Stderr = v.out, &mcLines{voice: &voice}
+	return &voice, &plain
+}
+
 // report tells of an error and turns it into the exit status, as cli.report does.
 func (v *mcVoice) report(err error) exitStatus {
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 
 	"mcctl/pkg/check"
 	"mcctl/pkg/postgres"
@@ -78,6 +79,9 @@ func writeInTheWay(t table, w postgres.InTheWay) {
 	}
 	if len(w.Blocked) > 0 {
 		t.row()
+		if w.Waiting > len(w.Blocked) {
+			t.row(fmt.Sprintf("%d sessions wait for locks; these are the %d with the oldest transactions", w.Waiting, len(w.Blocked)))
+		}
 		for _, line := range blockingTree(w.Blocked) {
 			t.row(line)
 		}
@@ -94,41 +98,78 @@ func age(seconds *float64) string {
 }
 
 // blockingTree shows who waits for whom: first those that hold others up and wait for
-// nobody, below each the sessions that wait for it. A session that waits for several
-// stands below each of them.
+// nobody, below each the sessions that wait for it. PostgreSQL names whoever stands
+// further ahead in a queue among those that hold a session up, so a session stands in
+// one place only, as near to a beginning as it can: a queue is as many lines as sessions.
 func blockingTree(blocked []postgres.Blocked) (lines []string) {
-	waiting := map[int]bool{}
+	roots := holders(blocked)
+	placed, below := map[int]bool{}, map[int][]postgres.Blocked{}
+	place(blocked, roots, placed, below)
 	for _, b := range blocked {
-		waiting[b.PID] = true
+		if !placed[b.PID] { // a deadlock that is not noticed yet
+			roots, placed[b.PID] = append(roots, b.PID), true
+			place(blocked, []int{b.PID}, placed, below)
+		}
 	}
-	var roots []int
+	var show func(by int, indent string)
+	show = func(by int, indent string) {
+		for _, b := range below[by] {
+			lines = append(lines, fmt.Sprintf("%s%d waits since %s%s: %s", indent, b.PID, age(b.Age), alsoFor(b, by), b.Query))
+			show(b.PID, indent+"  ")
+		}
+	}
+	for _, root := range roots {
+		lines = append(lines, whoHolds(root)+" holds up")
+		show(root, "  ")
+	}
+	return lines
+}
+
+// holders hold others up and wait for nobody.
+func holders(blocked []postgres.Blocked) (roots []int) {
 	for _, b := range blocked {
 		for _, by := range b.By {
-			if !waiting[by] && !slices.Contains(roots, by) {
+			waits := slices.ContainsFunc(blocked, func(b postgres.Blocked) bool { return b.PID == by })
+			if !waits && !slices.Contains(roots, by) {
 				roots = append(roots, by)
 			}
 		}
 	}
-	if len(roots) == 0 && len(blocked) > 0 { // a deadlock that is not noticed yet
-		roots = []int{blocked[0].PID}
-	}
 	slices.Sort(roots)
-	var below func(by int, indent string, path []int)
-	below = func(by int, indent string, path []int) {
+	return roots
+}
+
+// place finds the place of each session that the roots hold up, the nearest first.
+func place(blocked []postgres.Blocked, roots []int, placed map[int]bool, below map[int][]postgres.Blocked) {
+	for next := slices.Clone(roots); len(next) > 0; next = next[1:] {
 		for _, b := range blocked {
-			if slices.Contains(b.By, by) && !slices.Contains(path, b.PID) {
-				lines = append(lines, fmt.Sprintf("%s%d waits since %s: %s", indent, b.PID, age(b.Age), b.Query))
-				below(b.PID, indent+"  ", append(path, b.PID))
+			if !placed[b.PID] && slices.Contains(b.By, next[0]) {
+				placed[b.PID] = true
+				below[next[0]] = append(below[next[0]], b)
+				next = append(next, b.PID)
 			}
 		}
 	}
-	for _, root := range roots {
-		name := strconv.Itoa(root) + " holds up"
-		if root == 0 {
-			name = "a prepared transaction holds up"
+}
+
+// alsoFor names a few of the others that hold a session up.
+func alsoFor(b postgres.Blocked, by int) string {
+	var others []string
+	for _, other := range b.By {
+		if len(others) == 3 {
+			others = append(others, "others")
+			break
 		}
-		lines = append(lines, name)
-		below(root, "  ", []int{root})
+		if other != by {
+			others = append(others, whoHolds(other))
+		}
 	}
-	return lines
+	if len(others) == 0 {
+		return ""
+	}
+	return ", also for " + strings.Join(others, ", ")
+}
+
+func whoHolds(pid int) string {
+	return yes(pid == 0, "a prepared transaction", strconv.Itoa(pid))
 }

@@ -126,9 +126,15 @@ func (u *updater) run(ctx context.Context) error {
 			return err
 		}
 	} else {
+		if u.o.Done && u.before(updateMaintain) {
+			return failed(exitRefused, fmt.Errorf("rolling-update: it is in step %s, before the maintenance", u.Step), "let it come there first: mcctl rolling-update -M %s", u.o.Mcdir)
+		}
 		u.say("going on with the rolling update of %s that began at %s, with: %s", u.Server, u.Began.Format(time.DateTime), u.Step)
 		if u.o.Exec != "" {
 			u.Exec = u.o.Exec
+		}
+		if u.o.SwitchBack { // planned last, so that nothing before it becomes another
+			u.Steps = planUpdate(u.Primary, true)
 		}
 		if u.o.DryRun {
 			return u.showPlan()
@@ -198,7 +204,9 @@ func (u *updater) ended(ctx context.Context, err error) error {
 	case errors.Is(err, errYourTurn):
 		status, hint = exitGoingOn, fmt.Sprintf("when it is done: mcctl rolling-update --done -M %[1]s; or give up: mcctl rolling-update --abort -M %[1]s", u.o.Mcdir)
 	case errors.As(err, &f):
-		status = f.status
+		if status = f.status; status == exitGoingOn { // what a script takes for the word to begin the maintenance
+			status = exitFailed
+		}
 		if f.hint != "" {
 			hint = f.hint + "; then " + hint
 		}
@@ -211,7 +219,7 @@ func (u *updater) ended(ctx context.Context, err error) error {
 	return failed(status, fmt.Errorf("rolling-update: in step %s: %w", u.Step, err), "%s", hint)
 }
 
-// abort starts this server if it is down, and forgets the rest.
+// abort starts this server if it is down, and forgets the rest once it is up.
 func (u *updater) abort(ctx context.Context) error {
 	if u.updateState == nil || u.final() {
 		return failed(exitRefused, errors.New("rolling-update: none is under way here"), "nothing was changed")
@@ -221,7 +229,7 @@ func (u *updater) abort(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = held.Close() }()
-	if err := u.start(ctx); err != nil {
+	if err := u.do(ctx, updateStart); err != nil {
 		return u.ended(ctx, err)
 	}
 	if err := durable.Remove(updateFile(u.o.Mcdir)); err != nil {
@@ -235,7 +243,7 @@ func (u *updater) abort(ctx context.Context) error {
 func (u *updater) tell() error {
 	if u.updateState == nil {
 		u.say("no rolling update was made here")
-		return nil
+		return u.event("none")
 	}
 	if err := u.event("status"); err != nil {
 		return err

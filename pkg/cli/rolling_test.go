@@ -2,15 +2,18 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
 )
 
@@ -103,5 +106,113 @@ func TestASwitchThatHasJustBegunIsWaitedFor(t *testing.T) {
 	}
 	if err := u.switchTo(t.Context(), "server1"); !errors.Is(err, wire.ErrRefused) {
 		t.Errorf("refused for another reason: %v", err)
+	}
+}
+
+// updating is a supervisor of server1, whose update has come to a step.
+func updating(t *testing.T, st wire.Status, primary bool, step string) *supervisor {
+	t.Helper()
+	s := newSupervisor(t, st)
+	writeConfig(t, s.mcdir)
+	write(t, filepath.Join(s.mcdir, "ca"), "")
+	write(t, filepath.Join(s.mcdir, "crt"), "")
+	release, err := claim(watchFile(s.mcdir)) // else it would have ended, by its files
+	u := &updateState{ID: "update-1", Server: "server1", Primary: primary, Steps: planUpdate(primary, false), Step: step}
+	if err := errors.Join(err, u.save(s.mcdir)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	return s
+}
+
+// asStandby is the pair as server1 sees it when it is the standby.
+func asStandby() wire.Status {
+	st := paired()
+	st.Record.Primary, st.Servers[0].Role, st.Servers[1].Role = "server2", pair.Standby, pair.Primary
+	st.Servers[0].Postgres, st.Servers[1].Postgres = wire.ReportStandby, wire.ReportOpen
+	return st
+}
+
+func TestASwitchBackIsPlannedLater(t *testing.T) {
+	s := updating(t, asStandby(), true, updateAttach)
+	mcctl(t.Context(), "rolling-update", "--switch-back", "--dry-run", "-M", s.mcdir).wants(t, exitDone, "  switch-back  make server1 the primary again")
+}
+
+func TestStatusWithoutAnUpdate(t *testing.T) {
+	s := newSupervisor(t, paired())
+	writeConfig(t, s.mcdir)
+	got := mcctl(t.Context(), "rolling-update", "--status", "-o", "json", "-M", s.mcdir)
+	got.wants(t, exitDone, "no rolling update was made here")
+	same(t, got.stdout, `{"event":"none"}`+"\n")
+}
+
+// A script takes 3 for the word to begin the maintenance.
+func TestOnlyTheOperatorsTurnEndsWithGoingOn(t *testing.T) {
+	s := updating(t, asStandby(), false, updateMaintain)
+	s.on(wire.KindStop, func(json.RawMessage) (any, error) {
+		time.Sleep(time.Second) // longer than the command waits
+		return nil, fmt.Errorf("%w: too late", wire.ErrRefused)
+	})
+	mcctl(t.Context(), "rolling-update", "--timeout", "200ms", "-M", s.mcdir).wants(t, exitFailed, "in step maintain: stop: not complete after 200ms; it goes on")
+}
+
+func TestAMaintenanceThatHasNotBegunIsNotDone(t *testing.T) {
+	s := updating(t, paired(), true, updateSwitch)
+	mcctl(t.Context(), "rolling-update", "--done", "-M", s.mcdir).wants(t, exitRefused, "it is in step switch, before the maintenance", "mcctl rolling-update -M "+s.mcdir)
+	if n := s.count(wire.KindStatus); n != 0 {
+		t.Errorf("the supervisor was asked %d times", n)
+	}
+}
+
+// The checkpoints of a switch may take minutes, and --timeout says how many.
+func TestASwitchHasTheTimeOfAStep(t *testing.T) {
+	s := newSupervisor(t, paired())
+	job := wire.Job{ID: "switch-3-1", To: "server2", Phase: "checkpointing"}
+	s.on(wire.KindSwitch, func(json.RawMessage) (any, error) { return job, nil })
+	s.on(wire.KindJob, func(json.RawMessage) (any, error) { return job, nil })
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	env := testEnv(&bytes.Buffer{}, &bytes.Buffer{})
+	u := &updater{env: env, o: &rollingOptions{Mcdir: s.mcdir, Timeout: 200 * time.Millisecond}, control: control{s.mcdir}, quiet: env, updateState: &updateState{}}
+	if err := u.switchTo(ctx, "server2"); err == nil || ctx.Err() != nil || s.count(wire.KindCancel) != 0 {
+		t.Errorf("after --timeout: %v", err)
+	}
+}
+
+// Whoever gives the rest up wants to know whether this server serves.
+func TestAbortTellsOfAServerThatDoesNotServe(t *testing.T) {
+	refusing := asStandby()
+	refusing.Servers[0].Postgres, refusing.Servers[0].Lasting, refusing.Servers[0].Problem = wire.ReportDown, true, "PostgreSQL refuses its configuration"
+	stopping := asStandby()
+	stopping.Servers[0].Rule = 101
+	for says, st := range map[string]wire.Status{"PostgreSQL refuses its configuration": refusing, "not done after 300ms": stopping} {
+		s := updating(t, st, false, updateStart)
+		got := mcctl(t.Context(), "rolling-update", "--abort", "--timeout", "300ms", "-M", s.mcdir)
+		got.wants(t, exitFailed, says)
+		if _, err := os.Stat(updateFile(s.mcdir)); err != nil || strings.Contains(got.stdout, "given up") {
+			t.Errorf("it is forgotten: %v\n%s", err, got)
+		}
+	}
+	s := updating(t, asStandby(), false, updateStart)
+	mcctl(t.Context(), "rolling-update", "--abort", "-M", s.mcdir).wants(t, exitDone, "given up in step start; server1 is started as it is")
+	if _, err := os.Stat(updateFile(s.mcdir)); err == nil {
+		t.Error("it is not forgotten")
+	}
+}
+
+// A stop that was begun goes on when its command has gone; the start comes after it.
+func TestAStartComesAfterAStop(t *testing.T) {
+	st := asStandby()
+	s := updating(t, st, false, updateStop)
+	s.on(wire.KindStatus, func(json.RawMessage) (any, error) {
+		st.Servers[0].Rule = 390
+		if s.count(wire.KindStatus) < 4 {
+			st.Servers[0].Rule = 101
+		}
+		return st, nil
+	})
+	mcctl(t.Context(), "rolling-update", "--abort", "-M", s.mcdir).wants(t, exitDone, "server1 is started as it is")
+	if n := s.count(wire.KindStatus); n < 4 {
+		t.Errorf("after %d looks it did not wait for the end of the stop", n)
 	}
 }

@@ -63,6 +63,11 @@ func (u *updateState) left() []string {
 	return u.Steps[from : len(u.Steps)-1]
 }
 
+// before tells that the update has not come to a step yet.
+func (u *updateState) before(step string) bool {
+	return slices.Index(u.Steps, u.Step) < slices.Index(u.Steps, step)
+}
+
 // final tells an update that needs nothing more.
 func (u *updateState) final() bool { return u.Step == updateDone }
 

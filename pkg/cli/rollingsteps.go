@@ -89,7 +89,7 @@ func (u *updater) switchTo(ctx context.Context, to pair.Server) error {
 		if err != nil || st.Record.Primary == to {
 			return err
 		}
-		err = runSwitch(ctx, u.quiet, &switchOptions{Mcdir: u.o.Mcdir, Output: formText, Timeout: time.Minute})
+		err = runSwitch(ctx, u.quiet, &switchOptions{Mcdir: u.o.Mcdir, Output: formText, Timeout: u.o.Timeout})
 		if err == nil {
 			return u.attach(ctx)
 		}
@@ -222,16 +222,20 @@ func (u *updater) holdCommand() (*os.File, error) {
 	return f, nil
 }
 
-// start starts this server. One that an earlier run has begun to start is waited for.
+// start starts this server and waits until PostgreSQL is up. A supervisor that an earlier
+// run has begun to start is waited for, and started anew if a stop ends it.
 func (u *updater) start(ctx context.Context) error {
 	o := &startOptions{Timeout: u.o.Timeout}
 	o.Mcdir = u.o.Mcdir
 	for {
-		if _, err := u.control.status(ctx); err == nil {
+		st, err := u.control.status(ctx)
+		switch {
+		case err == nil && isUp(st, false):
 			return nil
-		}
-		if watchOf(u.o.Mcdir) == 0 {
-			return runStart(ctx, u.quiet, o)
+		case err == nil || watchOf(u.o.Mcdir) == 0:
+			if err := runStart(ctx, u.quiet, o); !errors.Is(err, errNotRunning) {
+				return err
+			}
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mcctl/pkg/config"
+	"mcctl/pkg/decide"
 	"mcctl/pkg/wire"
 )
 
@@ -182,16 +184,21 @@ func refusalOf(st wire.Status) string {
 	return ""
 }
 
-// isUp: PostgreSQL serves in its role. With --mc-only a server that was down may
-// stay so.
+// isUp: PostgreSQL serves in its role, and nobody has asked for its stop. With --mc-only
+// a server that was down may stay so.
 func isUp(st wire.Status, mcOnly bool) bool {
 	for _, s := range st.Servers {
-		if s.Server == st.Local {
+		if s.Server == st.Local && !stops(s.Rule) {
 			return s.Postgres == wire.ReportOpen || s.Postgres == wire.ReportStandby ||
 				mcOnly && s.Postgres == wire.ReportDown
 		}
 	}
 	return false
+}
+
+// stops: by that rule an operator's stop is under way.
+func stops(rule int) bool {
+	return slices.ContainsFunc(decide.Rules, func(r decide.Rule) bool { return r.ID == rule && r.Do == decide.Stop })
 }
 
 // waitingFor is what the local supervisor is at.

@@ -84,12 +84,11 @@ var ErrNoLab = errors.New("there is no lab here; make one with mcctl lab up")
 // Open finds the lab in dir again. It starts nothing. The error is ErrNoLab if
 // there is none.
 func Open(dir string) (*Lab, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, fmt.Errorf("find lab: %w", err)
+	l := &Lab{out: io.Discard}
+	var err error
+	if l.Dir, err = realDir(dir); err == nil {
+		err = durable.ReadJSON(l.path("lab.json"), &l.state)
 	}
-	l := &Lab{Dir: dir, out: io.Discard}
-	err = durable.ReadJSON(l.path("lab.json"), &l.state)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open lab %s: %w", dir, ErrNoLab)
 	}
@@ -101,6 +100,16 @@ func Open(dir string) (*Lab, error) {
 		return nil, fmt.Errorf("open lab %s: %w", dir, err)
 	}
 	return l, nil
+}
+
+// realDir is a directory by the name that the kernel has for it, without links: a process
+// is found by that.
+func realDir(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(dir)
 }
 
 // save writes lab.json; it belongs to the user that everything runs as.

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"mcctl/pkg/durable"
@@ -41,16 +43,19 @@ func prepare(ctx context.Context, opt Options) (*Lab, func(), error) {
 	if opt.Out == nil {
 		opt.Out = io.Discard
 	}
-	dir, err := filepath.Abs(opt.Dir)
-	if err != nil || opt.Dir == "" {
-		return nil, nil, errors.Join(errors.New("name a directory for it"), err)
+	if opt.Dir == "" {
+		return nil, nil, errors.New("name a directory for it")
 	}
 	run, err := findAccount(opt.User)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(opt.Dir, 0o755); err != nil {
 		return nil, nil, fmt.Errorf("make directory: %w", err)
+	}
+	dir, err := realDir(opt.Dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("find directory: %w", err)
 	}
 	unlock, err := lock(dir)
 	if err != nil {
@@ -183,13 +188,17 @@ func (l *Lab) agree(opt Options) error {
 	if opt.Port != 0 {
 		port = fmt.Sprint(opt.Port)
 	}
-	return errors.Join(
+	var settings []error
+	for _, name := range slices.Sorted(maps.Keys(opt.Settings)) {
+		settings = append(settings, differ("--pg", name+"="+opt.Settings[name], name+"="+l.state.Settings[name]))
+	}
+	return errors.Join(append(settings,
 		differ("arbiter", opt.Arbiter, l.state.Arbiter),
 		differ("port", port, fmt.Sprint(l.state.Port)),
 		differ("user", l.run.Username, l.state.User),
 		differ("profile", opt.Profile, l.state.Profile),
 		differ("PostgreSQL from", opt.BinDir, l.state.BinDir),
-	)
+	)...)
 }
 
 // lock keeps two commands from working on one lab at the same time. The kernel

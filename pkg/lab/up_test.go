@@ -138,8 +138,8 @@ func TestUpRefuses(t *testing.T) {
 		}
 	}
 	unlock()
-	_, err = Up(t.Context(), Options{Dir: dir, Port: l.state.Port + 1, Arbiter: "none"})
-	for _, want := range []string{"made with port", "made with arbiter witness, not none", "mcctl lab down --wipe"} {
+	_, err = Up(t.Context(), Options{Dir: dir, Port: l.state.Port + 1, Arbiter: "none", Settings: map[string]string{"work_mem": "5MB"}})
+	for _, want := range []string{"made with port", "made with --pg work_mem=, not work_mem=5MB", "made with arbiter witness, not none", "mcctl lab down --wipe"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)
 		}

@@ -186,3 +186,40 @@ func TestInTheWay(t *testing.T) {
 	execute(t, in, "rollback prepared 'p1'")
 	ok(t, <-done)
 }
+
+// pg_blocking_pids names also those further ahead in a queue ("System Information
+// Functions"; pg_blocking_pids in lockfuncs.c): in a long one every session has all before it.
+func TestInTheWayOfALongQueue(t *testing.T) {
+	in := newServer(t)
+	configure(t, in, "max_connections = 150")
+	start(t, in)
+	s := connect(t, in)
+	execute(t, in, "create table t(n int)")
+	holder := client(t, in)
+	_, err := holder.Exec(within(t), "begin; lock table t")
+	ok(t, err)
+	ctx, done := within(t), make(chan error)
+	for range 110 {
+		waiter := client(t, in)
+		go func() { _, err := waiter.Exec(ctx, "begin; lock table t; rollback"); done <- err }()
+	}
+	var w InTheWay
+	eventually(t, "all of them wait", func() bool {
+		w, err = s.InTheWay(within(t))
+		ok(t, err)
+		return w.Waiting == 110
+	})
+	if len(w.Blocked) != 100 {
+		t.Errorf("%d are told", len(w.Blocked))
+	}
+	for _, b := range w.Blocked {
+		if len(b.By) == 0 || len(b.By) > 20 || b.By[0] != int(holder.PgConn().PID()) {
+			t.Errorf("%d waits for %d, not first for %d", b.PID, b.By, holder.PgConn().PID())
+		}
+	}
+	_, err = holder.Exec(within(t), "rollback")
+	ok(t, err)
+	for range 110 {
+		ok(t, <-done)
+	}
+}

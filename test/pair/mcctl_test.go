@@ -2,6 +2,7 @@ package pair
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -126,6 +127,25 @@ func TestMcCtlAfterAFailover(t *testing.T) {
 	m.says(two, "\nnot-switchable\n", "server1 standby 127.0.0.1 normal normal normal")
 	m.does(one, "stop")
 	m.does(one, "start") // attaches what was detached
+	m.says(one, "\nswitchable\n")
+}
+
+// The primary keeps the word of an operator who has detached the standby: a start of the
+// standby takes it back when it meets the primary, and does not promise it otherwise.
+func TestMcCtlStartsADetachedStandbyFirst(t *testing.T) {
+	m := newAsMC(t, lab.Options{})
+	m.does(two, "detach")
+	m.does(one, "stop", "-a")
+	out, exit := m.mc(two, "start", "--timeout", "3s")
+	if exit != 3 || !strings.Contains(out, "server2 is started, but not attached after 3s") || !strings.Contains(out, "if server2 was detached: mc_ctl start") {
+		t.Errorf("without the primary: exit status %d\n%s", exit, out)
+	}
+	met := make(chan string, 1)
+	go func() { out, exit := m.mc(two, "start"); met <- fmt.Sprint(exit, "\n", out) }()
+	m.does(one, "start")
+	if out := <-met; !strings.HasPrefix(out, "0\n") || !strings.Contains(out, "server2 is attached") {
+		t.Errorf("with the primary: exit status %s", out)
+	}
 	m.says(one, "\nswitchable\n")
 }
 
