@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"mcctl/pkg/durable"
 )
 
@@ -49,10 +51,11 @@ func copyDir(from, to string, mode os.FileMode) error {
 	return syncDir(filepath.Dir(to))
 }
 
-// renameDurably renames within one file system and returns when that is on the disk.
+// renameDurably renames within one file system, also over an empty directory, which
+// os.Rename refuses, and returns when that is on the disk.
 func renameDurably(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return err
+	if err := unix.Rename(from, to); err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
 	return syncDir(filepath.Dir(to))
 }

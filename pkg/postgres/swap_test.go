@@ -81,6 +81,29 @@ func TestASwapCutOffAfterAnyStepIsFinished(t *testing.T) {
 	}
 }
 
+// A copy that is put in the place of nothing, and cut off after any directory, is put
+// there by the next call.
+func TestAdoptCutOffAfterAnyPlaceIsFinished(t *testing.T) {
+	for n := range 3 {
+		in := aSwap(t)
+		dir := filepath.Dir(in.Data)
+		for _, name := range []string{"d", "w", "s"} {
+			ok(t, os.RemoveAll(filepath.Join(dir, name)))
+			ok(t, os.Mkdir(filepath.Join(dir, name), 0o700))
+		}
+		for _, name := range []string{"w", "s"}[:n] {
+			ok(t, os.Remove(filepath.Join(dir, name)))
+			ok(t, os.Rename(filepath.Join(dir, name+".new"), filepath.Join(dir, name)))
+		}
+		ok(t, in.Adopt(func(string) error { return nil }))
+		for _, name := range []string{"d", "w", "s"} {
+			if exists(filepath.Join(dir, name+".new")) || read(t, filepath.Join(dir, name, "who")) != "new" {
+				t.Errorf("after %d places %s is not in its place", n, name)
+			}
+		}
+	}
+}
+
 // Nothing of a server that was never swapped looks like something to drop.
 func TestDropOldLeavesWhatItDidNotPutAside(t *testing.T) {
 	in := aSwap(t)
