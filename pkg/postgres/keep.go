@@ -102,7 +102,7 @@ func (in *Instance) DropKept(dir string) error {
 // ownFiles are the top-level entries of the data directory that belong to this
 // server and not to the cluster's content: configuration, included files and
 // their directories, certificates. pg_rewind copies or removes them all, so that
-// they end up as in the source.
+// they end up as in the source. A directory with a tablespace in it is not among them.
 func (in *Instance) ownFiles() ([]string, error) {
 	entries, err := os.ReadDir(in.Data)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -111,11 +111,36 @@ func (in *Instance) ownFiles() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	places, err := in.placesInside()
+	if err != nil {
+		return nil, err
+	}
 	var names []string
 	for _, e := range entries {
 		link := e.Type()&fs.ModeSymlink != 0
-		if e.Type()&^(fs.ModeDir|fs.ModeSymlink) == 0 && (!ofCluster(e.Name()) || link && keptLink(e.Name())) {
+		if e.Type()&^(fs.ModeDir|fs.ModeSymlink) == 0 && !places[e.Name()] && (!ofCluster(e.Name()) || link && keptLink(e.Name())) {
 			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// placesInside are the top-level entries that hold a directory to which a link of the data
+// directory leads: content of the cluster (see Apart).
+func (in *Instance) placesInside() (map[string]bool, error) {
+	layout, err := in.Layout()
+	if err != nil {
+		return nil, err
+	}
+	data, err := realDir(in.Data)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, p := range layout.places() {
+		if below, err := filepath.Rel(data, p.dir); err == nil {
+			name, _, _ := strings.Cut(below, "/")
+			names[name] = true
 		}
 	}
 	return names, nil

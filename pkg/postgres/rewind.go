@@ -72,6 +72,13 @@ func (in *Instance) rewindable(ctx context.Context, source Source, opt RewindOpt
 	if err := in.RestoreKept(opt.KeepDir); err != nil {
 		return err
 	}
+	layout, err := in.Layout()
+	if err != nil {
+		return err
+	}
+	if err := in.Apart(layout); err != nil {
+		return err
+	}
 	own, err := in.Control()
 	if err != nil {
 		return err
