@@ -10,6 +10,15 @@ import (
 	"mcctl/pkg/durable"
 )
 
+// replaceDurably makes a path what another one is: nothing stays of what was there before,
+// which may be of another type, or a directory with more in it.
+func replaceDurably(from, to string) error {
+	if err := os.RemoveAll(to); err != nil {
+		return fmt.Errorf("replace %s: %w", to, err)
+	}
+	return copyDurably(from, to)
+}
+
 // copyDurably copies a file, a symbolic link as such, or a directory with all in it.
 func copyDurably(from, to string) error {
 	info, err := os.Lstat(from)
@@ -40,7 +49,7 @@ func copyDir(from, to string, mode os.FileMode) error {
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
-	if err := os.MkdirAll(to, mode); err != nil {
+	if err := os.MkdirAll(to, mode|0o700); err != nil { // else nothing could be copied into it
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
 	for _, e := range entries {

@@ -55,6 +55,21 @@ func (in *Instance) keepUpTo(dir string, limit int64) error {
 	return nil
 }
 
+// clearOwn takes away from the data directory what is kept in dir: pg_rewind would not get
+// past a file that only may be read, as a key is.
+func (in *Instance) clearOwn(dir string) error {
+	names, err := entryNames(dir)
+	if err != nil {
+		return fmt.Errorf("clear own files: %w", err)
+	}
+	for _, name := range names {
+		if err := os.RemoveAll(filepath.Join(in.Data, name)); err != nil {
+			return fmt.Errorf("clear own files: %w", err)
+		}
+	}
+	return nil
+}
+
 // RestoreKept brings back what Rewind or BaseBackupInPlace saved in dir. Run
 // it at every start of the supervisor, before PostgreSQL: it does nothing when
 // there is nothing to do, and may itself be cut off anywhere. ErrUnfinished means
@@ -69,7 +84,7 @@ func (in *Instance) RestoreKept(dir string) error {
 		return fmt.Errorf("restore own files: %w", err)
 	}
 	for _, name := range names {
-		if err := copyDurably(filepath.Join(dir, name), filepath.Join(in.Data, name)); err != nil {
+		if err := replaceDurably(filepath.Join(dir, name), filepath.Join(in.Data, name)); err != nil {
 			return fmt.Errorf("restore own files: %w", err)
 		}
 	}
