@@ -26,7 +26,7 @@ func TestATablespaceInsideTheDataDirectoryIsNeitherRewoundNorCopied(t *testing.T
 	start(t, leader)
 	partWays(t, old, leader)
 	saved, keep := filepath.Join(old.Socket, "own"), filepath.Join(old.Socket, "keep")
-	ok(t, old.SaveOwn(saved))
+	saveOwn(t, old, saved)
 	if exists(filepath.Join(saved, "ts")) {
 		t.Error("a whole tablespace was saved with the configuration")
 	}

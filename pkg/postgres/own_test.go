@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,5 +84,76 @@ func TestOwnFilesThatWereTakenAwayComeBack(t *testing.T) {
 	}
 	if read(t, filepath.Join(in.Data, "postgresql.conf")) != own || read(t, filepath.Join(in.Data, "pg_hba.conf")) == "" {
 		t.Error("our own did not come back")
+	}
+}
+
+// saveOwn saves all there is.
+func saveOwn(t *testing.T, in *Instance, dir string) {
+	t.Helper()
+	large, err := in.SaveOwn(dir)
+	ok(t, err)
+	if len(large) > 0 {
+		t.Errorf("left out: %s", large)
+	}
+}
+
+// What is large is nobody's configuration: logs, an archive. It is not saved at each start.
+func TestSaveOwnLeavesOutWhatIsLargeAndTells(t *testing.T) {
+	in := newServer(t)
+	saved := filepath.Join(t.TempDir(), "own")
+	for _, name := range []string{"logs", "archive", "conf.d"} {
+		ok(t, os.Mkdir(filepath.Join(in.Data, name), 0o700))
+	}
+	write(t, filepath.Join(in.Data, "conf.d", "a.conf"), "")
+	write(t, filepath.Join(in.Data, "logs", "x"), strings.Repeat("x", 2<<20))
+	write(t, filepath.Join(in.Data, "core"), strings.Repeat("x", 2<<20))
+	for n := range 300 { // a block of the disk each
+		write(t, filepath.Join(in.Data, "archive", fmt.Sprint(n)), "")
+	}
+	large, err := in.SaveOwn(saved)
+	ok(t, err)
+	if got := strings.Join(large, " "); got != "archive core logs" {
+		t.Errorf("told of %q", got)
+	}
+	names, err := entryNames(saved)
+	ok(t, err)
+	if got := strings.Join(names, " "); got != "conf.d pg_hba.conf pg_ident.conf postgresql.auto.conf postgresql.conf" {
+		t.Errorf("saved: %q", got)
+	}
+}
+
+func TestOfOwnFilesThatCouldNotBeSavedNothingIsLeft(t *testing.T) {
+	in, dir := newServer(t), t.TempDir()
+	conf := filepath.Join(in.Data, "postgresql.conf")
+	ok(t, os.Chmod(conf, 0))
+	if _, err := in.SaveOwn(filepath.Join(dir, "own")); err == nil {
+		t.Error("saved what nobody can read")
+	}
+	ok(t, os.Chmod(conf, 0o600))
+	ok(t, os.Mkdir(filepath.Join(in.Data, "archive"), 0o700))
+	ok(t, os.WriteFile(filepath.Join(in.Data, "archive", "x"), nil, 0o600))
+	ok(t, os.Truncate(filepath.Join(in.Data, "archive", "x"), 1<<46)) // more than there is room for
+	if err := in.keep(filepath.Join(dir, "kept")); err == nil || !strings.Contains(err.Error(), filepath.Join(in.Data, "archive")) {
+		t.Errorf("the management directory was filled: %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	keep := filepath.Join(in.Socket, "kept") // on the data's own disk it takes no room
+	ok(t, in.keep(keep))
+	ok(t, in.clearOwn(keep))
+	ok(t, markFinished(keep))
+	ok(t, in.RestoreKept(keep))
+	if info, err := os.Stat(filepath.Join(in.Data, "archive", "x")); err != nil || info.Size() != 1<<46 {
+		t.Errorf("the archive did not come back: %v", err)
+	}
+}
+
+// root's key may be read by the group, PostgreSQL's own may not, or it does not start.
+func TestACopyOfSomebodyElsesFileIsForNobodyElse(t *testing.T) {
+	copied := filepath.Join(t.TempDir(), "x")
+	ok(t, copyDurably("/etc/passwd", copied))
+	if info, err := os.Stat(copied); err != nil || info.Mode().Perm() != 0o600 || read(t, copied) != read(t, "/etc/passwd") {
+		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 }
