@@ -57,7 +57,7 @@ func (in *Instance) prepareInPlace(ctx context.Context, source Source, keepDir s
 	case err != nil:
 		return to, err
 	case in.Empty() && opt.Own != "" && exists(opt.Own):
-		if err := copyDurably(opt.Own, keepDir); err != nil {
+		if err := makeWhole(keepDir, func(part string) error { return copyDurably(opt.Own, part) }); err != nil {
 			return to, err
 		}
 	default:

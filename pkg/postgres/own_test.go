@@ -157,3 +157,25 @@ func TestACopyOfSomebodyElsesFileIsForNobodyElse(t *testing.T) {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 }
+
+// Saved files that could not all be copied are not taken for the whole by the next try.
+func TestACopyInPlaceOfAnEmptiedServerHasAllOfItsFilesOrDoesNotBegin(t *testing.T) {
+	primary, in := newServer(t), newServer(t)
+	start(t, primary)
+	own, saved, keep := read(t, filepath.Join(in.Data, "postgresql.conf")), filepath.Join(in.Socket, "own"), filepath.Join(in.Socket, "keep")
+	saveOwn(t, in, saved)
+	ok(t, emptyDir(in.Data))
+	opt := BackupOptions{Own: saved}
+	ok(t, os.Chmod(filepath.Join(saved, "postgresql.conf"), 0))
+	if err := in.BaseBackupInPlace(within(t), sourceOf(primary, "b"), keep, opt); err == nil {
+		t.Error("copied without our own configuration")
+	}
+	if exists(keep) || exists(keep+".part") {
+		t.Error("a part is left, and would be taken for the whole")
+	}
+	ok(t, os.Chmod(filepath.Join(saved, "postgresql.conf"), 0o600))
+	ok(t, in.BaseBackupInPlace(within(t), sourceOf(primary, "b"), keep, opt))
+	if read(t, filepath.Join(in.Data, "postgresql.conf")) != own {
+		t.Error("postgresql.conf is not our own")
+	}
+}
