@@ -10,7 +10,7 @@ import (
 
 // PostgreSQL only warns of a tablespace in the data directory. There it would count as one
 // of this server's own files, and old blocks would be put over those of the new primary.
-func TestATablespaceInsideTheDataDirectoryIsNeitherRewoundNorCopied(t *testing.T) {
+func TestRewindOrCopyOfATablespaceInsideTheDataDirectoryIsRefused(t *testing.T) {
 	old, leader := newServer(t), newInstance(t)
 	start(t, old)
 	inner := filepath.Join(old.Data, "ts")
@@ -81,5 +81,20 @@ func TestPlacesThatLieInEachOtherAreRefused(t *testing.T) {
 		if (err == nil) != apart {
 			t.Errorf("%s: %v", where, err)
 		}
+	}
+}
+
+// By that a place that was moved is told from one whose copy is gone.
+func TestACopyOfAnEmptyTablespaceIsNotEmpty(t *testing.T) {
+	primary, in := newServer(t), newServer(t)
+	start(t, primary)
+	theirs, ours := filepath.Join(primary.Socket, "space"), filepath.Join(in.Socket, "space")
+	ok(t, os.Mkdir(theirs, 0o700))
+	execute(t, primary, "create tablespace space location '"+theirs+"'")
+	oid := query(t, primary, "select oid from pg_tablespace where spcname = 'space'")
+	ok(t, in.BaseBackup(within(t), sourceOf(primary, "b"), BackupOptions{Known: Layout{Tablespaces: map[string]string{oid: ours}}}))
+	ok(t, in.Swap(false))
+	if !isFilled(ours) {
+		t.Error("there is nothing in it")
 	}
 }

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mcctl/pkg/wire"
 )
 
 // ofBoth gives both servers what pg_rewind's reference page warns of, a file that cannot be
@@ -156,6 +159,18 @@ func TestACopyOfSomebodyElsesFileIsForNobodyElse(t *testing.T) {
 	if info, err := os.Stat(copied); err != nil || info.Mode().Perm() != 0o600 || read(t, copied) != read(t, "/etc/passwd") {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
+	in, certificates := newServer(t), newDir(t)
+	ok(t, wire.NewCA(filepath.Join(certificates, "ca")))
+	ok(t, wire.NewCertificate(filepath.Join(certificates, "ca"), "pair", "server1", certificates))
+	key := filepath.Join(certificates, "server1.key")
+	ok(t, os.Chmod(key, 0o640))
+	configure(t, in, "ssl = on", "ssl_cert_file = '"+filepath.Join(certificates, "server1.crt")+"'", "ssl_key_file = '"+key+"'")
+	out, err := exec.CommandContext(within(t), filepath.Join(in.Bin, "postgres"), "-D", in.Data).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "has group or world access") {
+		t.Errorf("PostgreSQL takes such a key: %v\n%s", err, out)
+	}
+	ok(t, os.Chmod(key, 0o600))
+	start(t, in)
 }
 
 // Saved files that could not all be copied are not taken for the whole by the next try.
