@@ -237,6 +237,9 @@ func TestBaseBackupInPlace(t *testing.T) {
 	if err := in.BaseBackupInPlace(within(t), nobody, keep, BackupOptions{}); err == nil || errors.Is(err, ErrUnfinished) || !exists(filepath.Join(in.Data, "base")) {
 		t.Errorf("a source that is not there: %v", err)
 	}
+	if err := in.RestoreKept(keep); err != nil {
+		t.Errorf("data that nobody has touched is taken for half made: %v", err)
+	}
 	if err := in.BaseBackupInPlace(within(t), sourceOf(primary, "b"), keep, BackupOptions{Slot: "no_such"}); !errors.Is(err, ErrUnfinished) {
 		t.Errorf("a slot that is not there: %v", err)
 	}
