@@ -47,7 +47,7 @@ type Postgres interface {
 	KeptOld() string
 	Empty() bool
 	Unmounted(known postgres.Layout) string
-	SaveOwn(dir string) error
+	SaveOwn(dir string) (large []string, err error)
 
 	TailBeyond(forks []postgres.Fork, timeline pair.Timeline, insert pair.LSN) (postgres.Tail, error)
 	ReadWAL(ctx context.Context, dir string, of pair.Timeline, from, until pair.LSN, most int) (postgres.WALContent, error)

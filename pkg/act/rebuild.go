@@ -315,7 +315,11 @@ func (h *Hands) SaveOwn() {
 	}
 	h.saving.Lock()
 	defer h.saving.Unlock()
-	if err := h.Postgres.SaveOwn(h.OwnDir()); err != nil {
+	large, err := h.Postgres.SaveOwn(h.OwnDir())
+	if err != nil {
 		h.Log.Warn("this server's own files were not saved for a later rebuild", "error", err)
+	}
+	if len(large) > 0 {
+		h.Log.Warn("of what is in the data directory this is not saved for a later rebuild: it is larger than 1 MB", "names", large)
 	}
 }

@@ -2,6 +2,7 @@ package check_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -175,6 +176,7 @@ func onFiles() []spoiled {
 			s.ok(os.Symlink(dir, link))
 			return func() { s.ok(os.Remove(link)) }
 		}},
+		{id: "places-apart", on: one, spoil: spaceInside},
 		{id: "configuration-readable", on: one, spoil: func(s *stage) func() {
 			remove := s.beside(s.conf[one].Server.ConfigFile, "more.conf", 0)
 			back := s.edit(s.conf[one].Server.ConfigFile, func(old string) string { return old + "include_if_exists = 'more.conf'\n" })
@@ -244,6 +246,12 @@ func beyondFiles() []spoiled {
 		{id: "no-rewind", on: one, conf: func(_ *stage, c *config.Config) { c.Pair.Policy.Rejoin = []config.Rejoin{config.Rebuild} }},
 		{id: "no-rebuild", on: one, conf: func(_ *stage, c *config.Config) { c.Pair.Policy.Rejoin = []config.Rejoin{config.Rewind} }},
 	}
+}
+
+func spaceInside(s *stage) func() {
+	link, dir := filepath.Join(s.lab.Data(one), "pg_tblspc", "16998"), filepath.Join(s.lab.Data(one), "space")
+	s.ok(errors.Join(os.Mkdir(dir, 0o700), os.Symlink(dir, link)))
+	return func() { s.ok(errors.Join(os.Remove(link), os.Remove(dir))) }
 }
 
 // without is a directory with all of the real programs but one.

@@ -42,6 +42,12 @@ func fileChecks() []Check {
 			Needs: needs(Files), Judge: tablespaceMode,
 		},
 		{
+			ID: "places-apart", What: "tablespaces, and pg_wal where it is a link, lie neither in the data directory nor in each other", Severity: Error,
+			Why:    "PostgreSQL only warns when a tablespace is made there; but pg_rewind and a copy would mix it up with the data directory's other files: both are refused",
+			Mend:   "mcctl stop -M {mcdir}; move the directory that is told to a place of its own; lead the link there: ln -sfn PLACE {data}/pg_tblspc/OID; mcctl start -M {mcdir}",
+			Blocks: blocks(Rewind, Rebuild), Needs: needs(Files), Judge: placesApart,
+		},
+		{
 			ID: "configuration-readable", What: "the owner of the data can read every file of PostgreSQL's configuration, also those that are included", Severity: Error,
 			Why:   "for the sake of one file PostgreSQL ignores a whole reload, also of what mcctl has changed, and does not start again; a file of include_if_exists it leaves out without a word",
 			Mend:  "see what is in the way: namei -l {path}; as a rule, as root: chown {owner}: {path} && chmod u+r {path}",
@@ -157,4 +163,11 @@ func configurationMode(v View) (found []Trouble) {
 		found = append(found, Trouble{told, fill("owner", owner, "path", p.Path)})
 	}
 	return found
+}
+
+func placesApart(v View) []Trouble {
+	if v.Me.Places == "" {
+		return nil
+	}
+	return one(v.Me.Places)
 }

@@ -76,6 +76,7 @@ func (l Looker) files(s *Side) error {
 	if err := l.spaces(s, layout); err != nil {
 		return err
 	}
+	s.Places = text(in.Apart(layout))
 	if s.Overrides, err = overrides(filepath.Join(c.DataDirectory, "postgresql.auto.conf")); err != nil {
 		return err
 	}

@@ -32,10 +32,12 @@ type Side struct {
 	DataError string `json:"data_error,omitempty"`
 	Bin       string `json:"bin"`
 	// RebuildCommand is why policy.rebuild_command is not run; empty without one.
-	RebuildCommand string           `json:"rebuild_command,omitempty"`
-	Control        postgres.Control `json:"control"`
-	Overrides      []Override       `json:"overrides"`
-	Spaces         []Space          `json:"spaces"`
+	RebuildCommand string `json:"rebuild_command,omitempty"`
+	// Places is why pg_wal and the tablespaces do not lie apart; empty if they do.
+	Places    string           `json:"places,omitempty"`
+	Control   postgres.Control `json:"control"`
+	Overrides []Override       `json:"overrides"`
+	Spaces    []Space          `json:"spaces"`
 	// NotBeside is why no copy can be made beside the data, to take its place in the end.
 	NotBeside string `json:"not_beside,omitempty"`
 	Units     []Unit `json:"units"`

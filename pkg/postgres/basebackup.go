@@ -210,11 +210,7 @@ func (in *Instance) giveOwnFiles(dir, spare string) error {
 		from = spare
 	}
 	for _, name := range names {
-		to := filepath.Join(dir, name)
-		if err := os.RemoveAll(to); err != nil { // it may be of another type
-			return fmt.Errorf("copy own files: %w", err)
-		}
-		if err := copyDurably(filepath.Join(from, name), to); err != nil {
+		if err := replaceDurably(filepath.Join(from, name), filepath.Join(dir, name)); err != nil {
 			return fmt.Errorf("copy own files: %w", err)
 		}
 	}

@@ -1,12 +1,44 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"mcctl/pkg/durable"
 )
+
+// replaceDurably makes a path what another one is: nothing stays of what was there before,
+// which may be of another type, or a directory with more in it.
+func replaceDurably(from, to string) error {
+	if err := os.RemoveAll(to); err != nil {
+		return fmt.Errorf("replace %s: %w", to, err)
+	}
+	return copyDurably(from, to)
+}
+
+// makeWhole has a directory made under another name: once it has its own it is complete,
+// and of one that was not made nothing is left.
+func makeWhole(dir string, make func(part string) error) error {
+	part := dir + ".part"
+	if err := os.RemoveAll(part); err != nil {
+		return err
+	}
+	err := make(part)
+	if err == nil {
+		err = renameDurably(part, dir)
+	}
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(part))
+	}
+	return nil
+}
 
 // copyDurably copies a file, a symbolic link as such, or a directory with all in it.
 func copyDurably(from, to string) error {
@@ -26,11 +58,39 @@ func copyDurably(from, to string) error {
 	case !info.Mode().IsRegular():
 		return nil // a socket or the like is not content
 	}
-	b, err := os.ReadFile(from)
+	return copyFile(from, to, info)
+}
+
+// largeFile is more than any configuration file has: what is larger was put into the data
+// directory by somebody for another purpose.
+const largeFile = 1 << 20
+
+// copyFile gives what is large a second name where that is possible, which costs neither
+// time nor room. One of the two goes soon: a copy is there to replace what it is made of.
+func copyFile(from, to string, info fs.FileInfo) error {
+	if info.Size() > largeFile && os.Link(from, to) == nil {
+		return syncDir(filepath.Dir(to))
+	}
+	content, err := os.Open(from)
 	if err != nil {
+		return fmt.Errorf("copy: %w", err)
+	}
+	defer content.Close()
+	mode := info.Mode().Perm()
+	// A key of root's that the group may read PostgreSQL takes, but not one of its own
+	// (check_ssl_key_file_permissions in be-secure-common.c, 13 to 18).
+	if int(info.Sys().(*syscall.Stat_t).Uid) != os.Geteuid() {
+		mode &^= 0o077
+	}
+	made, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("copy: %w", err)
+	}
+	_, err = io.Copy(made, content)
+	if err := errors.Join(err, made.Chmod(mode), made.Sync(), made.Close()); err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
-	return durable.WriteFile(to, b, info.Mode().Perm())
+	return syncDir(filepath.Dir(to))
 }
 
 func copyDir(from, to string, mode os.FileMode) error {
@@ -38,7 +98,7 @@ func copyDir(from, to string, mode os.FileMode) error {
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
-	if err := os.MkdirAll(to, mode); err != nil {
+	if err := os.MkdirAll(to, mode|0o700); err != nil { // else nothing could be copied into it
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
 	for _, e := range entries {
@@ -49,10 +109,11 @@ func copyDir(from, to string, mode os.FileMode) error {
 	return syncDir(filepath.Dir(to))
 }
 
-// renameDurably renames within one file system and returns when that is on the disk.
+// renameDurably renames within one file system, also over an empty directory, which
+// os.Rename refuses, and returns when that is on the disk.
 func renameDurably(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return err
+	if err := unix.Rename(from, to); err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
 	return syncDir(filepath.Dir(to))
 }
@@ -67,4 +128,23 @@ func syncDir(dir string) error {
 		return fmt.Errorf("sync directory %s: %w", dir, err)
 	}
 	return nil
+}
+
+// sizeOf adds up what is in a file or directory, and stops above the limit. What is small
+// takes a block of the disk all the same.
+func sizeOf(path string, limit int64) (bytes int64, err error) {
+	err = filepath.WalkDir(path, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if bytes += max(info.Size(), 4<<10); bytes > limit {
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return bytes, err
 }

@@ -48,28 +48,27 @@ func (in *Instance) prepareInPlace(ctx context.Context, source Source, keepDir s
 	if err := in.strayLinks(); err != nil {
 		return to, err
 	}
-	known := opt.Known
-	switch err := in.RestoreKept(keepDir); {
-	case errors.Is(err, ErrUnfinished): // a second try: what the first one kept is what to keep
-		if known, err = keptLayoutOf(keepDir); err != nil {
-			return to, err
-		}
-	case err != nil:
-		return to, err
-	case in.Empty() && opt.Own != "" && exists(opt.Own):
-		if err := copyDurably(opt.Own, keepDir); err != nil {
-			return to, err
-		}
-	default:
-		if err := in.keep(keepDir); err != nil {
-			return to, err
-		}
+	known, err := opt.Known, in.RestoreKept(keepDir)
+	again := errors.Is(err, ErrUnfinished) // a second try: what the first one kept is what to keep
+	if again {
+		known, err = keptLayoutOf(keepDir)
 	}
-	var err error
+	if err != nil {
+		return to, err
+	}
 	if to.layout, to.spaces, err = in.goal(ctx, source, known); err != nil {
 		return to, err
 	}
-	return to, in.dropCopy(to.layout) // it takes up room, and nobody goes on with it
+	if err := in.dropCopy(to.layout); err != nil { // it takes up room, and nobody goes on with it
+		return to, err
+	}
+	switch { // last: by what is kept the data counts as half made
+	case again:
+		return to, nil
+	case in.Empty() && opt.Own != "" && exists(opt.Own):
+		return to, makeWhole(keepDir, func(part string) error { return copyDurably(opt.Own, part) })
+	}
+	return to, in.keep(keepDir)
 }
 
 func inside(dir string) string { return filepath.Join(dir, copyDirName) }

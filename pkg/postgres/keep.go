@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"mcctl/pkg/durable"
 )
 
@@ -23,34 +25,85 @@ const finished = ".finished"
 
 // keep saves this server's own files (see ownFiles) to dir before a program
 // writes the source's over them. Once dir exists it is complete.
-func (in *Instance) keep(dir string) error { return in.keepUpTo(dir, math.MaxInt64) }
+func (in *Instance) keep(dir string) error {
+	_, err := in.keepUpTo(dir, math.MaxInt64)
+	return err
+}
 
-// keepUpTo leaves out files of the top level that are larger than the limit in bytes.
-func (in *Instance) keepUpTo(dir string, limit int64) error {
-	part := dir + ".part"
-	if err := os.RemoveAll(part); err != nil {
-		return fmt.Errorf("keep own files: %w", err)
-	}
-	if err := os.MkdirAll(part, 0o700); err != nil {
-		return fmt.Errorf("keep own files: %w", err)
-	}
+// keepUpTo leaves out, and names, what at the top level is larger than the limit in bytes,
+// with all that is in it.
+func (in *Instance) keepUpTo(dir string, limit int64) (large []string, err error) {
 	names, err := in.ownFiles()
 	if err != nil {
-		return fmt.Errorf("keep own files: %w", err)
+		return nil, fmt.Errorf("keep own files: %w", err)
+	}
+	sizes := map[string]int64{}
+	for _, name := range names {
+		size, err := sizeOf(filepath.Join(in.Data, name), limit)
+		if err != nil {
+			return nil, fmt.Errorf("keep own files: %w", err)
+		}
+		if size > limit {
+			large = append(large, name)
+		} else {
+			sizes[name] = size
+		}
+	}
+	if err := in.mayFill(dir, sizes); err != nil {
+		return nil, fmt.Errorf("keep own files: %w", err)
+	}
+	err = makeWhole(dir, func(part string) error {
+		if err := os.MkdirAll(part, 0o700); err != nil {
+			return err
+		}
+		for name := range sizes {
+			if err := copyDurably(filepath.Join(in.Data, name), filepath.Join(part, name)); err != nil {
+				return err
+			}
+		}
+		return in.keepLayout(part)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("keep own files: %w", err)
+	}
+	return large, nil
+}
+
+// mayFill leaves half of what is free on another disk than the data's: on a full one the
+// record could not be saved.
+func (in *Instance) mayFill(dir string, sizes map[string]int64) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(filepath.Dir(dir), &st); err != nil {
+		return fmt.Errorf("look at the file system of %s: %w", dir, err)
+	}
+	here, errHere := deviceOf(in.Data)
+	there, errThere := deviceOf(filepath.Dir(dir))
+	if here == there || errHere != nil || errThere != nil { // what is large is linked
+		return errors.Join(errHere, errThere)
+	}
+	free, all, most := int64(st.Bavail)*st.Bsize, int64(0), ""
+	for name, size := range sizes {
+		if all += size; size > sizes[most] {
+			most = name
+		}
+	}
+	if all > free/2 {
+		return fmt.Errorf("they are %d MB, most of it in %s, and of %d MB free at %s half must stay free: move what is large out of the data directory", all>>20, filepath.Join(in.Data, most), free>>20, filepath.Dir(dir))
+	}
+	return nil
+}
+
+// clearOwn takes away from the data directory what is kept in dir: pg_rewind would not get
+// past a file that only may be read, as a key is.
+func (in *Instance) clearOwn(dir string) error {
+	names, err := entryNames(dir)
+	if err != nil {
+		return fmt.Errorf("clear own files: %w", err)
 	}
 	for _, name := range names {
-		if info, err := os.Lstat(filepath.Join(in.Data, name)); err == nil && info.Size() > limit {
-			continue
+		if err := os.RemoveAll(filepath.Join(in.Data, name)); err != nil {
+			return fmt.Errorf("clear own files: %w", err)
 		}
-		if err := copyDurably(filepath.Join(in.Data, name), filepath.Join(part, name)); err != nil {
-			return fmt.Errorf("keep own files: %w", err)
-		}
-	}
-	if err := in.keepLayout(part); err != nil {
-		return fmt.Errorf("keep own files: %w", err)
-	}
-	if err := renameDurably(part, dir); err != nil {
-		return fmt.Errorf("keep own files: %w", err)
 	}
 	return nil
 }
@@ -69,7 +122,7 @@ func (in *Instance) RestoreKept(dir string) error {
 		return fmt.Errorf("restore own files: %w", err)
 	}
 	for _, name := range names {
-		if err := copyDurably(filepath.Join(dir, name), filepath.Join(in.Data, name)); err != nil {
+		if err := replaceDurably(filepath.Join(dir, name), filepath.Join(in.Data, name)); err != nil {
 			return fmt.Errorf("restore own files: %w", err)
 		}
 	}
@@ -102,7 +155,7 @@ func (in *Instance) DropKept(dir string) error {
 // ownFiles are the top-level entries of the data directory that belong to this
 // server and not to the cluster's content: configuration, included files and
 // their directories, certificates. pg_rewind copies or removes them all, so that
-// they end up as in the source.
+// they end up as in the source. A directory with a tablespace in it is not among them.
 func (in *Instance) ownFiles() ([]string, error) {
 	entries, err := os.ReadDir(in.Data)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -111,11 +164,36 @@ func (in *Instance) ownFiles() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	places, err := in.placesInside()
+	if err != nil {
+		return nil, err
+	}
 	var names []string
 	for _, e := range entries {
 		link := e.Type()&fs.ModeSymlink != 0
-		if e.Type()&^(fs.ModeDir|fs.ModeSymlink) == 0 && (!ofCluster(e.Name()) || link && keptLink(e.Name())) {
+		if e.Type()&^(fs.ModeDir|fs.ModeSymlink) == 0 && !places[e.Name()] && (!ofCluster(e.Name()) || link && keptLink(e.Name())) {
 			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// placesInside are the top-level entries that hold a directory to which a link of the data
+// directory leads: content of the cluster (see Apart).
+func (in *Instance) placesInside() (map[string]bool, error) {
+	layout, err := in.Layout()
+	if err != nil {
+		return nil, err
+	}
+	data, err := realDir(in.Data)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for _, p := range layout.places() {
+		if below, err := filepath.Rel(data, p.dir); err == nil {
+			name, _, _ := strings.Cut(below, "/")
+			names[name] = true
 		}
 	}
 	return names, nil

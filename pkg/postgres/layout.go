@@ -154,7 +154,67 @@ func (in *Instance) goal(ctx context.Context, source Source, known Layout) (Layo
 		}
 		goal.Tablespaces[t.OID] = dir
 	}
-	return goal, spaces, nil
+	if goal, err = goal.real(); err != nil {
+		return goal, nil, err
+	}
+	return goal, spaces, in.Apart(goal)
+}
+
+// real names every directory as it is without links. The copy of one lies beside it, by
+// its name, and is found there again by the link that leads to it, which is resolved.
+func (l Layout) real() (Layout, error) {
+	to := Layout{Tablespaces: map[string]string{}, Mount: l.Mount}
+	for _, p := range l.places() {
+		dir, err := realDir(p.dir)
+		if err != nil {
+			return to, fmt.Errorf("find the place of %s: %w", p.link, err)
+		}
+		if p.link == "pg_wal" {
+			to.WAL = dir
+		} else {
+			to.Tablespaces[filepath.Base(p.link)] = dir
+		}
+	}
+	return to, nil
+}
+
+// realDir follows the links in a directory's name. The directory need not be there.
+func realDir(dir string) (string, error) {
+	whole, err := filepath.EvalSymlinks(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return whole, err
+	}
+	if isLink(dir) {
+		return "", fmt.Errorf("%s is a symbolic link that leads nowhere: mount what it leads to, or make that directory", dir)
+	}
+	above, err := realDir(filepath.Dir(dir))
+	return filepath.Join(above, filepath.Base(dir)), err
+}
+
+// Apart refuses places that lie in the data directory, around it, or in each other.
+// PostgreSQL only warns of such a tablespace (CreateTableSpace in tablespace.c, 13 to 18).
+// But pg_rewind takes what is in the data directory for plain files, and removes those
+// that the source has not by the same name; and a rename would move two at once.
+func (in *Instance) Apart(l Layout) error {
+	data, err := realDir(in.Data)
+	if err != nil {
+		return err
+	}
+	others := []place{{"the data directory", data}}
+	for _, p := range l.places() {
+		for _, o := range others {
+			if isWithin(p.dir, o.dir) || isWithin(o.dir, p.dir) {
+				return fmt.Errorf("%s, where %s leads, and %s, %s, lie in each other: a rewind or a copy would mix them up; while PostgreSQL is stopped, move %s elsewhere, and make the symbolic link %s in the data directory lead there", p.dir, p.link, o.dir, o.link, p.dir, p.link)
+			}
+		}
+		others = append(others, p)
+	}
+	return nil
+}
+
+// isWithin tells that a path is the directory or below it.
+func isWithin(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
 // CanCopyBeside tells before a copy is begun whether it can be made beside the old
@@ -230,6 +290,13 @@ func (in *Instance) strayLinks() error {
 	entries, err := os.ReadDir(in.Data)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("look for links in the data directory: %w", err)
+	}
+	layout, err := in.Layout()
+	if err != nil {
+		return err
+	}
+	if err := in.Apart(layout); err != nil {
+		return err
 	}
 	for _, e := range entries {
 		if e.Type()&fs.ModeSymlink != 0 && e.Name() != "pg_wal" && !keptLink(e.Name()) && ofCluster(e.Name()) {

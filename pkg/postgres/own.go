@@ -8,34 +8,31 @@ import (
 	"path/filepath"
 )
 
-// ownFileMax is more than any configuration file has. What is larger was put into the
-// data directory by somebody for another purpose.
-const ownFileMax = 1 << 20
-
 // SaveOwn saves this server's own files and where its links lead to dir, for the
 // day when somebody empties the data directory: a copy of the source has neither.
-// It replaces what was saved before; an empty data directory saves nothing.
-func (in *Instance) SaveOwn(dir string) error {
+// It replaces what was saved before; an empty data directory saves nothing. What is
+// larger than a megabyte is not configuration: it is left out, and named.
+func (in *Instance) SaveOwn(dir string) (large []string, err error) {
 	if in.Empty() || !exists(filepath.Join(in.Data, "PG_VERSION")) {
-		return nil
+		return nil, nil
 	}
 	fresh, old := dir+".new", dir+".old"
 	if err := os.RemoveAll(fresh); err != nil {
-		return fmt.Errorf("save own files: %w", err)
+		return nil, fmt.Errorf("save own files: %w", err)
 	}
-	if err := in.keepUpTo(fresh, ownFileMax); err != nil {
-		return fmt.Errorf("save own files: %w", err)
+	if large, err = in.keepUpTo(fresh, largeFile); err != nil {
+		return nil, fmt.Errorf("save own files: %w", err)
 	}
 	if err := os.RemoveAll(old); err != nil {
-		return fmt.Errorf("save own files: %w", err)
+		return nil, fmt.Errorf("save own files: %w", err)
 	}
 	if err := os.Rename(dir, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("save own files: %w", err)
+		return nil, fmt.Errorf("save own files: %w", err)
 	}
 	if err := renameDurably(fresh, dir); err != nil {
-		return fmt.Errorf("save own files: %w", err)
+		return nil, fmt.Errorf("save own files: %w", err)
 	}
-	return os.RemoveAll(old)
+	return large, os.RemoveAll(old)
 }
 
 // SavedOwn tells what SaveOwn left in dir: the layout, and the directory of the

@@ -23,12 +23,9 @@ func read(t *testing.T, path string) string {
 	return string(b)
 }
 
-// diverged is a pair after a failover: the old primary crashed with a commit that
-// the new one never saw, and both have their own files in the data directory.
-func diverged(t *testing.T) (old, leader *Instance) {
+// partWays is a failover: the old primary crashes with a commit that its standby never saw.
+func partWays(t *testing.T, old, leader *Instance) {
 	t.Helper()
-	old, leader = newPair(t)
-	set(t, old, "synchronous_standby_names = ''")
 	pid, _ := leader.Postmaster()
 	ok(t, leader.Stop(within(t), pid, Fast))
 	execute(t, old, "insert into t values (666)")
@@ -39,6 +36,15 @@ func diverged(t *testing.T) (old, leader *Instance) {
 	promote(t, leader)
 	execute(t, leader, "insert into t values (7)")
 	ok(t, connect(t, leader).Checkpoint(within(t)))
+}
+
+// diverged is a pair after a failover, and both have their own files in the data
+// directory.
+func diverged(t *testing.T) (old, leader *Instance) {
+	t.Helper()
+	old, leader = newPair(t)
+	set(t, old, "synchronous_standby_names = ''")
+	partWays(t, old, leader)
 	for name, text := range map[string]string{"own.conf": "# old\n", "server.key": "secret\n"} {
 		write(t, filepath.Join(old.Data, name), text)
 	}
@@ -230,6 +236,9 @@ func TestBaseBackupInPlace(t *testing.T) {
 	nobody.Port = in.Port
 	if err := in.BaseBackupInPlace(within(t), nobody, keep, BackupOptions{}); err == nil || errors.Is(err, ErrUnfinished) || !exists(filepath.Join(in.Data, "base")) {
 		t.Errorf("a source that is not there: %v", err)
+	}
+	if err := in.RestoreKept(keep); err != nil {
+		t.Errorf("data that nobody has touched is taken for half made: %v", err)
 	}
 	if err := in.BaseBackupInPlace(within(t), sourceOf(primary, "b"), keep, BackupOptions{Slot: "no_such"}); !errors.Is(err, ErrUnfinished) {
 		t.Errorf("a slot that is not there: %v", err)

@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"mcctl/pkg/majors"
 	"mcctl/pkg/pair"
@@ -46,8 +51,14 @@ func (in *Instance) Rewind(ctx context.Context, source Source, opt RewindOptions
 	if err := in.run(ctx, source.Passfile, nil, "pg_rewind", append(args, "--dry-run")...); err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}
+	if err := in.mayWriteAll(); err != nil {
+		return fmt.Errorf("rewind: %w", err)
+	}
 	if err := in.keep(opt.KeepDir); err != nil {
 		return fmt.Errorf("rewind: %w", err)
+	}
+	if err := in.clearOwn(opt.KeepDir); err != nil { // nothing else was touched
+		return errors.Join(fmt.Errorf("rewind: %w", err), in.finishKept(opt.KeepDir))
 	}
 	if err := in.run(ctx, source.Passfile, opt.Progress, "pg_rewind", append(args, "--progress")...); err != nil {
 		return errors.Join(fmt.Errorf("rewind: %w", err), in.RestoreKept(opt.KeepDir))
@@ -70,6 +81,13 @@ func (in *Instance) rewindable(ctx context.Context, source Source, opt RewindOpt
 		return fmt.Errorf("there is no pg_rewind beside postgres, install it or rebuild: %w", err)
 	}
 	if err := in.RestoreKept(opt.KeepDir); err != nil {
+		return err
+	}
+	layout, err := in.Layout()
+	if err != nil {
+		return err
+	}
+	if err := in.Apart(layout); err != nil {
 		return err
 	}
 	own, err := in.Control()
@@ -142,6 +160,34 @@ func (in *Instance) rewindArguments(source Source, can majors.Abilities) []strin
 		args = append(args, "--config-file="+in.ConfigFile)
 	}
 	return args
+}
+
+// mayWriteAll refuses a data directory of which pg_rewind could not write everything: dry
+// it opens nothing to write, and then it fails in the middle at the first such file (its
+// reference page, 13 to 18). Our own files are taken away before, see clearOwn.
+func (in *Instance) mayWriteAll() error {
+	own, err := in.ownFiles()
+	if err != nil {
+		return err
+	}
+	layout, err := in.Layout()
+	if err != nil {
+		return err
+	}
+	for _, p := range append(layout.places(), place{dir: in.Data}) {
+		if err := filepath.WalkDir(p.dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.Type()&fs.ModeSymlink != 0 || unix.Access(path, unix.W_OK) == nil {
+				return err
+			}
+			if !d.IsDir() && slices.ContainsFunc(own, func(o string) bool { return isWithin(path, filepath.Join(in.Data, o)) }) {
+				return nil // to take it away it need not be written
+			}
+			return fmt.Errorf("%s cannot be written by this user, and pg_rewind would fail in the middle of its work: remove it, give it to this user, or rebuild by a copy", path)
+		}); err != nil {
+			return fmt.Errorf("look for what cannot be written: %w", err)
+		}
+	}
+	return nil
 }
 
 // finishKept brings the own files back after the program has succeeded.

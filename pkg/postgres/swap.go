@@ -44,6 +44,9 @@ func (in *Instance) beginSwap(half bool) error {
 	if exists(in.Data + ".void") {
 		return fmt.Errorf("%s.void is in the way; move it away", in.Data)
 	}
+	if err := in.isWholeCopy(); err != nil {
+		return err
+	}
 	discard, err := in.oldIsBetter(half)
 	if err != nil {
 		return fmt.Errorf("find out whether the old data is still needed: %w", err)
@@ -55,6 +58,27 @@ func (in *Instance) beginSwap(half bool) error {
 		return err
 	}
 	return in.setAside()
+}
+
+// isWholeCopy looks whether the copy's places lie where it is moved from.
+func (in *Instance) isWholeCopy() error {
+	layout, err := layoutOf(in.Data + ".new")
+	if err != nil {
+		return err
+	}
+	for _, p := range layout.places() {
+		if !isFilled(newer(p.dir)) {
+			return fmt.Errorf("the copy is not whole: there is nothing in %s, which is to be %s; make a base backup again", newer(p.dir), p.link)
+		}
+	}
+	return nil
+}
+
+// isFilled: neither pg_wal nor a tablespace is ever empty, it has at least a directory
+// (create_tablespace_directories in tablespace.c, 13 to 18).
+func isFilled(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !isResidue(e.Name()) })
 }
 
 // oldIsBetter tells that Data.old, which an earlier swap has put aside, is whole data,
@@ -205,6 +229,9 @@ func (in *Instance) moveIn(inTheWay func(place) error) error {
 	}
 	for _, p := range layout.places() {
 		if !exists(newer(p.dir)) {
+			if !isFilled(p.dir) {
+				return fmt.Errorf("the copy of %s is neither in %s nor in %s: make a base backup again", p.link, newer(p.dir), p.dir)
+			}
 			continue // this one was moved before
 		}
 		if exists(p.dir) {

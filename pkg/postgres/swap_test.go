@@ -81,6 +81,49 @@ func TestASwapCutOffAfterAnyStepIsFinished(t *testing.T) {
 	}
 }
 
+// A copy that is put in the place of nothing, and cut off after any directory, is put
+// there by the next call.
+func TestAdoptCutOffAfterAnyPlaceIsFinished(t *testing.T) {
+	for n := range 3 {
+		in := aSwap(t)
+		dir := filepath.Dir(in.Data)
+		for _, name := range []string{"d", "w", "s"} {
+			ok(t, os.RemoveAll(filepath.Join(dir, name)))
+			ok(t, os.Mkdir(filepath.Join(dir, name), 0o700))
+		}
+		for _, name := range []string{"w", "s"}[:n] {
+			ok(t, os.Remove(filepath.Join(dir, name)))
+			ok(t, os.Rename(filepath.Join(dir, name+".new"), filepath.Join(dir, name)))
+		}
+		ok(t, in.Adopt(func(string) error { return nil }))
+		for _, name := range []string{"d", "w", "s"} {
+			if exists(filepath.Join(dir, name+".new")) || read(t, filepath.Join(dir, name, "who")) != "new" {
+				t.Errorf("after %d places %s is not in its place", n, name)
+			}
+		}
+	}
+}
+
+// A place whose copy is gone, or lies where nobody looks for it, is not taken for one
+// that was moved before.
+func TestAPlaceThatIsEmptyWasNotMovedBefore(t *testing.T) {
+	for _, begun := range []bool{false, true} {
+		in := aSwap(t)
+		space := filepath.Join(filepath.Dir(in.Data), "s")
+		ok(t, os.RemoveAll(space))
+		ok(t, os.Mkdir(space+".disk", 0o700))
+		ok(t, os.Symlink(space+".disk", space))
+		act := func() error { return in.Swap(false) }
+		if begun {
+			ok(t, os.Rename(in.Data, in.Data+".old"))
+			act = in.RecoverSwap
+		}
+		if err := act(); err == nil || !strings.Contains(err.Error(), "make a base backup again") || exists(in.Data) == begun {
+			t.Errorf("begun %t: %v", begun, err)
+		}
+	}
+}
+
 // Nothing of a server that was never swapped looks like something to drop.
 func TestDropOldLeavesWhatItDidNotPutAside(t *testing.T) {
 	in := aSwap(t)
@@ -239,6 +282,7 @@ func TestASwapThatDiscardsRefusesWhatIsNotItsOwn(t *testing.T) {
 		dir := filepath.Dir(in.Data)
 		write(t, filepath.Join(dir, name), "somebody's own")
 		ok(t, os.Mkdir(filepath.Join(dir, "n.new"), 0o700))
+		write(t, filepath.Join(dir, "n.new", "who"), "new")
 		ok(t, os.Symlink(filepath.Join(dir, "n"), filepath.Join(in.Data+".new", "pg_tblspc", "16401")))
 		if err := in.Swap(false); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)

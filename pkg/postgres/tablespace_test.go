@@ -122,12 +122,12 @@ func TestAnEmptiedServerGetsItsFilesAndLinksBack(t *testing.T) {
 	for _, inPlace := range []bool{false, true} {
 		primary, in, space, wal := spaced(t)
 		saved, own := filepath.Join(in.Socket, "own"), read(t, filepath.Join(in.Data, "postgresql.conf"))
-		ok(t, in.SaveOwn(saved))
+		saveOwn(t, in, saved)
 		for _, dir := range []string{in.Data, space, wal} {
 			ok(t, emptyDir(dir))
 		}
 		write(t, filepath.Join(in.Data, ProbeFile), "x")
-		ok(t, in.SaveOwn(saved)) // of an empty directory nothing is saved
+		saveOwn(t, in, saved) // of an empty directory nothing is saved
 		if !in.Empty() {
 			t.Error("an emptied data directory is not empty")
 		}

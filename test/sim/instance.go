@@ -285,4 +285,4 @@ func (in instance) Unfinished(string) bool {
 
 func (in instance) Empty() bool                      { return false }
 func (in instance) Unmounted(postgres.Layout) string { return "" }
-func (in instance) SaveOwn(string) error             { return nil }
+func (in instance) SaveOwn(string) ([]string, error) { return nil, nil }
