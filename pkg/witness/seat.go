@@ -166,5 +166,6 @@ func (k *keep) note(name string, r wire.WitnessReport, now time.Duration) error 
 		k.log.Info("server reports", "pair", k.pair, "server", name, "postgres", r.Postgres, "known", r.Known.String())
 	}
 	s.open, s.heard, s.reported, s.report = true, now, true, r
+	k.outlive(name, r.Known)
 	return nil
 }
