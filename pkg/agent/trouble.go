@@ -127,6 +127,8 @@ func (a *Agent) vain(s board.Sight) string {
 		return withoutRecord
 	case r.NewerThan(s.Record): // as after it was found again: the loop takes it in at its next turn
 		return "it has a newer record, " + r.String()
+	case a.keeper.Problem() != "":
+		return a.keeper.Problem()
 	case !a.keeper.OtherHeard():
 		return fmt.Sprintf("it does not hear %s", a.config.Other())
 	}

@@ -97,7 +97,23 @@ func TestFailedWrite(t *testing.T) {
 	if r, err := w.ask("lab", "server1", wire.KindRead, nil); err == nil {
 		t.Errorf("read answered %v although the disk may hold something else", r)
 	}
+	if v, err := w.ask("lab", "server1", wire.KindReport, wire.WitnessReport{}); err == nil || errors.Is(err, wire.ErrRefused) {
+		t.Errorf("a report was answered with %+v, %v", v, err)
+	}
+	if told := w.status("").Pairs[0].Error; !strings.Contains(told, path) {
+		t.Errorf("the status tells %q", told)
+	}
+	if !w.Beat(wire.Identity{Pair: "lab", Name: "server1"}, wire.Now()) {
+		t.Error("whoever was refused is not asked to report again")
+	}
 	must(t, os.Remove(path))
+	_, err = w.ask("lab", "server2", wire.KindReport, wire.WitnessReport{}) // which writes it
+	must(t, err)
+	if !w.Beat(wire.Identity{Pair: "lab", Name: "server1"}, wire.Now()) {
+		t.Error("whoever was refused is not asked to report again when the other one is answered")
+	}
+	must(t, os.Remove(path))
+	w.find("lab").reread()
 	r, err := w.ask("lab", "server1", wire.KindRead, nil)
 	must(t, err)
 	if r.(record.Record).Revision != 2 {
