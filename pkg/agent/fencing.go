@@ -235,12 +235,15 @@ func (a *Agent) keepTelling(ctx context.Context) error {
 }
 
 func (a *Agent) tellPaired(ctx context.Context) error {
+	ctx, cancel := a.clock.Timeout(ctx, a.config.Timings().HeartbeatTimeout.Duration, nil)
+	defer cancel()
+	if err := a.fencing.keeper.Regain(ctx); err != nil {
+		return err
+	}
 	r, due := a.fencing.keeper.Telling()
 	if !due {
 		return nil
 	}
-	ctx, cancel := a.clock.Timeout(ctx, a.config.Timings().HeartbeatTimeout.Duration, nil)
-	defer cancel()
 	var answer wire.TellingAnswer
 	if err := a.link.Call(ctx, wire.KindTelling, wire.TellingRequest{Record: r}, &answer); err != nil {
 		a.fencing.keeper.Unanswered()

@@ -9,6 +9,7 @@ import (
 
 	"mcctl/pkg/arbiter"
 	"mcctl/pkg/board"
+	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
@@ -59,6 +60,21 @@ func TestOnlyTheOpenPrimaryConfirmsItsRecord(t *testing.T) {
 		tell(t, a, wire.KindReport, wire.Report{Server: "server2", Postgres: c.postgres, Record: rec(3, 7, c.primary, pair.Paired)})
 		if got := a.board.Read().Confirmed; got != c.confirmed {
 			t.Errorf("server2 is %s and says that %s is primary: confirmed %v", c.postgres, c.primary, got)
+		}
+	}
+}
+
+// Without an arbiter nobody else can tell this server that it is paired: it would save
+// that, and forget that it has lost its own record, in which it was alone.
+func TestThePairedRecordOfThisServerIsNotLearnedFromTheOther(t *testing.T) {
+	for _, kind := range []config.ArbiterKind{config.None, config.Command, config.Witness} {
+		a := someAgent(t)
+		a.config.Pair.Arbiter.Kind = kind
+		said := rec(3, 7, "server1", pair.Paired)
+		tell(t, a, wire.KindReport, wire.Report{Server: "server2", Postgres: wire.ReportStandby, Record: said})
+		s := a.board.Read()
+		if learned := s.Record == said; learned != (kind == config.Witness) || s.Report.Record != said {
+			t.Errorf("%s: the record is %s", kind, s.Record)
 		}
 	}
 }

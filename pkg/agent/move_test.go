@@ -1,8 +1,12 @@
 package agent
 
 import (
+	"context"
+	"errors"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/pair"
@@ -22,6 +26,28 @@ func TestATurnBeginsWithTheCopy(t *testing.T) {
 		ok(t, a.rewrite(movePlan{next: a.config, written: true}, c.shut))
 		if got := a.own.Get(); got != c.want {
 			t.Errorf("after %s was read the copy says %s, want %s", c.shut, got, c.want)
+		}
+	}
+}
+
+// The record may be closed already, and this file alone says where it went. What is in the
+// way of reading it may pass.
+func TestAMoveThatCannotBeReadIsNotForgotten(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"not ours to read":         func(path string) error { return os.Chmod(path, 0) },
+		"of a newer program":       func(path string) error { return os.WriteFile(path, []byte(`{"step": "prepare", "new": 1}`), 0o600) },
+		"a directory in its place": func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) },
+	} {
+		a := someAgent(t)
+		ok(t, a.rememberMove(wire.MoveRequest{Step: wire.MovePrepare}))
+		ok(t, spoil(a.moveFile()))
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if err := a.finishMove(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", name, err)
+		}
+		cancel()
+		if _, err := os.Lstat(a.moveFile()); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -80,6 +80,9 @@ func (a *Agent) moveStep(ctx context.Context, q wire.MoveRequest) (here wire.Mov
 	case wire.MoveCheck:
 		return here, a.mayTurn(ctx, p, q)
 	case wire.MovePrepare:
+		if err := a.mayRewrite(p); err != nil {
+			return here, err
+		}
 		return here, a.rememberMove(q)
 	case wire.MoveTurn:
 		a.board.Note(func(s *board.Sight) { s.Learn(q.Record, false) })
@@ -88,11 +91,26 @@ func (a *Agent) moveStep(ctx context.Context, q wire.MoveRequest) (here wire.Mov
 	return here, fmt.Errorf("%w: %q is no step of a move", wire.ErrRefused, q.Step)
 }
 
+// mayRewrite: pair.toml can be written. Once the old record is closed it is too late to
+// find that it is root's, or a link to where only root may write.
+func (a *Agent) mayRewrite(p movePlan) error {
+	if p.written {
+		return nil
+	}
+	if err := durable.TryReplace(a.config.Path(config.PairFile), []byte(p.text)); err != nil {
+		return fmt.Errorf("move the arbiter: %w: %s of %s cannot be replaced: give the file, and the directory in which it really lies, to the user that runs mcctl: %w", wire.ErrRefused, config.PairFile, a.config.Me(), err)
+	}
+	return nil
+}
+
 // mayTurn: nothing is under way here, and this server can use the new arbiter.
 func (a *Agent) mayTurn(ctx context.Context, p movePlan, q wire.MoveRequest) error {
 	s := a.board.Read()
 	if s.Task != decide.NoTask || s.Doing == decide.Rebuild || s.Doing == decide.Rejoin || s.Doing == decide.Switch {
 		return fmt.Errorf("move the arbiter: %w: %s is busy: %s", wire.ErrRefused, a.config.Me(), cmp.Or(string(s.Doing), s.Task.String()))
+	}
+	if err := a.mayRewrite(p); err != nil {
+		return err
 	}
 	if _, _, reached := a.keeper.Seen(); q.Gone && reached {
 		return fmt.Errorf("move the arbiter: %w: %s reaches the present one, %s: it is not gone", wire.ErrRefused, a.config.Me(), &a.config.Pair.Arbiter)

@@ -36,6 +36,7 @@ func (a *Agent) forgetMove() error { return durable.Remove(a.moveFile()) }
 // finishMove goes on with a move that was cut off after the record was closed: no
 // operator has to come back for it.
 func (a *Agent) finishMove(ctx context.Context) error {
+	told := ""
 	for stale := true; ctx.Err() == nil; {
 		var q wire.MoveRequest
 		err := durable.ReadJSON(a.moveFile(), &q)
@@ -44,9 +45,12 @@ func (a *Agent) finishMove(ctx context.Context) error {
 			a.clock.Wait(ctx, -1, a.moved)
 			stale = false
 			continue
-		case err != nil: // it was half written, so nothing had been closed
-			a.log.Warn("a move of the arbiter is forgotten", "error", err)
-			err = a.forgetMove()
+		case err != nil: // it is written whole or not at all: a record may have been closed, whatever is in the way
+			if why := err.Error(); why != told {
+				told = why
+				a.log.Warn("a move of the arbiter waits until it can be read; if it is over on both servers, remove the file", "error", err)
+			}
+			err = nil
 		case a.finished(ctx, q, stale):
 			err = a.forgetMove()
 		}

@@ -213,6 +213,8 @@ func (a *Agent) mayForce(s board.Sight) error {
 		return nil // it waits for the other server, which may be gone for good
 	case s.Names(a.config.Me()):
 		reason = fmt.Sprintf("%s is primary already", a.config.Me())
+	case a.withoutAnyRecord(s):
+		reason = a.startOver()
 	case f.Peer == decide.PeerHere && f.PeerPG == decide.PeerPGOpen:
 		reason = fmt.Sprintf("%s is open and reached: use mcctl switch without --force", a.config.Other())
 	case f.Postgres != decide.PostgresStandby:

@@ -96,11 +96,14 @@ func (a *Agent) conditions(s board.Sight) []check.Hurdle {
 		fmt.Sprintf("PostgreSQL of %s is %s, not standby", other, f.PeerPG))
 	add("stream", f.Stream == decide.StreamClose, f.Stream, decide.StreamClose,
 		fmt.Sprintf("replication to %s is %s, not close", other, f.Stream))
-	if held, _, _ := a.keeper.Seen(); f.Keeper == decide.KeeperReached && !held.Exists() {
+	held, _, _ := a.keeper.Seen()
+	switch why := a.keeper.Problem(); {
+	case f.Keeper != decide.KeeperReached:
+		add("arbiter", false, f.Keeper, decide.KeeperReached, fmt.Sprintf("the arbiter is %s", f.Keeper))
+	case !held.Exists():
 		add("arbiter", false, f.Keeper, decide.KeeperReached, "the arbiter is reached, but "+withoutRecord)
-	} else {
-		add("arbiter", f.Keeper == decide.KeeperReached, f.Keeper, decide.KeeperReached,
-			fmt.Sprintf("the arbiter is %s", f.Keeper))
+	default:
+		add("arbiter", why == "", f.Keeper, decide.KeeperReached, "the arbiter is reached, but "+why)
 	}
 	add("primary", f.Postgres == decide.PostgresOpen, f.Postgres, decide.PostgresOpen,
 		fmt.Sprintf("PostgreSQL of %s is %s, not open", me, f.Postgres))

@@ -112,12 +112,21 @@ func (a *Agent) hear(_ context.Context, body json.RawMessage) (any, error) {
 	}
 	a.board.Note(func(s *board.Sight) {
 		s.Report, s.ReportAt, s.Heard, s.Inbound = r, a.clock.Now(), a.clock.Now(), true
-		// The open primary knows by whose leave it is open.
-		s.Learn(r.Record, r.Postgres == wire.ReportOpen && r.Record.Primary == r.Server)
+		if !a.isOurs(r.Record) {
+			// The open primary knows by whose leave it is open.
+			s.Learn(r.Record, r.Postgres == wire.ReportOpen && r.Record.Primary == r.Server)
+		}
 		s.PeerResting = r.Postgres == wire.ReportResting
 	})
 	a.saveRest()
 	return nil, nil
+}
+
+// isOurs tells of a record that nobody but this server can have made: without an arbiter
+// only the primary pairs. If it knows less itself, it has lost its record, and perhaps what
+// came after this one: its keeper says what is left (arbiter.NewLocal).
+func (a *Agent) isOurs(r record.Record) bool {
+	return !a.config.Pair.Arbiter.Apart() && r.Primary == a.config.Me() && r.Mode == pair.Paired
 }
 
 // saveRest saves whether the other server rests if that is news: what it said last counts

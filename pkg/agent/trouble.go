@@ -54,6 +54,9 @@ func oneLine(err error) string {
 // ours, is not mended by starting it.
 func (a *Agent) unread(s board.Sight) string {
 	text := "the record has not been read: start the arbiter, or the other server"
+	if a.withoutAnyRecord(s) {
+		text = a.startOver()
+	}
 	if why := a.keeper.Problem(); why != "" && a.config.Pair.Arbiter.Kind != config.None {
 		text += fmt.Sprintf("; the arbiter at %s: %s", a.config.Pair.Arbiter.Where(), why)
 	}
@@ -61,6 +64,16 @@ func (a *Agent) unread(s board.Sight) string {
 		text += fmt.Sprintf("; %s at %s: %s", a.config.Other(), a.config.Endpoint(a.config.Other()).Admin, s.Link.Error)
 	}
 	return text
+}
+
+// withoutAnyRecord: the record was on this server and is lost, and the other one has not
+// been heard. What this server acknowledged last nobody knows, so not even force helps.
+func (a *Agent) withoutAnyRecord(s board.Sight) bool {
+	return !s.Record.Exists() && !a.config.Pair.Arbiter.Apart()
+}
+
+func (a *Agent) startOver() string {
+	return fmt.Sprintf("%s has no record of the pair: start %s, from whose copy it is found again; only if that one is gone for good make a new pair of this server (docs/runbooks/lost-host.md, Nothing is left)", a.config.Me(), a.config.Other())
 }
 
 // peerAway is why the other supervisor is not reached, and what to do about it.
@@ -114,6 +127,8 @@ func (a *Agent) vain(s board.Sight) string {
 		return withoutRecord
 	case r.NewerThan(s.Record): // as after it was found again: the loop takes it in at its next turn
 		return "it has a newer record, " + r.String()
+	case a.keeper.Problem() != "":
+		return a.keeper.Problem()
 	case !a.keeper.OtherHeard():
 		return fmt.Sprintf("it does not hear %s", a.config.Other())
 	}

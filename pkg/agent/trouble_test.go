@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
@@ -96,6 +97,23 @@ func TestTheNextStepNamesWhoIsNotReached(t *testing.T) {
 		c.change(&s, &f)
 		if got := a.nextStep(s, f); got != c.want {
 			t.Errorf("%s: the next step is %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// A primary without a record, and the other server not heard: it waits, force is of no
+// use, and both say what is.
+func TestWithoutAnyRecordTheOtherServerIsNeeded(t *testing.T) {
+	a := someAgent(t)
+	a.config.Pair.Arbiter.Kind = config.None
+	s := board.Sight{Known: true, KeeperReached: true}
+	_, err := a.force(t.Context(), true)
+	if !errors.Is(err, wire.ErrRefused) {
+		t.Errorf("force: %v", err)
+	}
+	for _, text := range []string{a.nextStep(s, a.limits.Classify(s, wire.Now())), err.Error()} {
+		if !strings.Contains(text, "start server2, from whose copy it is found again") || !strings.Contains(text, "lost-host.md") {
+			t.Errorf("it says %q", text)
 		}
 	}
 }

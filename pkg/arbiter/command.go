@@ -2,6 +2,7 @@ package arbiter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -97,11 +98,13 @@ func (c *Command) Read(context.Context) (record.Record, error) {
 }
 
 func (c *Command) known() (record.Record, error) {
-	r, heard := c.newest()
+	r, heard, forgot := c.newest()
 	if !r.NewerThan(c.told) && c.told.Exists() { // of the same revision it is the primary's pledge (T2, step 6)
 		r = c.told
 	}
 	switch {
+	case forgot:
+		return r, errForgot
 	case r.Exists() && c.unmetIn(r):
 		return r, fmt.Errorf("this server was started as a paired primary and has not met the other one since, which may have taken over")
 	case r.Exists() && r.Primary != c.me && !heard && c.told != r:
@@ -109,6 +112,8 @@ func (c *Command) known() (record.Record, error) {
 	}
 	return r, nil
 }
+
+var errForgot = errors.New("this server has lost its copy of the record, and the other one has not given its word yet that it does not take over")
 
 // unmetIn tells whether the standby may have taken over from this server's record. A
 // reign that it was given in this run, by a standby that had taken over and handed
@@ -121,9 +126,9 @@ func (c *Command) unmetIn(r record.Record) bool {
 func (c *Command) Leave() Leave {
 	c.state.Lock()
 	defer c.state.Unlock()
-	r, _ := c.known()
+	r, err := c.known()
 	switch {
-	case c.unmetIn(r):
+	case c.unmetIn(r), errors.Is(err, errForgot):
 		return LeaveDenied
 	case r.Primary == c.me && !c.lent:
 		return LeaveGiven
@@ -202,17 +207,58 @@ func (c *Command) mayGoAlone(ctx context.Context) error {
 	if !c.lent {
 		return nil
 	}
+	if err := c.getWord(ctx, r); err != nil {
+		return &Refused{Reason: fmt.Sprintf("the standby has not given its word and was not fenced: %v", err)}
+	}
+	return nil
+}
+
+// getWord has the standby promise that it will not take over from this record.
+func (c *Command) getWord(ctx context.Context, r record.Record) error {
 	meetings := c.meetings
-	err = c.askApart(ctx, r)
+	err := c.askApart(ctx, r)
 	c.answered = record.Record{} // it may have given its word: if that is not used, it must be told again
 	if err == nil && (c.telling || c.meetings != meetings) {
 		err = fmt.Errorf("it was told again meanwhile")
 	}
-	if err != nil {
-		return &Refused{Reason: fmt.Sprintf("the standby has not given its word and was not fenced: %v", err)}
+	if err == nil {
+		c.lent = false
 	}
-	c.lent = false
-	return nil
+	return err
+}
+
+// Regain goes on where this server has lost its record. The standby may have been told
+// what it knows of it, and be about to take over: only with its word from that is what is
+// found saved, and counts.
+func (c *Command) Regain(ctx context.Context) error {
+	if theirs, heard := c.peer(); !heard || !c.forgot(theirs) {
+		return nil
+	}
+	if err := c.takeTurn(ctx, record.Detach); err != nil {
+		return err
+	}
+	next, err := c.find(ctx)
+	if err != nil || !next.Exists() {
+		c.turn <- struct{}{}
+		return err
+	}
+	_, err = c.write(ctx, record.Detach, next, func(err error) { c.end(record.Change{Transition: record.Detach}, next, err) })
+	return err
+}
+
+// find makes what is found pending, or nothing when there is none to be found any more.
+func (c *Command) find(ctx context.Context) (next record.Record, err error) {
+	c.state.Lock()
+	defer c.state.Unlock()
+	theirs, heard := c.peer()
+	if !heard || !c.forgot(theirs) {
+		return next, nil
+	}
+	if err := c.getWord(ctx, theirs); err != nil {
+		return next, fmt.Errorf("find the record again: %w", err)
+	}
+	c.pending = found(theirs)
+	return c.pending, nil
 }
 
 // askApart gives up the lock for as long as the standby is asked.

@@ -283,3 +283,44 @@ func TestAToldPledgeCounts(t *testing.T) {
 	c.Fenced(c.Meetings())
 	granted(t, c, record.Failover, "server2")
 }
+
+// TestAPrimaryThatHasLostItsRecordNeedsTheStandbysWord: the standby shows a record from
+// which this server has gone alone since, and may have been told it.
+func TestAPrimaryThatHasLostItsRecordNeedsTheStandbysWord(t *testing.T) {
+	answer := wire.ErrNoAnswer
+	var asked record.Record
+	older := pairedRecord
+	older.Revision -= 2
+	for _, copied := range []record.Record{{}, older} {
+		c := newCommandKeeper(t, "server1", copied, func(_ context.Context, r record.Record) error { asked = r; return answer })
+		c.peer = func() (record.Record, bool) { return pairedRecord, true }
+		answer = wire.ErrNoAnswer
+		if err := c.Regain(t.Context()); !errors.Is(err, wire.ErrNoAnswer) || asked != pairedRecord {
+			t.Errorf("without the word: %v, asked %s", err, asked)
+		}
+		if r, _, reached := c.Seen(); reached || r.Mode != pair.Alone || c.Problem() == "" {
+			t.Errorf("without the word: seen %s, reached %v", r, reached)
+		}
+		wantLeave(t, c, LeaveDenied)
+		for _, from := range []record.Revision{c.own.Get().Revision, pairedRecord.Revision, pairedRecord.Revision + 1<<20} {
+			for _, kind := range []record.Transition{record.HandOver, record.Detach} {
+				if _, err := c.Change(t.Context(), record.Change{Transition: kind, By: "server1", To: "server2", From: from}); err == nil {
+					t.Errorf("%s from %d", kind, from)
+				}
+			}
+		}
+		if _, due := c.Telling(); due {
+			t.Error("the standby is told what this server does not know")
+		}
+		answer = nil
+		if err := c.Regain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if r, _, reached := c.Seen(); !reached || r != c.own.Get() || r.Mode != pair.Alone || r.Revision < 1000 {
+			t.Errorf("with the word: seen %s, reached %v, saved %s", r, reached, c.own.Get())
+		}
+		wantLeave(t, c, LeaveGiven)
+		refused(t, c, record.HandOver, "server2")
+		granted(t, c, record.Attach, "server1")
+	}
+}

@@ -40,7 +40,8 @@ type Keeper interface {
 	// when there is no third opinion or it cannot be reached.
 	OtherHeard() bool
 	OtherPostgresDown() bool
-	// Problem is why the keeper does not answer; empty when it does.
+	// Problem is why the keeper does not answer, or could not make a change; empty when it
+	// does and could.
 	Problem() string
 	// Read asks for the record; zero when there is none. Every error is
 	// wire.ErrNoAnswer. A closed record is *Moved besides, and a keeper that holds

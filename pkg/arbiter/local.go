@@ -46,7 +46,8 @@ var Machine = Beside{clock.Machine, func(step func() error) func(context.Context
 // the record that the other supervisor reports, and whether it is heard. The newest of
 // both counts. Only the server it names primary may change it, so a standby never takes
 // over by itself; an operator's force is a server's own wish to reign and is written on
-// that server.
+// that server. A server that has lost its record goes alone by what the other one knows of
+// it.
 func NewLocal(b Beside, own *Copy, me pair.Server, peer func() (record.Record, bool)) Keeper {
 	return newLocal(b, own, me, peer)
 }
@@ -90,7 +91,7 @@ func (l *local) Read(context.Context) (record.Record, error) {
 // holder is the record as the server that holds it says. When that is the other
 // one and it is not heard, the newest record known comes with an error.
 func (l *local) holder() (record.Record, error) {
-	r, heard := l.newest()
+	r, heard, _ := l.newest()
 	if r.Exists() && r.Primary != l.me && !heard {
 		return r, fmt.Errorf("the primary %s holds the record and is not heard", r.Primary)
 	}
@@ -98,13 +99,30 @@ func (l *local) holder() (record.Record, error) {
 }
 
 // newest compares the own copy with what the other server reports.
-func (l *local) newest() (r record.Record, heard bool) {
+func (l *local) newest() (r record.Record, heard, forgot bool) {
 	r = l.own.Get()
 	theirs, heard := l.peer()
-	if heard && theirs.NewerThan(r) {
+	switch {
+	case !heard || !theirs.NewerThan(r):
+	case l.forgot(theirs):
+		return found(theirs), true, true
+	default:
 		r = theirs
 	}
-	return r, heard
+	return r, heard, false
+}
+
+// forgot tells by what the other server knows whether this one has lost its own record.
+// It alone makes itself paired, and has saved that before anybody hears of it.
+func (l *local) forgot(theirs record.Record) bool {
+	return theirs.Primary == l.me && theirs.Mode == pair.Paired && theirs.NewerThan(l.own.Get())
+}
+
+// found is what is left of a lost record. What came after theirs is lost too: this
+// server may have gone alone, and acknowledged what the other one lacks.
+func found(theirs record.Record) record.Record {
+	r, _ := record.FromKnown(map[pair.Server]record.Record{"": theirs}) // fails only where nobody knows one
+	return r
 }
 
 func (l *local) Change(ctx context.Context, c record.Change) (record.Record, error) {
@@ -121,7 +139,7 @@ func (l *local) Change(ctx context.Context, c record.Change) (record.Record, err
 
 // judge says what the change would lead to.
 func (l *local) judge(c record.Change) (record.Record, error) {
-	now, _ := l.newest()
+	now, _, _ := l.newest()
 	if err := l.allowed(now, c); err != nil {
 		return record.Record{}, err
 	}

@@ -151,6 +151,32 @@ func TestLocalWithoutCopy(t *testing.T) {
 	}
 }
 
+// The other server's copy was left behind when its host lost power: this one went alone
+// and acknowledged since, and lost that record with its disk. An older copy is as bad.
+func TestAPairedRecordThatThePrimaryHasLostIsFoundAlone(t *testing.T) {
+	older := paired()
+	older.Revision -= 2
+	for name, copied := range map[string]record.Record{"none": {}, "an older one": older, "of another reign": {Pair: "lab", Term: 2, Primary: "server2", Mode: pair.Alone, Revision: 4}} {
+		own, err := OpenCopy(durable.Machine, filepath.Join(t.TempDir(), "record.json"))
+		must(t, err)
+		must(t, own.Save(copied))
+		k := NewLocal(Machine, own, "server1", func() (record.Record, bool) { return paired(), true })
+		r, _, reached := k.Seen()
+		if !reached || r.Mode != pair.Alone || r.Primary != "server1" || r.Term != 3 || r.Revision < 1000 {
+			t.Errorf("copy %s: seen %s, reached %v", name, r, reached)
+		}
+		for _, from := range []record.Revision{paired().Revision, r.Revision} {
+			if _, err := k.Change(t.Context(), record.Change{Transition: record.HandOver, By: "server1", To: "server2", From: from}); err == nil {
+				t.Errorf("copy %s: handed over from %d to a server that may lack commits", name, from)
+			}
+		}
+		must(t, own.Save(r))
+		if again, _, reached := k.Seen(); again != r || !reached {
+			t.Errorf("copy %s: saved, and found again as %s", name, again)
+		}
+	}
+}
+
 // A write that fails is not a change.
 func TestLocalFailedWrite(t *testing.T) {
 	s := newShared(t, paired())

@@ -61,19 +61,24 @@ func (w *remote) Kick()                         { w.link.Kick() }
 
 func (w *remote) Problem() string {
 	w.mu.Lock()
-	closed := w.told != nil && w.view.Record.Moved != ""
-	err := moved(w.view.Record)
+	here, v := w.told != nil, w.view
 	w.mu.Unlock()
-	if closed {
-		return err.Error()
+	if here && v.Record.Moved != "" {
+		return moved(v.Record).Error()
 	}
-	return w.link.State().Error
+	if err := w.link.State().Error; err != "" || !here {
+		return err
+	}
+	return v.Trouble
 }
 
+// Seen: a witness that is connected and refuses the report, as when the record is not on
+// its disk, is not reached.
 func (w *remote) Seen() (record.Record, time.Duration, bool) {
+	refused := w.link.State().Error != ""
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.view.Record, w.clock.Now() - w.asOf, w.told != nil && w.view.Record.Moved == ""
+	return w.view.Record, w.clock.Now() - w.asOf, w.told != nil && !refused && w.view.Record.Moved == ""
 }
 
 func (w *remote) OtherHeard() bool {

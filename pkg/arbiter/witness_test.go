@@ -3,6 +3,9 @@ package arbiter
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -51,6 +54,25 @@ func TestViewFollowsByItself(t *testing.T) {
 	t.Logf("change seen after %v", s2.until("alone", s2.sees(func(r record.Record) bool { return r.Mode == pair.Alone })))
 	s1.stop()
 	t.Logf("gone seen after %v", s2.until("server1 gone", func() bool { return !s2.OtherHeard() }))
+}
+
+// A witness whose record is not on its disk answers nobody, and is not taken for one that
+// could permit a failover.
+func TestAWitnessThatCannotWriteIsNotReached(t *testing.T) {
+	h, s1, s2, r := seeded(t)
+	path := filepath.Join(h.records, "lab.json")
+	must(t, os.Remove(path))
+	must(t, os.Mkdir(path, 0o700))
+	if _, err := s1.Change(t.Context(), detach(r.Revision)); !errors.Is(err, wire.ErrNoAnswer) {
+		t.Errorf("a change that could not be written: %v", err)
+	}
+	for _, s := range []*member{s1, s2} {
+		s.until("not reached", func() bool { _, _, reached := s.Seen(); return !reached && strings.Contains(s.Problem(), "lab.json") })
+	}
+	must(t, os.Remove(path))
+	for _, s := range []*member{s1, s2} {
+		s.until("reached again", s.sees(func(now record.Record) bool { return now == r && s.Problem() == "" }))
+	}
 }
 
 // Heartbeats without news keep the view fresh.

@@ -75,7 +75,10 @@ func writeArbiter(w io.Writer, st wire.WitnessStatus) error {
 	t.row("PAIR", "RECORD", "SERVERS")
 	for _, p := range st.Pairs {
 		record := p.Record.String()
-		if p.Error != "" {
+		switch {
+		case p.Error != "" && p.Record.Exists():
+			record += ": " + p.Error
+		case p.Error != "":
 			record = "cannot be read: " + p.Error
 		}
 		var servers []string

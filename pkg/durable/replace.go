@@ -42,6 +42,24 @@ func Replace(path string, old, data []byte, force bool) (left string, err error)
 	return left, nil
 }
 
+// TryReplace does of Replace what can fail for want of a right or of room, and leaves the
+// file as it is: data is written beside it, with its owner and mode, and removed again.
+func TryReplace(path string, data []byte) error {
+	resolved, err := resolve(path)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	temp, err := openTemp(tempName(resolved))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer temp.Close()
+	if err := errors.Join(fill(temp, resolved, data, 0o600), os.Remove(temp.Name())); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
 func replace(path string, old, data []byte, force bool) (left string, err error) {
 	if path, err = resolve(path); err != nil {
 		return "", err

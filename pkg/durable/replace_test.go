@@ -201,6 +201,35 @@ func saveInPlace(t *testing.T, path, text string) bool {
 	return true
 }
 
+// What a replacement would end with is told before, and nothing is left of the try.
+func TestTryReplace(t *testing.T) {
+	dir, far := t.TempDir(), t.TempDir()
+	plain, link := filepath.Join(dir, "plain"), filepath.Join(dir, "link")
+	write(t, plain, "old", 0o640)
+	write(t, filepath.Join(far, "f"), "old", 0o640)
+	if err := os.Symlink(filepath.Join(far, "f"), link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{plain, link} {
+		if err := TryReplace(path, []byte("new")); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		wantContent(t, path, "old")
+	}
+	if os.Geteuid() != 0 { // whom no mode holds up
+		if err := os.Chmod(far, 0o500); err != nil {
+			t.Fatal(err)
+		}
+		_, replaced := Replace(link, []byte("old"), []byte("new"), true)
+		if tried := TryReplace(link, []byte("new")); tried == nil || replaced == nil || tried.Error() != replaced.Error() {
+			t.Errorf("the try says %v, the replacement %v", tried, replaced)
+		}
+		_ = os.Chmod(far, 0o700)
+	}
+	wantOnly(t, dir, "link", "plain")
+	wantOnly(t, far, "f")
+}
+
 // PostgreSQL reads while we hold the lease: readers are not held up.
 func TestFactAReadLeaseIsBrokenByWritersOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")

@@ -42,6 +42,8 @@ type WitnessView struct {
 	OtherHeard bool `json:"other_heard"`
 	// OtherPostgresDown: that supervisor reported that its PostgreSQL is down.
 	OtherPostgresDown bool `json:"other_postgres_down"`
+	// Trouble is why the witness could not write a change now; empty when it could.
+	Trouble string `json:"trouble,omitempty"`
 }
 
 // ChangeRequest proposes a transition of the record. The keeper accepts it from the
@@ -68,7 +70,7 @@ type WitnessStatus struct {
 type WitnessPairStatus struct {
 	Pair    string                `json:"pair"`
 	Record  record.Record         `json:"record"`
-	Error   string                `json:"error,omitempty"` // why the witness cannot answer for this pair
+	Error   string                `json:"error,omitempty"` // why the witness cannot answer for this pair, or would not
 	Servers []WitnessServerStatus `json:"servers"`
 }
 

@@ -20,11 +20,8 @@ func (w *Witness) change(k *keep, from wire.Identity, c record.Change) (any, err
 	}
 	k.writing.Lock()
 	defer k.writing.Unlock()
-	now, err := k.now()
+	now, err := k.settled()
 	if err != nil {
-		return nil, err
-	}
-	if err := k.settle(now); err != nil {
 		return nil, err
 	}
 	if !now.Exists() {
@@ -35,7 +32,7 @@ func (w *Witness) change(k *keep, from wire.Identity, c record.Change) (any, err
 		k.log.Info("change refused", "pair", k.pair, "transition", c.Transition, "by", c.By, "reason", err)
 		return nil, refuse(err)
 	}
-	if err := k.put(next); err != nil {
+	if err := k.put(now, next); err != nil {
 		return nil, err
 	}
 	k.log.Info("record changed", "pair", k.pair, "transition", c.Transition, "by", c.By, "record", next.String())
@@ -70,8 +67,9 @@ func (w *Witness) seed(k *keep) {
 		return // somebody is at it; without a record the servers are asked again (News)
 	}
 	defer k.writing.Unlock()
+	now, err := k.settled()
 	known := w.known(k)
-	if now, err := k.now(); err != nil || now.Exists() && !now.Outlived(known) || len(known) < maxSeats || k.settle(now) != nil {
+	if err != nil || now.Exists() && !now.Outlived(known) || len(known) < maxSeats {
 		return
 	}
 	found, err := record.FromKnown(known)
@@ -83,7 +81,7 @@ func (w *Witness) seed(k *keep) {
 		return
 	}
 	found.Pair = k.pair
-	if k.put(found) == nil {
+	if k.put(now, found) == nil {
 		k.log.Info("record found again from what both servers know", "pair", k.pair, "record", found.String())
 	}
 }

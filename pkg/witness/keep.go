@@ -1,6 +1,7 @@
 package witness
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -18,16 +19,16 @@ type keep struct {
 	log  *slog.Logger
 
 	writing sync.Mutex // held across disk writes, taken before mu
-	// unsure: the last write failed, so the disk may hold a record that nobody was
-	// told of, and would show it after a restart. Guarded by writing.
-	unsure bool
 	// unfound is why the servers' knowledge gave no record, as last told. Guarded by writing.
 	unfound string
 
 	mu     sync.Mutex // never held across anything slow
 	record record.Record
 	broken error // why this pair gets no answers
-	seats  []*seat
+	// doubt is why the disk may hold another record than this: a restart would show one
+	// that nobody was told of, or that is known to be out of date.
+	doubt error
+	seats []*seat
 }
 
 // load reads the record from disk.
@@ -48,7 +49,7 @@ func (k *keep) now() (record.Record, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.broken != nil {
-		return record.Record{}, fmt.Errorf("the witness has no answer for pair %s; restore that file, or remove it to start from what the servers know, and restart the witness: %w", k.pair, k.broken)
+		return record.Record{}, fmt.Errorf("the witness has no answer for pair %s; remove that file, so that the record is found again from what the servers know, and restart the witness: %w", k.pair, k.broken)
 	}
 	return k.record, nil
 }
@@ -57,39 +58,67 @@ func (k *keep) now() (record.Record, error) {
 func (k *keep) read() (record.Record, error) {
 	k.writing.Lock()
 	defer k.writing.Unlock()
-	r, err := k.now()
-	if err != nil {
-		return r, err
-	}
-	return r, k.settle(r)
+	return k.settled()
 }
 
-// settle makes the disk agree with r again after a write that failed. Until it
-// does, nobody gets an answer that a restart could contradict.
-func (k *keep) settle(r record.Record) error {
-	if !k.unsure {
-		return nil
+// settled is the record when the disk agrees with it: after a write that failed it is
+// made to. Until it does, nobody gets an answer that a restart could contradict. Called
+// with writing held.
+func (k *keep) settled() (record.Record, error) {
+	r, err := k.now()
+	if err != nil || !k.inDoubt() {
+		return r, err
 	}
 	if !r.Exists() {
-		if err := k.disk.Remove(k.path); err != nil {
-			return err
-		}
-	} else if err := k.disk.WriteJSON(k.path, r, 0o600); err != nil {
-		return err
+		err = k.disk.Remove(k.path)
+	} else {
+		err = k.disk.WriteJSON(k.path, r, 0o600)
 	}
-	k.unsure = false
-	return nil
+	if err != nil {
+		return record.Record{}, err
+	}
+	return r, k.become(r, r)
+}
+
+func (k *keep) inDoubt() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.doubt != nil
 }
 
 // put makes next the record, on the disk first. Called with writing held.
-func (k *keep) put(next record.Record) error {
+func (k *keep) put(was, next record.Record) error {
 	if err := k.disk.WriteJSON(k.path, next, 0o600); err != nil {
-		k.unsure = true
+		k.mu.Lock()
+		k.doubt = err
+		k.mu.Unlock()
 		k.log.Error("the record could not be written; the pair keeps the old one", "pair", k.pair, "error", err)
 		return err
 	}
+	return k.become(was, next)
+}
+
+// become notes that next is on the disk in the place of was, which a server may meanwhile
+// have shown to be out of date.
+func (k *keep) become(was, next record.Record) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.record = next
+	if k.record != was {
+		return k.doubt
+	}
+	k.record, k.doubt = next, nil
 	return nil
+}
+
+var errOutlived = errors.New("the record is older than what a server of the pair knows: changes were lost")
+
+// outlive forgets a record that is older than what a server knows: whatever it says, who
+// goes by it may lack acknowledged commits, or reign beside another. It is found again as
+// if there were none. A closed one may be older, as when the pair comes back. Called with
+// mu held.
+func (k *keep) outlive(name string, known record.Record) {
+	if k.record.Exists() && k.record.Moved == "" && known.NewerThan(k.record) {
+		k.log.Error(errOutlived.Error(), "pair", k.pair, "record", k.record.String(), "server", name, "known", known.String())
+		k.record, k.doubt = record.Record{}, errOutlived
+	}
 }

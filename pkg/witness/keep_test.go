@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
@@ -96,7 +97,23 @@ func TestFailedWrite(t *testing.T) {
 	if r, err := w.ask("lab", "server1", wire.KindRead, nil); err == nil {
 		t.Errorf("read answered %v although the disk may hold something else", r)
 	}
+	if v, err := w.ask("lab", "server1", wire.KindReport, wire.WitnessReport{}); err == nil || errors.Is(err, wire.ErrRefused) {
+		t.Errorf("a report was answered with %+v, %v", v, err)
+	}
+	if told := w.status("").Pairs[0].Error; !strings.Contains(told, path) {
+		t.Errorf("the status tells %q", told)
+	}
+	if !w.Beat(wire.Identity{Pair: "lab", Name: "server1"}, wire.Now()) {
+		t.Error("whoever was refused is not asked to report again")
+	}
 	must(t, os.Remove(path))
+	_, err = w.ask("lab", "server2", wire.KindReport, wire.WitnessReport{}) // which writes it
+	must(t, err)
+	if !w.Beat(wire.Identity{Pair: "lab", Name: "server1"}, wire.Now()) {
+		t.Error("whoever was refused is not asked to report again when the other one is answered")
+	}
+	must(t, os.Remove(path))
+	w.find("lab").reread()
 	r, err := w.ask("lab", "server1", wire.KindRead, nil)
 	must(t, err)
 	if r.(record.Record).Revision != 2 {
@@ -105,6 +122,80 @@ func TestFailedWrite(t *testing.T) {
 	must(t, w.unlock())
 	if r, err := open(t, dir).ask("lab", "server1", wire.KindRead, nil); err != nil || r.(record.Record).Revision != 2 {
 		t.Errorf("after a restart: %v, %v", r, err)
+	}
+}
+
+// A record that was put back from a backup, or with the snapshot of a machine: both
+// servers know what came after it. Nobody may go by it, after a restart neither.
+func TestARecordOlderThanWhatAServerKnowsIsFoundAgain(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "lab.json")
+	w := open(t, dir)
+	w.found(t, "lab")
+	change := func(by, to pair.Server, kind record.Transition, from record.Revision) error {
+		_, err := w.ask("lab", string(by), wire.KindChange, wire.ChangeRequest{Change: record.Change{Transition: kind, By: by, To: to, From: from}})
+		return err
+	}
+	must(t, change("server1", "server1", record.Attach, 2))
+	old, err := os.ReadFile(path) // paired
+	must(t, err)
+	must(t, w.detach("lab", 3))
+	must(t, w.detach("lab", 4))
+	r, err := w.ask("lab", "server1", wire.KindRead, nil)
+	must(t, err)
+	alone := r.(record.Record)
+	must(t, w.unlock())
+	must(t, os.WriteFile(path, old, 0o600))
+
+	w = open(t, dir)
+	report := func(name string, known record.Record) wire.WitnessView {
+		t.Helper()
+		v, err := w.ask("lab", name, wire.KindReport, wire.WitnessReport{Postgres: wire.WitnessDown, Known: known})
+		must(t, err)
+		return v.(wire.WitnessView)
+	}
+	if v := report("server1", alone); v.Record.Exists() {
+		t.Errorf("told %s", v.Record)
+	}
+	stale := alone
+	stale.Revision, stale.Mode = 3, pair.Paired
+	w.Gone(wire.Identity{Pair: "lab", Name: "server1"})
+	for _, when := range []string{"it was reported", "and a restart"} {
+		report("server2", stale)
+		if err := change("server2", "server2", record.Failover, 3); !errors.Is(err, wire.ErrRefused) {
+			t.Errorf("after %s: a failover by the old record: %v", when, err)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("after %s the old record is on the disk: %v", when, err)
+		}
+		must(t, w.unlock())
+		w = open(t, dir)
+	}
+	report("server2", alone)
+	if v := report("server1", alone); v.Record.Mode != pair.Alone || v.Record.Primary != "server1" || v.Record.Revision < 1000 {
+		t.Errorf("found %s", v.Record)
+	}
+	must(t, w.detach("lab", alone.Revision+1<<20))
+}
+
+// A change that was judged by a record which a server outlives before it is written.
+func TestAChangeOfARecordThatIsOutlivedMeanwhile(t *testing.T) {
+	w := open(t, t.TempDir())
+	w.found(t, "lab")
+	k := w.find("lab")
+	was := k.record
+	next, newer := was, was
+	next.Revision, newer.Revision = 3, 40
+	k.mu.Lock()
+	k.outlive("server1", newer)
+	k.mu.Unlock()
+	if err := k.put(was, next); !errors.Is(err, errOutlived) {
+		t.Errorf("it was put: %v", err)
+	}
+	r, err := k.read()
+	must(t, err)
+	if _, gone := os.Stat(k.path); r.Exists() || !errors.Is(gone, os.ErrNotExist) {
+		t.Errorf("the record is %s, its file %v", r, gone)
 	}
 }
 

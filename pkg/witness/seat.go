@@ -17,6 +17,7 @@ type seat struct {
 	reported bool
 	report   wire.WitnessReport
 	told     wire.WitnessView // the last answer to a report
+	refused  bool             // there was no answer to the last one
 }
 
 // maxSeats is how many servers a pair has.
@@ -118,6 +119,9 @@ func (w *Witness) news(k *keep, s *seat) bool {
 	if (!k.record.Exists() || k.record.Moved != "") && k.other(s.name).online(s.heard, w.cfg.HeartbeatTimeout) {
 		return true // the report that comes of it tries again to find the record
 	}
+	if k.doubt != nil || s.refused {
+		return true // or to write it
+	}
 	return s.told != w.view(k, s.name, s.heard)
 }
 
@@ -128,6 +132,7 @@ func (w *Witness) view(k *keep, name string, now time.Duration) wire.WitnessView
 		Record:            k.record,
 		OtherHeard:        o.online(now, w.cfg.HeartbeatTimeout),
 		OtherPostgresDown: o.down(),
+		Trouble:           w.tries.trouble(w.cfg.Clock.Now()),
 	}
 }
 
@@ -142,7 +147,7 @@ func (w *Witness) report(k *keep, from wire.Identity, r wire.WitnessReport) (any
 	}
 	if rec, err := k.now(); err != nil {
 		return nil, err
-	} else if !rec.Exists() || rec.Moved != "" {
+	} else if !rec.Exists() || rec.Moved != "" || k.inDoubt() {
 		w.seed(k)
 	}
 	k.mu.Lock()
@@ -150,6 +155,9 @@ func (w *Witness) report(k *keep, from wire.Identity, r wire.WitnessReport) (any
 	s, err := k.seat(from.Name)
 	if err != nil {
 		return nil, err
+	}
+	if s.refused = k.doubt != nil; s.refused {
+		return nil, fmt.Errorf("the record of pair %s is not on the witness's disk as it should be: %w", k.pair, k.doubt)
 	}
 	s.told = w.view(k, from.Name, w.cfg.Clock.Now())
 	return s.told, nil
@@ -166,5 +174,6 @@ func (k *keep) note(name string, r wire.WitnessReport, now time.Duration) error 
 		k.log.Info("server reports", "pair", k.pair, "server", name, "postgres", r.Postgres, "known", r.Known.String())
 	}
 	s.open, s.heard, s.reported, s.report = true, now, true, r
+	k.outlive(name, r.Known)
 	return nil
 }

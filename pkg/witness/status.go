@@ -36,10 +36,15 @@ func (w *Witness) pairStatus(k *keep) wire.WitnessPairStatus {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := wire.WitnessPairStatus{Pair: k.pair, Record: k.record, Servers: []wire.WitnessServerStatus{}}
-	if k.broken != nil {
-		s.Error = k.broken.Error()
-	}
 	now := w.cfg.Clock.Now()
+	switch {
+	case k.broken != nil:
+		s.Error = k.broken.Error()
+	case k.doubt != nil:
+		s.Error = k.doubt.Error()
+	default:
+		s.Error = w.tries.trouble(now)
+	}
 	for _, seat := range k.seats {
 		s.Servers = append(s.Servers, wire.WitnessServerStatus{
 			Name:     pair.Server(seat.name),

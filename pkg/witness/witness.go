@@ -52,6 +52,8 @@ type Witness struct {
 	cfg     Config
 	started time.Duration // by the clock
 	unlock  func() error  // the directory
+	disk    durable.Disk  // of the records: cfg.Disk, with room kept on this machine's
+	tries   tries
 
 	mu    sync.RWMutex
 	pairs map[string]*keep
@@ -61,14 +63,17 @@ type Witness struct {
 // error. A record that cannot be read makes its own pair fail, not the others.
 func New(cfg Config) (*Witness, error) {
 	cfg.Clock = clock.Or(cfg.Clock)
+	w := &Witness{cfg: cfg, started: cfg.Clock.Now(), pairs: map[string]*keep{}}
 	if cfg.Disk == nil {
-		cfg.Disk = directory{durable.Machine}
+		w.cfg.Disk, w.disk = directory{durable.Machine}, durable.Reserve(filepath.Join(cfg.Records, reserveFile))
+	} else {
+		w.disk = cfg.Disk
 	}
-	files, unlock, err := cfg.Disk.Open(cfg.Records)
+	files, unlock, err := w.cfg.Disk.Open(cfg.Records)
 	if err != nil {
 		return nil, err
 	}
-	w := &Witness{cfg: cfg, started: cfg.Clock.Now(), unlock: unlock, pairs: map[string]*keep{}}
+	w.unlock = unlock
 	w.load(files)
 	return w, nil
 }
@@ -92,6 +97,7 @@ func (w *Witness) load(files []string) {
 func (w *Witness) Run(ctx context.Context, listeners ...net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	go w.watchDisk(ctx) // it may hang with the disk: nobody waits for its end
 	ends := make(chan error, len(listeners))
 	for _, ln := range listeners {
 		go func() { ends <- wire.Serve(ctx, ln, w) }()
@@ -120,7 +126,7 @@ func (w *Witness) keep(pair string) *keep {
 	defer w.mu.Unlock()
 	k := w.pairs[pair]
 	if k == nil {
-		k = &keep{pair: pair, path: filepath.Join(w.cfg.Records, pair+suffix), disk: w.cfg.Disk, log: w.cfg.Log}
+		k = &keep{pair: pair, path: filepath.Join(w.cfg.Records, pair+suffix), disk: w.disk, log: w.cfg.Log}
 		w.pairs[pair] = k
 	}
 	return k

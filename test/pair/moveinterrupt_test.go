@@ -304,7 +304,8 @@ func TestAMoveAwayFromAWitnessThatIsGone(t *testing.T) {
 }
 
 // An arbiter that answers is not gone, whatever the operator says; one that does not
-// answer is not moved to; and one that holds a record of the pair may be in use.
+// answer is not moved to; and one that holds a record of the pair may be in use. Nor is
+// anything closed before it is known that pair.toml can be written.
 func TestMovesThatAreRefused(t *testing.T) {
 	s := newMoveStage(t, "none")
 	s.move(one, "witness")
@@ -321,6 +322,17 @@ func TestMovesThatAreRefused(t *testing.T) {
 			t.Errorf("%s: status %d\n%s", name, status, out)
 		}
 	}
+	for _, on := range []pair.Server{one, two} { // the primary, then the standby
+		giveBack := s.lockAway(on)
+		for _, args := range [][]string{append(s.moving(one, "none"), "--dry-run"), s.moving(one, "none")} {
+			out, err := s.try(args...)
+			t.Logf("pair.toml of %s cannot be replaced: %s", on, out)
+			if status := exitStatus(err); status != 4 || !strings.Contains(out, "pair.toml of "+string(on)) {
+				t.Errorf("pair.toml of %s cannot be replaced: status %d\n%s", on, status, out)
+			}
+		}
+		giveBack()
+	}
 	if s.pairFile(one)+s.pairFile(two) != before {
 		t.Error("what was refused has changed pair.toml")
 	}
@@ -329,6 +341,26 @@ func TestMovesThatAreRefused(t *testing.T) {
 	}
 	if st := s.paired(one); st.Record.Term != 1 {
 		t.Errorf("the reign changed: %s", st.Record)
+	}
+}
+
+// lockAway makes pair.toml a link into a directory in which nobody may write.
+func (s *stage) lockAway(of pair.Server) (giveBack func()) {
+	s.Helper()
+	path, dir := s.lab.Mcdir(of)+"/pair.toml", s.TempDir()
+	must := func(err error) {
+		s.Helper()
+		if err != nil {
+			s.Fatal(err)
+		}
+	}
+	must(os.Rename(path, dir+"/pair.toml"))
+	must(os.Symlink(dir+"/pair.toml", path))
+	must(os.Chmod(dir, 0o500))
+	return func() {
+		s.Helper()
+		must(os.Chmod(dir, 0o700))
+		must(os.Rename(dir+"/pair.toml", path))
 	}
 }
 

@@ -41,6 +41,13 @@ func (d *disk) lose() {
 	d.visible, d.durable = map[string][]byte{}, map[string][]byte{}
 }
 
+// forget loses a file.
+func (d *disk) forget(name string) {
+	d.w.recordStale = true
+	delete(d.visible, path.Clean(name))
+	delete(d.durable, path.Clean(name))
+}
+
 // procDisk is the disk as one process writes it (durable.Disk, witness.Disk).
 type procDisk struct {
 	*disk
@@ -94,9 +101,7 @@ func (d procDisk) Remove(name string) error {
 	if d.failing {
 		return fmt.Errorf("remove %s: %w", name, syscall.EIO)
 	}
-	d.w.recordStale = true
-	delete(d.visible, path.Clean(name))
-	delete(d.durable, path.Clean(name))
+	d.forget(name)
 	return nil
 }
 

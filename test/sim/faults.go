@@ -27,6 +27,26 @@ func roomFaults() []fault {
 	}
 }
 
+// copyFaults are for a pair whose record is kept by the primary: its copy is lost while
+// the host is off. Where the other one does not know the reign, nobody could tell.
+func copyFaults() []fault {
+	return []fault{
+		{"copy is lost", func(w *World, n *node) {
+			other := w.nodes[0]
+			if n == other {
+				other = w.nodes[1]
+			}
+			path := n.config.Path("record.json")
+			if r, _ := w.record(); other.host.disk.record(path).Term != r.Term {
+				return
+			}
+			w.power(n, w.away())
+			w.say("fault", "%s loses its copy of the record", n.me)
+			n.host.disk.forget(path)
+		}},
+	}
+}
+
 func processFaults() []fault {
 	return []fault{
 		{"kill supervisor", func(w *World, n *node) { w.killSupervisor(n) }},

@@ -130,8 +130,13 @@ func (nominal) Kill(int) error { return nil }
 func deserted(w *World) { w.plan.absent, w.plan.gap = 0.7, 3*time.Minute }
 
 // byCommand has commands of the site arbitrate.
-func byCommand(w *World) {
-	w.plan.alone, w.plan.commands, w.plan.etcd = true, true, false
+func byCommand(w *World) { byThemselves(w, true) }
+
+// byNobody leaves the two servers to themselves.
+func byNobody(w *World) { byThemselves(w, false) }
+
+func byThemselves(w *World, commands bool) {
+	w.plan.alone, w.plan.commands, w.plan.etcd = true, commands, false
 	for _, n := range w.nodes {
 		n.config = w.configure(string(n.me))
 	}

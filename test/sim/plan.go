@@ -64,6 +64,9 @@ func draw(seed uint64, rnd *rand.Rand) plan {
 	p.may(rnd, slices.Concat(processFaults(), hostFaults(), operators()))
 	// From numbers of their own, so that no other seed changes.
 	p.may(rand.New(rand.NewPCG(seed, 0x726f6f6d)), roomFaults())
+	if p.alone {
+		p.may(rand.New(rand.NewPCG(seed, 0x636f7079)), copyFaults())
+	}
 	if p.etcd {
 		p.may(rand.New(rand.NewPCG(seed, 0x65746364)), etcdFaults())
 	}

@@ -126,6 +126,33 @@ func TestAServerThatLingersInItsShutdownIsEnded(t *testing.T) {
 	w.reaches(t, "clients are answered", 15*time.Second, func() bool { return w.ledger.acks > before })
 }
 
+// TestAPrimaryThatLosesItsRecordLosesNoCommit: it went alone and acknowledged while the
+// standby's host was off, and that one comes back with a copy that says paired.
+func TestAPrimaryThatLosesItsRecordLosesNoCommit(t *testing.T) {
+	for name, arbiter := range map[string]func(*World){"none": byNobody, "command": byCommand} {
+		t.Run(name, func(t *testing.T) {
+			w := steadyBy(t, 1, arbiter)
+			defer w.end()
+			primary, standby := w.nodes[0], w.nodes[1]
+			w.power(standby, 50*time.Second)
+			w.reaches(t, "server1 is alone", 30*time.Second, func() bool { r, _ := w.record(); return r.Mode == pair.Alone })
+			before := w.ledger.acks
+			w.reaches(t, "clients are answered", 15*time.Second, func() bool { return w.ledger.acks > before })
+			w.power(primary, 55*time.Second)
+			primary.host.disk.forget(primary.config.Path("record.json"))
+			w.until(w.calendar() + 90*time.Second)
+			w.heal()
+			w.becomesWhole()
+			if w.broken != nil {
+				t.Error(w.broken)
+			}
+			if r, _ := w.record(); r.Primary != "server1" || r.Revision < 1000 {
+				t.Errorf("the record is %s", r)
+			}
+		})
+	}
+}
+
 // TestAPairIsWholeAfterEachFault: one of each, by itself.
 func TestAPairIsWholeAfterEachFault(t *testing.T) {
 	for _, f := range allFaults() {
@@ -133,6 +160,10 @@ func TestAPairIsWholeAfterEachFault(t *testing.T) {
 	}
 	for _, f := range append(etcdFaults(), allFaults()...) {
 		t.Run("etcd/"+f.name, func(t *testing.T) { wholeAfter(t, f, byEtcd) })
+	}
+	for _, f := range copyFaults() {
+		t.Run("none/"+f.name, func(t *testing.T) { wholeAfter(t, f, byNobody) })
+		t.Run("command/"+f.name, func(t *testing.T) { wholeAfter(t, f, byCommand) })
 	}
 }
 
