@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -59,20 +58,6 @@ func (s *Setup) Join(ctx context.Context, token Token, plan Plan) error {
 		{"copying the data of the first server", s.copyData},
 		{"", func(context.Context) error { return s.finish() }},
 	})
-}
-
-// isFree looks whether a directory and the places beside it, where it is made, are free.
-func isFree(what, dir string) error {
-	for _, dir := range []string{dir, dir + ".new", dir + ".part"} {
-		entries, err := os.ReadDir(dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("use %s: %w", what, err)
-		}
-		if len(entries) > 0 {
-			return fmt.Errorf("use %s: %w", dir, ErrNotEmpty)
-		}
-	}
-	return nil
 }
 
 func (s *Setup) exchange(ctx context.Context, token Token) error {

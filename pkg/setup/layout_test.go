@@ -32,10 +32,10 @@ func TestTheLayoutOfACopy(t *testing.T) {
 	}
 }
 
-// What is there, beside the directories too, is nobody's to delete.
+// What is there is nobody's to delete.
 func TestDirectoriesOfACopyMustBeFree(t *testing.T) {
 	dir := t.TempDir()
-	ok(t, os.MkdirAll(filepath.Join(dir, "wal.new", "theirs"), 0o700))
+	ok(t, os.MkdirAll(filepath.Join(dir, "wal", "theirs"), 0o700))
 	ok(t, os.MkdirAll(filepath.Join(dir, "space", "theirs"), 0o700))
 	ok(t, os.Mkdir(filepath.Join(dir, "free"), 0o700))
 	for _, p := range []Plan{
@@ -71,5 +71,42 @@ func TestTheLayoutMayBeReconsidered(t *testing.T) {
 	p = Plan{Tablespaces: "/a=/x"}
 	if refused := p.reconsider(Plan{Tablespaces: "/a=/x"}, false); refused != nil {
 		t.Errorf("refused are %v", refused)
+	}
+}
+
+// By these names mcctl makes copies and puts data aside, and deletes it unasked: what is
+// there before is somebody's, an old cluster that was moved out of the way perhaps.
+func TestTheNamesBesideMustBeFree(t *testing.T) {
+	for _, ending := range []string{".new", ".part", ".old", ".void"} {
+		dir := filepath.Join(t.TempDir(), "main")
+		ok(t, os.Mkdir(dir+ending, 0o700))
+		for what, err := range map[string]error{
+			"joins": Plan{DataDirectory: dir}.mayJoin(t.Context(), Token{}), "puts pg_wal there": Plan{WAL: dir}.mayLieElsewhere(),
+			"makes a new cluster": Plan{DataDirectory: dir}.feasible(t.Context()),
+		} {
+			if err == nil || !strings.Contains(err.Error(), dir+ending+" is there") {
+				t.Errorf("who %s beside %s: %v", what, ending, err)
+			}
+		}
+	}
+}
+
+// A copy is renamed to the name that was said: where that is a link it would not be what
+// the link led to.
+func TestASymbolicLinkIsNoFreeDirectory(t *testing.T) {
+	dir := t.TempDir()
+	leads, dangles := filepath.Join(dir, "leads"), filepath.Join(dir, "dangles")
+	ok(t, os.Symlink(t.TempDir(), leads))
+	ok(t, os.Symlink(filepath.Join(dir, "nowhere"), dangles))
+	for _, link := range []string{leads, dangles} {
+		for _, err := range []error{
+			Plan{DataDirectory: link}.mayJoin(t.Context(), Token{}), Plan{DataDirectory: link}.feasible(t.Context()),
+			Plan{WAL: link}.mayLieElsewhere(), Plan{Tablespaces: "/a=" + link}.mayLieElsewhere(),
+			areFree([]postgres.Tablespace{{OID: "1"}}, postgres.Layout{Tablespaces: map[string]string{"1": link}}),
+		} {
+			if err == nil || !strings.Contains(err.Error(), link+": it is a symbolic link; name the directory that it leads to") {
+				t.Errorf("%s: %v", link, err)
+			}
+		}
 	}
 }
