@@ -143,6 +143,8 @@ func (p Plan) mayJoin(ctx context.Context, token Token) error {
 	errs := []error{isFree(dataDirectory, p.DataDirectory), mayMake(dataDirectory, p.DataDirectory), p.mayLieElsewhere()}
 	if p.Bin != "" {
 		errs = append(errs, p.hasPrograms(ctx, "pg_basebackup"))
+	} else {
+		errs = append(errs, p.findPlaces())
 	}
 	if p.Socket != "" {
 		errs = append(errs, p.hasSocketDirectory())

@@ -37,8 +37,8 @@ func (s *Setup) Join(ctx context.Context, token Token, plan Plan) error {
 	switch {
 	case kind == "":
 		err = errors.Join(s.certificatesAreFree(token.Name), plan.mayJoin(ctx, token))
-	case !s.state.Copying:
-		err = plan.mayLieElsewhere()
+	case kind == Second && !s.state.Copying:
+		err = s.mayGoOn(plan)
 	}
 	if err := errors.Join(err, plan.hasFiles()); err != nil {
 		return err
@@ -58,6 +58,19 @@ func (s *Setup) Join(ctx context.Context, token Token, plan Plan) error {
 		{"copying the data of the first server", s.copyData},
 		{"", func(context.Context) error { return s.finish() }},
 	})
+}
+
+// mayGoOn looks at the directories again: no copy was begun, and something else may have
+// come there since.
+func (s *Setup) mayGoOn(given Plan) error {
+	p := s.state.Plan
+	p.reconsider(given, true)
+	p.merge(given)
+	err := isFree(dataDirectory, p.DataDirectory)
+	if errors.Is(err, ErrNotEmpty) {
+		err = fmt.Errorf("%w; or, since this was begun with it, empty it (pg_dropcluster removes a cluster of Debian's)", err)
+	}
+	return errors.Join(err, mayMake(dataDirectory, p.DataDirectory), p.mayLieElsewhere())
 }
 
 func (s *Setup) exchange(ctx context.Context, token Token) error {
@@ -160,7 +173,7 @@ func (p *Plan) findLike(m *Material) error {
 func (s *Setup) copyData(ctx context.Context) error {
 	in, m, p := s.instance(), s.state.Material, s.state.Plan
 	if _, err := os.Stat(filepath.Join(in.Data, "PG_VERSION")); err == nil {
-		return nil
+		return s.hasCopied()
 	}
 	fresh := &postgres.Instance{Data: in.Data + ".new", Bin: in.Bin}
 	if _, err := os.Stat(fresh.Data); err != nil || !s.state.Copying {
@@ -177,6 +190,16 @@ func (s *Setup) copyData(ctx context.Context) error {
 	}
 	s.Say("giving the copy its name")
 	return in.Adopt(func(data string) error { return p.configureCopy(data, m.Major) })
+}
+
+// hasCopied proves that the data directory is the copy that an earlier call has made.
+func (s *Setup) hasCopied() error {
+	in := s.instance()
+	control, err := in.Control()
+	if err == nil && (!s.state.Copying || control.SystemID != s.state.Material.SystemID) {
+		err = fmt.Errorf("use %s: %w", in.Data, ErrNotEmpty)
+	}
+	return err
 }
 
 func (s *Setup) copyBeside(ctx context.Context) error {

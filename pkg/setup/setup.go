@@ -95,6 +95,12 @@ func (s *Setup) Load() (kind string, plan Plan, finished bool, err error) {
 	return "", Plan{}, false, nil
 }
 
+// Unfinished tells that mcctl init was cut off in a directory: nobody may use that yet.
+func Unfinished(dir string) bool {
+	kind, _, finished, err := (&Setup{Dir: dir}).Load()
+	return err == nil && kind != "" && !finished
+}
+
 // certificateFiles are what this command makes in tls.
 func certificateFiles(name string) []string {
 	return []string{filepath.Join("tls", "ca.crt"), filepath.Join("tls", name+".crt"), filepath.Join("tls", name+".key")}
