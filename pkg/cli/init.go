@@ -187,6 +187,8 @@ func (o *initOptions) settle(kind string) error {
 		}
 	}
 	o.Plan.Tablespaces = strings.Join(o.Mappings, ",")
+	given := o.cmd.Flags().Changed
+	o.Plan.NoWAL, o.Plan.NoMapping = given("waldir") && o.Plan.WAL == "", given("tablespace-mapping") && o.Plan.Tablespaces == ""
 	if kind != setup.First {
 		return nil
 	}

@@ -198,6 +198,26 @@ func TestInitNamesAnArbiterAsMoveDoes(t *testing.T) {
 	}
 }
 
+// An empty answer takes an earlier one back; none at all leaves it.
+func TestInitTakesTheLayoutBack(t *testing.T) {
+	for _, given := range []bool{false, true} {
+		var plan setup.Plan
+		cmd := newInit(&Env{}, func(_ context.Context, _ *Env, o *initOptions) error {
+			err := o.settle(setup.Second)
+			plan = o.Plan
+			return err
+		})
+		args := []string{"-M", t.TempDir(), "--join"}
+		if given {
+			args = append(args, "--waldir=", "--tablespace-mapping=")
+		}
+		cmd.SetArgs(args)
+		if err := cmd.ExecuteContext(t.Context()); err != nil || plan.NoWAL != given || plan.NoMapping != given {
+			t.Errorf("given %t: %+v, %v", given, plan, err)
+		}
+	}
+}
+
 // A yes to the edits is none to a restart.
 func TestInitAgreesToEachForItself(t *testing.T) {
 	var out, complaints bytes.Buffer

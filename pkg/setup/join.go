@@ -202,6 +202,15 @@ func (s *Setup) hasCopied() error {
 	return err
 }
 
+// hasWhole tells that a copy is whole: how it is laid out is settled then.
+func (s *Setup) hasWhole() bool {
+	if !s.state.Copying {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(s.state.Plan.DataDirectory, "PG_VERSION"))
+	return err == nil || s.instance().HasCopy()
+}
+
 func (s *Setup) copyBeside(ctx context.Context) error {
 	in, p := s.instance(), s.state.Plan
 	host, port := split(p.OtherReplication)
@@ -211,14 +220,10 @@ func (s *Setup) copyBeside(ctx context.Context) error {
 		return err
 	}
 	layout, err := p.layout(spaces)
-	if err == nil && !s.state.Copying {
-		err = areFree(spaces, layout)
-	}
 	if err != nil {
 		return err
 	}
-	s.state.Copying = true
-	if err := s.save(); err != nil {
+	if err := s.makeWay(spaces, layout); err != nil {
 		return err
 	}
 	for _, dir := range append(slices.Collect(maps.Values(layout.Tablespaces)), in.Data, cmp.Or(layout.WAL, in.Data)) {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,7 +21,7 @@ func TestTheLayoutOfACopy(t *testing.T) {
 		{given: "/a", problem: `use --tablespace-mapping "/a": write OLD=NEW, two absolute directories`},
 		{given: "/a=x", problem: `use --tablespace-mapping "/a=x": write OLD=NEW, two absolute directories`},
 		{given: "/a=/x,/a=/y", problem: "use --tablespace-mapping: /a is mapped twice"},
-		{given: "/c=/x", problem: "use --tablespace-mapping /c=/x: the first server has no tablespace in /c; it has /a, /b=c"},
+		{given: "/c=/x", problem: "use --tablespace-mapping /c=/x: the first server has no tablespace in /c; it has /a, /b=c; leave the mapping out, or withdraw all by --tablespace-mapping="},
 	} {
 		l, err := Plan{WAL: "/w", Tablespaces: c.given}.layout(spaces)
 		switch {
@@ -57,20 +58,84 @@ func TestDirectoriesOfACopyMustBeFree(t *testing.T) {
 	}
 }
 
-// The layout may be said again until a copy goes by it.
+// The layout may be said again until a copy goes by it, also that there is none.
 func TestTheLayoutMayBeReconsidered(t *testing.T) {
-	p := Plan{Tablespaces: "/a=/x"}
-	if refused := p.reconsider(Plan{WAL: "/w", Tablespaces: "/a=/y"}, true); refused != nil || p.WAL != "/w" || p.Tablespaces != "/a=/y" {
-		t.Errorf("refused %v, and the plan is %+v", refused, p)
+	was := Plan{Tablespaces: "/a=/x"}
+	for _, c := range []struct {
+		given Plan
+		whole bool
+		want  Plan
+		no    []string
+	}{
+		{Plan{WAL: "/w", Tablespaces: "/a=/y"}, false, Plan{WAL: "/w", Tablespaces: "/a=/y"}, nil},
+		{Plan{WAL: "/w", Tablespaces: "/a=/y"}, true, was, []string{"--waldir", "--tablespace-mapping"}},
+		{Plan{Tablespaces: "/a=/x"}, true, was, nil},
+		{Plan{}, false, was, nil},
+		{Plan{NoWAL: true, NoMapping: true}, false, Plan{}, nil},
+		{Plan{NoWAL: true, NoMapping: true}, true, was, []string{"--tablespace-mapping"}},
+	} {
+		p := was
+		if refused := append(p.reconsider(c.given, !c.whole), p.merge(c.given)...); !slices.Equal(refused, c.no) || p != c.want && c.no == nil {
+			t.Errorf("%+v, a whole copy %t: refused %v, and the plan is %+v", c.given, c.whole, refused, p)
+		}
 	}
-	p = Plan{Tablespaces: "/a=/x"}
-	again := Plan{WAL: "/w", Tablespaces: "/a=/y"}
-	if refused := append(p.reconsider(again, false), p.merge(again)...); !slices.Equal(refused, []string{"--waldir", "--tablespace-mapping"}) {
-		t.Errorf("refused are %v", refused)
+}
+
+// aHalfCopy is a join whose copy has come to nothing, with a tablespace that lies in x.
+func aHalfCopy(t *testing.T) (s *Setup, data, x string) {
+	t.Helper()
+	s, data = aJoin(t)
+	x = filepath.Join(filepath.Dir(data), "x")
+	ok(t, s.makeWay(spaceIn("/a"), postgres.Layout{Tablespaces: map[string]string{"1": x}}))
+	ok(t, os.MkdirAll(filepath.Join(data+".part", "pg_tblspc"), 0o700)) // without its link still
+	ok(t, os.MkdirAll(filepath.Join(x+".new", "half"), 0o700))
+	return s, data, x
+}
+
+func spaceIn(dirs ...string) (all []postgres.Tablespace) {
+	for i, dir := range dirs {
+		all = append(all, postgres.Tablespace{OID: strconv.Itoa(i + 1), Name: "fast", Location: dir})
 	}
-	p = Plan{Tablespaces: "/a=/x"}
-	if refused := p.reconsider(Plan{Tablespaces: "/a=/x"}, false); refused != nil {
-		t.Errorf("refused are %v", refused)
+	return all
+}
+
+// A disk was too small: another one may be named, since no copy is there yet.
+func TestAHalfCopyIsDroppedWhenItShallLieElsewhere(t *testing.T) {
+	s, data, x := aHalfCopy(t)
+	again := quiet(s.Dir)
+	ok(t, again.begin(Second, Plan{WAL: data + "-wal", Tablespaces: "/a=" + x + "2"}))
+	layout, err := again.state.Plan.layout(spaceIn("/a"))
+	ok(t, err)
+	ok(t, again.makeWay(spaceIn("/a"), layout))
+	for _, left := range []string{data + ".part", x + ".new"} {
+		if _, err := os.Lstat(left); err == nil {
+			t.Errorf("%s is left of the copy before", left)
+		}
+	}
+	ok(t, os.Mkdir(data+".new", 0o700)) // the copy is whole now
+	if err := quiet(s.Dir).begin(Second, Plan{WAL: "/w"}); err == nil || !strings.Contains(err.Error(), "with another answer for --waldir") {
+		t.Errorf("a whole copy shall lie elsewhere: %v", err)
+	}
+}
+
+// What is beside a directory that no copy of ours went to is somebody's.
+func TestATablespaceThatIsNewSinceIsLookedAt(t *testing.T) {
+	for _, wal := range []string{"", "y"} {
+		s, data, x := aHalfCopy(t)
+		y := filepath.Join(filepath.Dir(data), "y")
+		ok(t, os.MkdirAll(filepath.Join(y+".new", "theirs"), 0o700))
+		layout := postgres.Layout{Tablespaces: map[string]string{"1": x}}
+		if wal == "" {
+			layout.Tablespaces["2"] = y
+		} else {
+			layout.WAL = y
+		}
+		if err := s.makeWay(spaceIn("/a", "/b")[:len(layout.Tablespaces)], layout); !errors.Is(err, ErrInTheWay) {
+			t.Errorf("%+v: %v", layout, err)
+		}
+		if _, err := os.Lstat(filepath.Join(y+".new", "theirs")); err != nil {
+			t.Error("it was removed")
+		}
 	}
 }
 
