@@ -44,12 +44,15 @@ func (p Plan) mapping() (map[string]string, error) {
 func (p Plan) mayLieElsewhere() error {
 	to, err := p.mapping()
 	errs := []error{err}
+	lots := []lot{{dataDirectory, p.DataDirectory, ""}, {walDirectory, p.WAL, ""}}
 	if p.WAL != "" {
 		errs = append(errs, isFree(walDirectory, p.WAL), mayMake(walDirectory, p.WAL))
 	}
 	for _, dir := range slices.Sorted(maps.Values(to)) {
 		errs = append(errs, isFree(mappingFlag, dir), mayMake(mappingFlag, dir))
+		lots = append(lots, lot{mappingFlag, dir, ""})
 	}
+	errs = append(errs, apart(lots))
 	return errors.Join(errs...)
 }
 
@@ -61,15 +64,17 @@ func (p Plan) layout(spaces []postgres.Tablespace) (postgres.Layout, error) {
 		return l, err
 	}
 	var there []string
+	lots := []lot{{dataDirectory, p.DataDirectory, ""}, {walDirectory, p.WAL, ""}}
 	for _, t := range spaces {
 		there = append(there, t.Location)
 		l.Tablespaces[t.OID] = cmp.Or(to[t.Location], t.Location)
+		lots = append(lots, lot{"tablespace " + t.Name + " in", l.Tablespaces[t.OID], "; or " + fmt.Sprintf(tablespaceHint, t.Location)})
 		delete(to, t.Location)
 	}
 	for from := range to {
 		return l, fmt.Errorf("use %s %s=%s: the first server has no tablespace in %s; it has %s; leave the mapping out, or withdraw all by %s=", mappingFlag, from, to[from], from, cmp.Or(strings.Join(there, ", "), "none"), mappingFlag)
 	}
-	return l, nil
+	return l, apart(lots)
 }
 
 // areFree looks at the directories of a layout before the first copy goes by it.

@@ -175,3 +175,40 @@ func TestASymbolicLinkIsNoFreeDirectory(t *testing.T) {
 		}
 	}
 }
+
+// Each directory is renamed and deleted for itself, with what has its name and an ending.
+func TestDirectoriesOfACopyLieApart(t *testing.T) {
+	dir := t.TempDir()
+	ok(t, os.Mkdir(filepath.Join(dir, "real"), 0o700))
+	ok(t, os.Symlink("real", filepath.Join(dir, "link")))
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, c := range []struct {
+		wal, mapping, problem string
+		late                  bool // only the first server's tablespaces show it
+	}{
+		{wal: at("w"), mapping: "/a=" + at("x") + ",/b=" + at("x2")},
+		{wal: at("d/wal"), problem: "use --waldir " + at("d/wal") + ": it lies in data directory " + at("d") + ";"},
+		{wal: at("d"), problem: "it lies in "},
+		{wal: at("d.new"), problem: at("d.new") + ": mcctl gives this ending to names beside"},
+		{wal: at("d.old/wal"), problem: at("d.old/wal") + ": it lies in " + at("d.old") + ", which belongs to data directory " + at("d")},
+		{mapping: "/a=" + at("x") + ",/b=" + at("x"), problem: ": it lies in "},
+		{wal: at("x/wal"), mapping: "/a=" + at("x"), problem: "use --waldir " + at("x/wal") + ": it lies in --tablespace-mapping " + at("x") + ";"},
+		{mapping: "/a=" + at("x.part"), problem: "mcctl gives this ending"},
+		{wal: at("link/w"), mapping: "/a=" + at("real/w"), problem: ": it lies in "},
+		{wal: "/b/wal", late: true, problem: "use --waldir /b/wal: it lies in tablespace b in /b; "},
+		{mapping: "/a=/b", late: true, problem: "; or say where it shall be on this host: --tablespace-mapping /"},
+	} {
+		p := Plan{DataDirectory: at("d"), WAL: c.wal, Tablespaces: c.mapping}
+		err := p.mayLieElsewhere()
+		if c.late {
+			_, err = p.layout([]postgres.Tablespace{{OID: "1", Name: "a", Location: "/a"}, {OID: "2", Name: "b", Location: "/b"}})
+		}
+		if c.problem == "" && err != nil || c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem)) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	_, err := Plan{DataDirectory: "/d"}.layout(spaceIn("/d/spaces/fast"))
+	if err == nil || err.Error() != "use tablespace fast in /d/spaces/fast: it lies in data directory /d; no directory may lie in another one; or say where it shall be on this host: --tablespace-mapping /d/spaces/fast=DIR" {
+		t.Error(err)
+	}
+}
