@@ -153,20 +153,14 @@ func (e edits) show() string {
 	return b.String()
 }
 
-// applyEdits writes the edits, has PostgreSQL read them, and asks it whether it could.
+// applyEdits writes the edits, has PostgreSQL read them, and asks it whether it could: also
+// when an earlier call has written them, since it may not have been able to then.
 func (s *Setup) applyEdits(ctx context.Context) error {
 	e, err := s.edits(ctx)
-	if err != nil || e.empty() {
-		return err
+	if err == nil && !e.empty() {
+		err = s.writeEdits(e)
 	}
-	if why := conffiles.Refusal(e.hba); why != "" && !bytes.Equal(e.was, e.is) {
-		return fmt.Errorf("write %s: %s", e.hba, why)
-	}
-	if err := conffiles.Write(e.tree); err != nil {
-		return err
-	}
-	s.Say("editing " + e.hba)
-	if err := editFile(e.hba, func([]byte) []byte { return e.is }); err != nil {
+	if err != nil {
 		return err
 	}
 	in := s.instance()
@@ -178,6 +172,17 @@ func (s *Setup) applyEdits(ctx context.Context) error {
 		return err
 	}
 	return s.proveRead(ctx)
+}
+
+func (s *Setup) writeEdits(e edits) error {
+	if why := conffiles.Refusal(e.hba); why != "" && !bytes.Equal(e.was, e.is) {
+		return fmt.Errorf("write %s: %s", e.hba, why)
+	}
+	if err := conffiles.Write(e.tree); err != nil {
+		return err
+	}
+	s.Say("editing " + e.hba)
+	return editFile(e.hba, func([]byte) []byte { return e.is })
 }
 
 // proveRead asks PostgreSQL for lines of its files that it cannot read: it would go
