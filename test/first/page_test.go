@@ -232,3 +232,33 @@ func TestABadLineIsMended(t *testing.T) {
 	h.must("server1", "", fmt.Sprintf("PGPASSFILE=%s %s/psql -X -h 127.0.0.1 -p %d -U mcctl_replication -d postgres -c 'select 1'",
 		h.path("server1", "mc", "pgpass"), os.Getenv("PG_BIN"), h.ports["192.0.2.100:5432"]))
 }
+
+// Who has taken over meanwhile may be the other server: a PostgreSQL that is down is
+// opened by its supervisor, which asks, and by nobody else.
+func TestRestartStartsNothing(t *testing.T) {
+	h := newHosts(t)
+	for _, b := range page(t) {
+		if b.how == "new" {
+			h.must(b.host, "", strings.ReplaceAll(b.text, "--arbiter-address 192.0.3.120:27541", "--no-arbiter"))
+		}
+	}
+	restart := "mcctl init --restart -M /etc/mcctl/orders"
+	refused := func(why string) {
+		h.Helper()
+		pidFile := h.path("server1", "data", "postmaster.pid")
+		before, _ := os.ReadFile(pidFile)
+		h.mustFail("server1", "", restart, why)
+		if after, _ := os.ReadFile(pidFile); string(after) != string(before) {
+			h.Error("PostgreSQL was started")
+		}
+	}
+	h.must("server1", "", restart)
+	h.must("server1", "", fmt.Sprintf("%s/pg_ctl -w -D %s -m fast stop", os.Getenv("PG_BIN"), h.path("server1", "data")))
+	refused("it is down; mcctl start -M " + h.path("server1", "mc") + " starts it")
+
+	supervised := "since mcctl start that is left to the supervisor: mcctl switch "
+	h.must("server1", "", "mcctl start -M /etc/mcctl/orders")
+	refused(supervised)
+	h.must("server1", "", "mcctl stop -M /etc/mcctl/orders")
+	refused(supervised)
+}
