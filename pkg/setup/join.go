@@ -66,11 +66,15 @@ func (s *Setup) mayGoOn(given Plan) error {
 	p := s.state.Plan
 	p.reconsider(given, true)
 	p.merge(given)
-	err := isFree(dataDirectory, p.DataDirectory)
+	return errors.Join(emptied(isFree(dataDirectory, p.DataDirectory)), mayMake(dataDirectory, p.DataDirectory), p.mayLieElsewhere())
+}
+
+// emptied says what to do where another data directory cannot be named any more.
+func emptied(err error) error {
 	if errors.Is(err, ErrNotEmpty) {
-		err = fmt.Errorf("%w; or, since this was begun with it, empty it (pg_dropcluster removes a cluster of Debian's)", err)
+		return fmt.Errorf("%w; or, since this was begun with it, empty it (pg_dropcluster removes a cluster of Debian's)", err)
 	}
-	return errors.Join(err, mayMake(dataDirectory, p.DataDirectory), p.mayLieElsewhere())
+	return err
 }
 
 func (s *Setup) exchange(ctx context.Context, token Token) error {
@@ -199,7 +203,7 @@ func (s *Setup) hasCopied() error {
 	if err == nil && (!s.state.Copying || control.SystemID != s.state.Material.SystemID) {
 		err = fmt.Errorf("use %s: %w", in.Data, ErrNotEmpty)
 	}
-	return err
+	return emptied(err)
 }
 
 // hasWhole tells that a copy is whole: how it is laid out is settled then.

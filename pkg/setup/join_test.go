@@ -3,9 +3,12 @@ package setup
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mcctl/pkg/postgres"
 )
 
 // aJoin is one that was cut off when it had its material, and its data directory.
@@ -27,9 +30,29 @@ func TestAnotherClusterIsNoCopy(t *testing.T) {
 	if !errors.Is(err, ErrNotEmpty) || !strings.Contains(err.Error(), "empty it (pg_dropcluster") {
 		t.Errorf("the same command again: %v", err)
 	}
-	for _, s.state.Copying = range []bool{false, true} { // with a copy of ours beside, too
-		if err := s.copyData(t.Context()); err == nil {
-			t.Errorf("copying %t: it has joined without a copy", s.state.Copying)
+	if err := s.copyData(t.Context()); err == nil {
+		t.Error("it has joined without a copy")
+	}
+}
+
+// The copy that an earlier call has put in its place is of the first server's cluster.
+func TestTheCopyIsToldByItsCluster(t *testing.T) {
+	s, data := aJoin(t)
+	if os.Getenv("PG_BIN") == "" || os.Geteuid() == 0 {
+		t.Fatal("PG_BIN must name PostgreSQL's programs, which do not run as root: use make test")
+	}
+	ok(t, exec.Command(filepath.Join(os.Getenv("PG_BIN"), "initdb"), "-D", data, "-A", "trust", "--no-sync").Run())
+	control, err := (&postgres.Instance{Data: data}).Control()
+	ok(t, err)
+	for _, c := range []struct {
+		copying, same bool
+	}{{true, true}, {true, false}, {false, true}} {
+		s.state.Copying, s.state.Material.SystemID = c.copying, 1
+		if c.same {
+			s.state.Material.SystemID = control.SystemID
+		}
+		if err := s.copyData(t.Context()); errors.Is(err, ErrNotEmpty) == (c.copying && c.same) || err == nil != (c.copying && c.same) {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }
