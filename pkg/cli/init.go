@@ -187,6 +187,8 @@ func (o *initOptions) settle(kind string) error {
 		}
 	}
 	o.Plan.Tablespaces = strings.Join(o.Mappings, ",")
+	given := o.cmd.Flags().Changed
+	o.Plan.NoWAL, o.Plan.NoMapping = given("waldir") && o.Plan.WAL == "", given("tablespace-mapping") && o.Plan.Tablespaces == ""
 	if kind != setup.First {
 		return nil
 	}
@@ -267,7 +269,7 @@ func explainInit(o *initOptions, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, setup.ErrNotEmpty):
+	case errors.Is(err, setup.ErrNotEmpty), errors.Is(err, setup.ErrInTheWay):
 		return failed(exitRefused, fmt.Errorf("init: %w", err), "%s", next)
 	case errors.Is(err, setup.ErrAnswers), errors.Is(err, setup.ErrNoAuthority):
 		return failed(exitUsage, fmt.Errorf("init: %w", err), "nothing was changed")

@@ -56,6 +56,13 @@ func TestInitRefuses(t *testing.T) {
 		write(t, filepath.Join(d, "something"), "")
 	}
 	write(t, filepath.Join(running, "PG_VERSION"), "15\n")
+	aside := filepath.Join(dir, "aside")
+	for _, d := range []string{aside, aside + ".old"} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(aside, "PG_VERSION"), "15\n")
 	token := filepath.Join(dir, "token")
 	write(t, token, "no token\n")
 	data := filepath.Join(dir, "data")
@@ -73,6 +80,7 @@ func TestInitRefuses(t *testing.T) {
 		},
 		{initFlags(full, data), exitRefused, "mcctl: init: use " + full + ": it is not empty and not an unfinished work of mcctl init; name an empty or a new directory\n"},
 		{initFlags(fresh, other), exitFailed, "mcctl: init: use data directory " + other + ": it is neither empty nor PostgreSQL's; name another one\n"},
+		{initFlags(fresh, aside), exitRefused, "mcctl: init: use data directory " + aside + ": " + aside + ".old is there: by that name mcctl keeps what it deletes when that has served; move it away, or name another directory\n"},
 		{initFlags(fresh, running), exitFailed, "mcctl: init: take over data directory " + running + ": no PostgreSQL of this user is running in " + running + "; start it, or run mcctl init as the user who runs it\n"},
 		{initFlags(fresh, data, "--other-admin", "127.0.0.1:1"), exitUsage, "servers.server2.admin: 127.0.0.1:1 is servers.server1.admin already (the supervisor of server1); every service has its own address\n"},
 		{initFlags(fresh, data, "--name", "Server 1"), exitUsage, "\"Server 1\" is not a usable name"},
@@ -187,6 +195,26 @@ func TestInitNamesAnArbiterAsMoveDoes(t *testing.T) {
 	})
 	if n != 9 {
 		t.Errorf("move has %d such flags", n)
+	}
+}
+
+// An empty answer takes an earlier one back; none at all leaves it.
+func TestInitTakesTheLayoutBack(t *testing.T) {
+	for _, given := range []bool{false, true} {
+		var plan setup.Plan
+		cmd := newInit(&Env{}, func(_ context.Context, _ *Env, o *initOptions) error {
+			err := o.settle(setup.Second)
+			plan = o.Plan
+			return err
+		})
+		args := []string{"-M", t.TempDir(), "--join"}
+		if given {
+			args = append(args, "--waldir=", "--tablespace-mapping=")
+		}
+		cmd.SetArgs(args)
+		if err := cmd.ExecuteContext(t.Context()); err != nil || plan.NoWAL != given || plan.NoMapping != given {
+			t.Errorf("given %t: %+v, %v", given, plan, err)
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/setup"
 	"mcctl/pkg/wire"
 )
 
@@ -75,6 +76,9 @@ func runStart(ctx context.Context, env *Env, o *startOptions) error {
 	}
 	if err := checkOwner("start", env.Euid(), c); err != nil {
 		return err
+	}
+	if setup.Unfinished(o.Mcdir) {
+		return failed(exitRefused, fmt.Errorf("start: mcctl init has not come to its end in %s", o.Mcdir), "run that mcctl init again: it goes on where it was")
 	}
 	if err := checkFiles(c); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,18 @@ func TestStartRefusesRoot(t *testing.T) {
 	status := Main(t.Context(), env, []string{"start", "-M", dir})
 	shot{exitStatus(status), out.String(), complaints.String()}.wants(t, exitRefused,
 		"refused as root: data directory "+data+" belongs to "+owner, "runuser -u "+owner+" -- mcctl start -M "+dir)
+	if _, err := os.Stat(logOf(dir)); err == nil {
+		t.Error("something was started")
+	}
+}
+
+// A join that was cut off has no copy yet: the supervisor would make one, without what was
+// said of tablespaces and pg_wal.
+func TestStartWantsAFinishedInit(t *testing.T) {
+	dir := newMcdir(t)
+	writeConfig(t, dir)
+	write(t, filepath.Join(dir, "init.json"), `{"kind": "second", "plan": {}, "finished": false}`)
+	mcctl(t.Context(), "start", "-M", dir).wants(t, exitRefused, "mcctl: start: mcctl init has not come to its end in "+dir, "hint: run that mcctl init again: it goes on where it was")
 	if _, err := os.Stat(logOf(dir)); err == nil {
 		t.Error("something was started")
 	}

@@ -35,10 +35,13 @@ func (in *Instance) Beside(l Layout) error {
 }
 
 // namesFree finds out before a copy is made what would keep its swap from beginning, see
-// setAside and voidData. An earlier Data.old, with what belongs to it, would not.
+// setAside and voidData. What an earlier swap has put aside would not.
 func (in *Instance) namesFree(l Layout) error {
 	if exists(in.Data + ".void") {
 		return fmt.Errorf("%w: %s.void is in the way; move it away", ErrNotBeside, in.Data)
+	}
+	if err := in.foreignOld(); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotBeside, err)
 	}
 	old, err := layoutOf(in.Data + ".old")
 	if err != nil {

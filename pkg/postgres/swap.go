@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"mcctl/pkg/durable"
 )
 
@@ -84,7 +86,7 @@ func isFilled(dir string) bool {
 // oldIsBetter tells that Data.old, which an earlier swap has put aside, is whole data,
 // and what took its place has never become that.
 func (in *Instance) oldIsBetter(half bool) (bool, error) {
-	if !exists(in.Data + ".old") {
+	if in.KeptOld() == "" {
 		return false, nil
 	}
 	unproven, err := in.unproven()
@@ -217,7 +219,12 @@ func removeDurably(dir string) error {
 	return nil
 }
 
-func (in *Instance) finishSwap() error { return in.moveIn(in.putAside) }
+func (in *Instance) finishSwap() error {
+	if err := in.markAside(); err != nil {
+		return err
+	}
+	return in.moveIn(in.putAside)
+}
 
 // moveIn gives the copy its names; inTheWay clears what is there. It may be cut off
 // anywhere and called again: the links of the copy lead to where it shall lie, and what
@@ -272,6 +279,7 @@ func (in *Instance) putAside(p place) error {
 // supervisor, before anything looks at the data directory.
 func (in *Instance) RecoverSwap() error {
 	if !in.Swapping() {
+		in.dropMark()
 		return nil
 	}
 	if err := in.endSwap(); err != nil {
@@ -286,9 +294,14 @@ func (in *Instance) Swapping() bool {
 }
 
 // DropOld deletes the data directory that Swap put aside, with what of it lies
-// elsewhere: once the new one has proven itself. Nothing there is fine.
+// elsewhere: once the new one has proven itself. Nothing there is fine, and what no swap
+// has put there stays.
 func (in *Instance) DropOld() error {
 	if !exists(in.Data) {
+		return nil
+	}
+	if in.KeptOld() == "" {
+		_ = unix.Rmdir(in.Data + ".old") // empty, it is the rest of a removal that was cut off
 		return nil
 	}
 	then, err := layoutOf(in.Data + ".old")
@@ -308,18 +321,10 @@ func (in *Instance) DropOld() error {
 			return fmt.Errorf("drop old directory: %w", err)
 		}
 	}
-	if err := os.RemoveAll(in.Data + ".old"); err != nil {
+	if err := in.removeOld(); err != nil {
 		return fmt.Errorf("drop old data directory: %w", err)
 	}
 	return nil
-}
-
-// KeptOld tells where the data that Swap put aside lies; empty when there is none.
-func (in *Instance) KeptOld() string {
-	if !exists(in.Data + ".old") {
-		return ""
-	}
-	return in.Data + ".old"
 }
 
 // HasCopy tells that BaseBackup has made a whole copy that waits for Swap.

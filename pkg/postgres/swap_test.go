@@ -34,7 +34,7 @@ func aSwap(t *testing.T) *Instance {
 func steps(t *testing.T, in *Instance) []func() {
 	t.Helper()
 	rename := func(from, to string) func() { return func() { ok(t, os.Rename(from, to)) } }
-	all := []func(){rename(in.Data, in.Data+".old")}
+	all := []func(){rename(in.Data, in.Data+".old"), func() { ok(t, in.markAside()) }}
 	layout, err := in.Layout()
 	ok(t, err)
 	for _, p := range layout.places() {

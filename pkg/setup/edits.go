@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"mcctl/pkg/conffiles"
 	"mcctl/pkg/durable"
@@ -153,20 +152,14 @@ func (e edits) show() string {
 	return b.String()
 }
 
-// applyEdits writes the edits, has PostgreSQL read them, and asks it whether it could.
+// applyEdits writes the edits, has PostgreSQL read them, and asks it whether it could: also
+// when an earlier call has written them, since it may not have been able to then.
 func (s *Setup) applyEdits(ctx context.Context) error {
 	e, err := s.edits(ctx)
-	if err != nil || e.empty() {
-		return err
+	if err == nil && !e.empty() {
+		err = s.writeEdits(e)
 	}
-	if why := conffiles.Refusal(e.hba); why != "" && !bytes.Equal(e.was, e.is) {
-		return fmt.Errorf("write %s: %s", e.hba, why)
-	}
-	if err := conffiles.Write(e.tree); err != nil {
-		return err
-	}
-	s.Say("editing " + e.hba)
-	if err := editFile(e.hba, func([]byte) []byte { return e.is }); err != nil {
+	if err != nil {
 		return err
 	}
 	in := s.instance()
@@ -178,6 +171,17 @@ func (s *Setup) applyEdits(ctx context.Context) error {
 		return err
 	}
 	return s.proveRead(ctx)
+}
+
+func (s *Setup) writeEdits(e edits) error {
+	if why := conffiles.Refusal(e.hba); why != "" && !bytes.Equal(e.was, e.is) {
+		return fmt.Errorf("write %s: %s", e.hba, why)
+	}
+	if err := conffiles.Write(e.tree); err != nil {
+		return err
+	}
+	s.Say("editing " + e.hba)
+	return editFile(e.hba, func([]byte) []byte { return e.is })
 }
 
 // proveRead asks PostgreSQL for lines of its files that it cannot read: it would go
@@ -200,72 +204,6 @@ func (s *Setup) proveRead(ctx context.Context) error {
 		err = fmt.Errorf("PostgreSQL does not read its pg_hba.conf until this is mended: %s", bad[0])
 	}
 	return err
-}
-
-// Restart is for a first server that is complete but for a restart of PostgreSQL that
-// nobody had agreed to. It tells what still waits for one.
-func (s *Setup) Restart(ctx context.Context) (waiting []string, err error) {
-	release, err := s.claim()
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	if err := s.ensureRunning(ctx); err != nil {
-		return nil, err
-	}
-	return s.restart(ctx)
-}
-
-// restart restarts PostgreSQL if an edit waits for that and somebody agrees; else it
-// tells what waits.
-func (s *Setup) restart(ctx context.Context) (waiting []string, err error) {
-	if waiting, err = s.waiting(ctx); err != nil || len(waiting) == 0 {
-		return nil, err
-	}
-	if !s.Agree(ForRestart, fmt.Sprintf("restart PostgreSQL now? %s waits for it; clients are cut off for a moment", strings.Join(waiting, ", "))) {
-		return waiting, nil
-	}
-	s.state.Restarting = true // so that a call that is cut off starts it again
-	if err := s.save(); err != nil {
-		return nil, err
-	}
-	in := s.instance()
-	if pid, running := in.Postmaster(); running {
-		s.Say("stopping PostgreSQL")
-		bounded, cancel := context.WithTimeout(ctx, stopLimit)
-		defer cancel()
-		if err := in.Stop(bounded, pid, postgres.Fast); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.start(ctx); err != nil {
-		return nil, err
-	}
-	s.state.Restarting = false
-	return nil, s.save()
-}
-
-// stopLimit bounds the shutdown checkpoint.
-const stopLimit = 5 * time.Minute
-
-// waiting lists what of our settings waits for a restart. The files are looked at, not
-// what pending_restart says: a reload may not have been through yet.
-func (s *Setup) waiting(ctx context.Context) (names []string, err error) {
-	session, err := s.instance().Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer session.Close()
-	have, err := session.Describe(ctx, described())
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range s.state.Plan.changes(have) {
-		if c.restart {
-			names = append(names, c.name)
-		}
-	}
-	return names, nil
 }
 
 func editFile(path string, change func([]byte) []byte) error {

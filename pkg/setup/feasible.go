@@ -22,7 +22,7 @@ import (
 
 // feasible tells why a new cluster could not be made and run as planned.
 func (p Plan) feasible(ctx context.Context) error {
-	return errors.Join(p.hasPrograms(ctx, "initdb", "pg_basebackup"), p.hasSocketDirectory(), mayMake(dataDirectory, p.DataDirectory), p.portsAreFree(ctx))
+	return errors.Join(p.hasPrograms(ctx, "initdb", "pg_basebackup"), p.hasSocketDirectory(), isFree(dataDirectory, p.DataDirectory), mayMake(dataDirectory, p.DataDirectory), p.portsAreFree(ctx))
 }
 
 // hasPrograms looks for PostgreSQL's programs, of a version that is known.
@@ -75,6 +75,38 @@ func mayMake(what, dir string) error {
 	return nil
 }
 
+// isFree looks whether a directory is missing or empty, and nothing beside it is in the way.
+func isFree(what, dir string) error {
+	if info, err := os.Lstat(dir); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return fmt.Errorf("use %s %s: it is a symbolic link; name the directory that it leads to", what, dir)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("use %s: %w", what, err)
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("use %s: %w", dir, ErrNotEmpty)
+	}
+	return isFreeBeside(what, dir)
+}
+
+// ErrInTheWay tells that something stands where mcctl would take it for its own.
+var ErrInTheWay = errors.New("by that name mcctl keeps what it deletes when that has served; move it away, or name another directory")
+
+// isFreeBeside looks at the names by which copies are made and what they replace is put
+// aside, now and by every later rebuild.
+func isFreeBeside(what, dir string) error {
+	for _, ending := range endings() {
+		if _, err := os.Lstat(dir + ending); err == nil {
+			return fmt.Errorf("use %s %s: %s is there: %w", what, dir, dir+ending, ErrInTheWay)
+		}
+	}
+	return nil
+}
+
+// endings are those of the names beside a directory that package postgres uses.
+func endings() []string { return []string{".new", ".part", ".old", ".void"} }
+
 // portsAreFree tries the addresses of this server. One that the host does not have is
 // no error here: it may come from elsewhere.
 func (p Plan) portsAreFree(ctx context.Context) error {
@@ -111,6 +143,8 @@ func (p Plan) mayJoin(ctx context.Context, token Token) error {
 	errs := []error{isFree(dataDirectory, p.DataDirectory), mayMake(dataDirectory, p.DataDirectory), p.mayLieElsewhere()}
 	if p.Bin != "" {
 		errs = append(errs, p.hasPrograms(ctx, "pg_basebackup"))
+	} else {
+		errs = append(errs, p.findPlaces())
 	}
 	if p.Socket != "" {
 		errs = append(errs, p.hasSocketDirectory())

@@ -94,6 +94,9 @@ func (s *Setup) study(ctx context.Context, p Plan) (Plan, error) {
 	if _, err := os.Stat(filepath.Join(p.DataDirectory, "PG_VERSION")); err != nil {
 		return p, fmt.Errorf("use data directory %s: it is neither empty nor PostgreSQL's; name another one", p.DataDirectory)
 	}
+	if err := isFreeBeside(dataDirectory, p.DataDirectory); err != nil {
+		return p, err
+	}
 	if err := p.meet(ctx); err != nil {
 		return p, err
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -38,8 +37,8 @@ func (s *Setup) Join(ctx context.Context, token Token, plan Plan) error {
 	switch {
 	case kind == "":
 		err = errors.Join(s.certificatesAreFree(token.Name), plan.mayJoin(ctx, token))
-	case !s.state.Copying:
-		err = plan.mayLieElsewhere()
+	case kind == Second && !s.state.Copying:
+		err = s.mayGoOn(plan)
 	}
 	if err := errors.Join(err, plan.hasFiles()); err != nil {
 		return err
@@ -61,18 +60,21 @@ func (s *Setup) Join(ctx context.Context, token Token, plan Plan) error {
 	})
 }
 
-// isFree looks whether a directory and the places beside it, where it is made, are free.
-func isFree(what, dir string) error {
-	for _, dir := range []string{dir, dir + ".new", dir + ".part"} {
-		entries, err := os.ReadDir(dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("use %s: %w", what, err)
-		}
-		if len(entries) > 0 {
-			return fmt.Errorf("use %s: %w", dir, ErrNotEmpty)
-		}
+// mayGoOn looks at the directories again: no copy was begun, and something else may have
+// come there since.
+func (s *Setup) mayGoOn(given Plan) error {
+	p := s.state.Plan
+	p.reconsider(given, true)
+	p.merge(given)
+	return errors.Join(emptied(isFree(dataDirectory, p.DataDirectory)), mayMake(dataDirectory, p.DataDirectory), p.mayLieElsewhere())
+}
+
+// emptied says what to do where another data directory cannot be named any more.
+func emptied(err error) error {
+	if errors.Is(err, ErrNotEmpty) {
+		return fmt.Errorf("%w; or, since this was begun with it, empty it (pg_dropcluster removes a cluster of Debian's)", err)
 	}
-	return nil
+	return err
 }
 
 func (s *Setup) exchange(ctx context.Context, token Token) error {
@@ -175,7 +177,7 @@ func (p *Plan) findLike(m *Material) error {
 func (s *Setup) copyData(ctx context.Context) error {
 	in, m, p := s.instance(), s.state.Material, s.state.Plan
 	if _, err := os.Stat(filepath.Join(in.Data, "PG_VERSION")); err == nil {
-		return nil
+		return s.hasCopied()
 	}
 	fresh := &postgres.Instance{Data: in.Data + ".new", Bin: in.Bin}
 	if _, err := os.Stat(fresh.Data); err != nil || !s.state.Copying {
@@ -194,6 +196,25 @@ func (s *Setup) copyData(ctx context.Context) error {
 	return in.Adopt(func(data string) error { return p.configureCopy(data, m.Major) })
 }
 
+// hasCopied proves that the data directory is the copy that an earlier call has made.
+func (s *Setup) hasCopied() error {
+	in := s.instance()
+	control, err := in.Control()
+	if err == nil && (!s.state.Copying || control.SystemID != s.state.Material.SystemID) {
+		err = fmt.Errorf("use %s: %w", in.Data, ErrNotEmpty)
+	}
+	return emptied(err)
+}
+
+// hasWhole tells that a copy is whole: how it is laid out is settled then.
+func (s *Setup) hasWhole() bool {
+	if !s.state.Copying {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(s.state.Plan.DataDirectory, "PG_VERSION"))
+	return err == nil || s.instance().HasCopy()
+}
+
 func (s *Setup) copyBeside(ctx context.Context) error {
 	in, p := s.instance(), s.state.Plan
 	host, port := split(p.OtherReplication)
@@ -203,14 +224,10 @@ func (s *Setup) copyBeside(ctx context.Context) error {
 		return err
 	}
 	layout, err := p.layout(spaces)
-	if err == nil && !s.state.Copying {
-		err = areFree(spaces, layout)
-	}
 	if err != nil {
 		return err
 	}
-	s.state.Copying = true
-	if err := s.save(); err != nil {
+	if err := s.makeWay(spaces, layout); err != nil {
 		return err
 	}
 	for _, dir := range append(slices.Collect(maps.Values(layout.Tablespaces)), in.Data, cmp.Or(layout.WAL, in.Data)) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,12 +44,15 @@ func (p Plan) mapping() (map[string]string, error) {
 func (p Plan) mayLieElsewhere() error {
 	to, err := p.mapping()
 	errs := []error{err}
+	lots := []lot{{dataDirectory, p.DataDirectory, ""}, {walDirectory, p.WAL, ""}}
 	if p.WAL != "" {
 		errs = append(errs, isFree(walDirectory, p.WAL), mayMake(walDirectory, p.WAL))
 	}
 	for _, dir := range slices.Sorted(maps.Values(to)) {
 		errs = append(errs, isFree(mappingFlag, dir), mayMake(mappingFlag, dir))
+		lots = append(lots, lot{mappingFlag, dir, ""})
 	}
+	errs = append(errs, apart(lots))
 	return errors.Join(errs...)
 }
 
@@ -60,20 +64,25 @@ func (p Plan) layout(spaces []postgres.Tablespace) (postgres.Layout, error) {
 		return l, err
 	}
 	var there []string
+	lots := []lot{{dataDirectory, p.DataDirectory, ""}, {walDirectory, p.WAL, ""}}
 	for _, t := range spaces {
 		there = append(there, t.Location)
 		l.Tablespaces[t.OID] = cmp.Or(to[t.Location], t.Location)
+		lots = append(lots, lot{"tablespace " + t.Name + " in", l.Tablespaces[t.OID], "; or " + fmt.Sprintf(tablespaceHint, t.Location)})
 		delete(to, t.Location)
 	}
 	for from := range to {
-		return l, fmt.Errorf("use %s %s=%s: the first server has no tablespace in %s; it has %s", mappingFlag, from, to[from], from, cmp.Or(strings.Join(there, ", "), "none"))
+		return l, fmt.Errorf("use %s %s=%s: the first server has no tablespace in %s; it has %s; leave the mapping out, or withdraw all by %s=", mappingFlag, from, to[from], from, cmp.Or(strings.Join(there, ", "), "none"), mappingFlag)
 	}
-	return l, nil
+	return l, apart(lots)
 }
 
-// areFree looks at the directories that only the first server's tablespaces tell.
+// areFree looks at the directories of a layout before the first copy goes by it.
 func areFree(spaces []postgres.Tablespace, l postgres.Layout) error {
 	var errs []error
+	if l.WAL != "" {
+		errs = append(errs, isFree(walDirectory, l.WAL), mayMake(walDirectory, l.WAL))
+	}
 	for _, t := range spaces {
 		what := "tablespace " + t.Name + " in"
 		if err := errors.Join(isFree(what, l.Tablespaces[t.OID]), mayMake(what, l.Tablespaces[t.OID])); err != nil {
@@ -84,17 +93,58 @@ func areFree(spaces []postgres.Tablespace, l postgres.Layout) error {
 }
 
 // reconsider takes what is said of the layout now, if it may: the first server's
-// tablespaces may have shown the earlier answer to be wrong. Once there is a copy by that,
-// no other one is taken; the flags of those are listed.
+// tablespaces, or a disk that is too small, may have shown the earlier answer to be wrong.
+// Once there is a copy by that, no other one is taken; the flags of those are listed.
 func (p *Plan) reconsider(given Plan, may bool) (refused []string) {
-	for _, flag := range []string{"waldir", "tablespace-mapping"} {
-		switch was, is := p.Answer(flag), *given.Answer(flag); {
-		case is == "" || is == *was:
+	for _, answer := range []struct {
+		flag string
+		none bool
+	}{{"waldir", given.NoWAL}, {"tablespace-mapping", given.NoMapping}} {
+		switch was, is := p.Answer(answer.flag), *given.Answer(answer.flag); {
+		case is == *was || is == "" && !answer.none:
 		case may:
 			*was = is
-		case *was == "": // merge tells of the others
-			refused = append(refused, "--"+flag)
+		case *was == "" || is == "": // merge tells of the others
+			refused = append(refused, "--"+answer.flag)
 		}
 	}
 	return refused
+}
+
+// makeWay notes the layout that the copy goes by, from when on what lies beside its places
+// is ours. What a call before has copied by another one is dropped, and this one is looked
+// at like the first.
+func (s *Setup) makeWay(spaces []postgres.Tablespace, layout postgres.Layout) error {
+	was := s.state.Layout
+	if s.state.Copying && was.WAL == layout.WAL && maps.Equal(was.Tablespaces, layout.Tablespaces) {
+		return nil
+	}
+	if err := s.dropCopy(); err != nil {
+		return err
+	}
+	if err := areFree(spaces, layout); err != nil {
+		return err
+	}
+	s.state.Copying, s.state.Layout = true, layout
+	return s.save()
+}
+
+// dropCopy removes what a copy has left; before it is whole its links may be missing.
+func (s *Setup) dropCopy() error {
+	if !s.state.Copying {
+		return nil
+	}
+	if err := s.instance().DropCopy(); err != nil {
+		return err
+	}
+	for _, dir := range append(slices.Collect(maps.Values(s.state.Layout.Tablespaces)), s.state.Layout.WAL) {
+		if dir == "" {
+			continue
+		}
+		if err := os.RemoveAll(dir + ".new"); err != nil {
+			return fmt.Errorf("drop copy: %w", err)
+		}
+	}
+	s.state.Copying = false
+	return s.save()
 }

@@ -59,6 +59,9 @@ type Plan struct {
 	// named goes where the first server has it.
 	WAL         string `json:"waldir,omitempty" flag:"waldir"`
 	Tablespaces string `json:"tablespace_mapping,omitempty" flag:"tablespace-mapping"`
+	// NoWAL and NoMapping take an earlier answer of these back.
+	NoWAL     bool `json:"-"`
+	NoMapping bool `json:"-"`
 	// CA is the directory of an authority to use; empty makes a new one.
 	CA string `json:"ca,omitempty" flag:"ca"`
 	// Listen is an arbiter's.

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"mcctl/pkg/durable"
+	"mcctl/pkg/postgres"
 )
 
 // stateFile remembers the plan until the directory is complete, and that it is.
@@ -58,8 +59,10 @@ type state struct {
 	Kind     string `json:"kind"`
 	Plan     Plan   `json:"plan"`
 	Finished bool   `json:"finished"`
-	// Copying: what lies beside the data directory (D.part, D.new) is ours.
-	Copying bool `json:"copying,omitempty"`
+	// Copying: what lies beside the data directory (D.part, D.new) is ours, and beside the
+	// places of Layout, by which the copy goes.
+	Copying bool            `json:"copying,omitempty"`
+	Layout  postgres.Layout `json:"layout,omitzero"`
 	// Restarting: PostgreSQL was stopped by us to be started again.
 	Restarting bool `json:"restarting,omitempty"`
 	// Material is what a second server got for its token.
@@ -93,6 +96,12 @@ func (s *Setup) Load() (kind string, plan Plan, finished bool, err error) {
 		return "", Plan{}, false, fmt.Errorf("use %s: %w", s.Dir, ErrNotEmpty)
 	}
 	return "", Plan{}, false, nil
+}
+
+// Unfinished tells that mcctl init was cut off in a directory: nobody may use that yet.
+func Unfinished(dir string) bool {
+	kind, _, finished, err := (&Setup{Dir: dir}).Load()
+	return err == nil && kind != "" && !finished
 }
 
 // certificateFiles are what this command makes in tls.
@@ -153,7 +162,7 @@ func (s *Setup) begin(kind string, plan Plan) error {
 		return fmt.Errorf("go on with %s: it was begun as a directory of kind %q, not %q; name another directory, or remove this one", s.Dir, was, kind)
 	}
 	if was != "" {
-		different := s.state.Plan.reconsider(plan, !s.state.Copying)
+		different := s.state.Plan.reconsider(plan, !s.hasWhole())
 		if different = append(different, s.state.Plan.merge(plan)...); len(different) > 0 {
 			return fmt.Errorf("go on with %s: it was begun with another answer for %s; leave that out, or begin again in another directory", s.Dir, strings.Join(different, ", "))
 		}

@@ -24,8 +24,30 @@ unix_socket_directories = '%[4]s'
 cluster_name = 'server1'
 END
 %[5]s/pg_ctl -w -D %[1]s -l %[1]s/log start`, etc, data, h.ports["192.0.2.100:5432"], h.dir, bin))
+	h.spaced()
+}
+
+// spaced gives the first server a tablespace.
+func (h *hosts) spaced() {
+	h.Helper()
 	h.ok(os.Mkdir(h.path("server1", "fast"), 0o700))
 	h.sql("server1", fmt.Sprintf("create tablespace fast location '%s'", h.path("server1", "fast")), "create table spaced (n int) tablespace fast", "insert into spaced values (42)")
+}
+
+// elsewhere has the second server join by other disks.
+func (h *hosts) elsewhere(b block) block {
+	h.Helper()
+	if b.host == "server2" {
+		b.text = h.byOtherDisks()
+	}
+	return b
+}
+
+// byOtherDisks is the page's block for a second server that keeps it, and pg_wal, elsewhere.
+func (h *hosts) byOtherDisks() string {
+	h.Helper()
+	return strings.NewReplacer("/srv/wal/15-main", h.path("server2", "wal"), "/srv/fast2/orders", h.path("server2", "fast"),
+		"/srv/fast/orders", h.path("server1", "fast")).Replace(pageBy(h.T, "other disks")[0].text)
 }
 
 // sql asks the PostgreSQL of a server.
@@ -107,7 +129,7 @@ func (h *hosts) joinApart(b block, token string) {
 	more := fmt.Sprintf(" --config-file %[1]s/postgresql.conf --hba-file %[1]s/pg_hba.conf --ident-file %[1]s/pg_ident.conf", etc)
 	fast := h.path("server1", "fast")
 	refused(strings.TrimSpace(b.text)+more, "say where it shall be on this host: --tablespace-mapping "+fast+"=DIR")
-	disks := strings.NewReplacer("/srv/wal/15-main", h.path("server2", "wal"), "/srv/fast2/orders", h.path("server2", "fast")).Replace(pageBy(h.T, "other disks")[0].text)
-	refused(disks, "the first server has no tablespace in /srv/fast/orders; it has "+fast)
-	h.must(b.host, "", strings.ReplaceAll(disks, "/srv/fast/orders", fast))
+	disks := h.byOtherDisks()
+	refused(strings.ReplaceAll(disks, fast+"=", "/srv/fast/orders="), "the first server has no tablespace in /srv/fast/orders; it has "+fast)
+	h.must(b.host, "", disks)
 }

@@ -32,13 +32,15 @@ func TestFullDiskAnywhere(t *testing.T) {
 		case "new":
 			h.growing(c, disks[b.host], b, "")
 			disks[b.host].Grow(200 << 20)
+			h.spaced()
 		case "":
 			disks[b.host].Grow(200 << 20)
 		}
-		w.usual(b, func(token string) { h.growing(c, disks[b.host], b, token) })
+		w.usual(b, func(token string) { h.growing(c, disks[b.host], h.elsewhere(b), token) })
 	}
 	t.Logf("failed for want of room, and called again:%s", c)
 	h.mustBePair()
+	h.mustLieElsewhere()
 	c.Promised(t, "mcctl init", "full disk")
 }
 
@@ -96,11 +98,13 @@ func TestNetworkCutAnywhere(t *testing.T) {
 	for _, b := range page(t) {
 		if b.how == "new" {
 			h.unplugged(c, b, "")
+			h.spaced()
 		}
-		w.usual(b, func(token string) { h.unplugged(c, b, token) })
+		w.usual(b, func(token string) { h.unplugged(c, h.elsewhere(b), token) })
 	}
 	t.Logf("cut from the network:%s", c)
 	h.mustBePair()
+	h.mustLieElsewhere()
 	c.Promised(t, "mcctl init", "network cut")
 }
 

@@ -32,15 +32,17 @@ func (h *hosts) cutEverywhere(c *fault.Counts, host, stdin, text string) {
 	h.Fatalf("%s: it never comes to its end", text)
 }
 
-// Each mcctl init is killed after each thing it says, and called again.
+// Each mcctl init is killed after each thing it says, and called again. The second server
+// keeps a tablespace and pg_wal on other disks.
 func TestKilledAnywhere(t *testing.T) {
 	h, c := newHosts(t), &fault.Counts{}
 	w := walk{hosts: h}
 	for _, b := range page(t) {
 		if b.how == "new" {
 			h.cutEverywhere(c, b.host, "", b.text)
+			h.spaced()
 		}
-		w.usual(b, func(token string) { h.cutEverywhere(c, b.host, token, b.text) })
+		w.usual(b, func(token string) { h.cutEverywhere(c, b.host, token, h.elsewhere(b).text) })
 	}
 	t.Logf("killed, and called again:%s", c)
 	steps := &fault.Counts{}
@@ -53,6 +55,7 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 	steps.Promised(t, "mcctl init", "kill -9")
 	h.mustBePair()
+	h.mustLieElsewhere()
 	for _, name := range []string{"data.mcctl-init", "data.part", "data.new"} {
 		for _, server := range []string{"server1", "server2"} {
 			if _, err := os.Lstat(h.path(server, name)); err == nil {

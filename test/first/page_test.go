@@ -209,3 +209,56 @@ func (h *hosts) compare() {
 	h.must("server2", "", "mcctl config show -M /etc/mcctl/orders | grep -E '^timings.commit_stall_max +\"2s\" +profile default$'")
 	h.eventually("server1", "mcctl config diff -M /etc/mcctl/orders")
 }
+
+// What stands in pg_hba.conf is not read while a line of it is bad. When that is mended,
+// the call that goes on has to have it read: else no server would let the other in.
+func TestABadLineIsMended(t *testing.T) {
+	h := newHosts(t)
+	h.cluster("")
+	hba := h.path("server1", "data", "pg_hba.conf")
+	h.ok(os.WriteFile(hba, []byte("local all all trust\n"), 0o600))
+	h.must("server1", "", fmt.Sprintf("%s/pg_ctl -w -D %s -l %s restart", os.Getenv("PG_BIN"), h.path("server1", "data"), h.path("server1", "log")))
+	h.ok(os.WriteFile(hba, []byte("local all all trust\nhost all all nonsense\n"), 0o600))
+	for _, b := range page(t) {
+		if b.how != "running" || !strings.Contains(b.text, "--yes") {
+			continue
+		}
+		h.mustFail(b.host, "", b.text, "does not read its pg_hba.conf until this is mended", "run the same command again: it goes on")
+		text, err := os.ReadFile(hba)
+		h.ok(err)
+		h.ok(os.WriteFile(hba, []byte(strings.ReplaceAll(string(text), "host all all nonsense\n", "")), 0o600))
+		h.must(b.host, "", b.text)
+	}
+	h.must("server1", "", fmt.Sprintf("PGPASSFILE=%s %s/psql -X -h 127.0.0.1 -p %d -U mcctl_replication -d postgres -c 'select 1'",
+		h.path("server1", "mc", "pgpass"), os.Getenv("PG_BIN"), h.ports["192.0.2.100:5432"]))
+}
+
+// Who has taken over meanwhile may be the other server: a PostgreSQL that is down is
+// opened by its supervisor, which asks, and by nobody else.
+func TestRestartStartsNothing(t *testing.T) {
+	h := newHosts(t)
+	for _, b := range page(t) {
+		if b.how == "new" {
+			h.must(b.host, "", strings.ReplaceAll(b.text, "--arbiter-address 192.0.3.120:27541", "--no-arbiter"))
+		}
+	}
+	restart := "mcctl init --restart -M /etc/mcctl/orders"
+	refused := func(why string) {
+		h.Helper()
+		pidFile := h.path("server1", "data", "postmaster.pid")
+		before, _ := os.ReadFile(pidFile)
+		h.mustFail("server1", "", restart, why)
+		if after, _ := os.ReadFile(pidFile); string(after) != string(before) {
+			h.Error("PostgreSQL was started")
+		}
+	}
+	h.must("server1", "", restart)
+	h.must("server1", "", fmt.Sprintf("%s/pg_ctl -w -D %s -m fast stop", os.Getenv("PG_BIN"), h.path("server1", "data")))
+	refused("it is down; mcctl start -M " + h.path("server1", "mc") + " starts it")
+
+	supervised := "since mcctl start that is left to the supervisor: mcctl switch "
+	h.must("server1", "", "mcctl start -M /etc/mcctl/orders")
+	refused(supervised)
+	h.must("server1", "", "mcctl stop -M /etc/mcctl/orders")
+	refused(supervised)
+}
