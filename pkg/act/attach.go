@@ -96,10 +96,28 @@ func (h *Hands) canaryWaits(ctx context.Context) (bool, error) {
 	if resumeErr != nil {
 		h.Log.Warn("the standby was not told to resume replay; it does so by itself", "error", resumeErr)
 	}
-	if err := canary.Finish(ctx); err != nil {
-		return false, err
+	if canary.InForce() {
+		h.letGo(canary)
+		return true, nil
 	}
-	return canary.InForce(), nil
+	return false, canary.Finish(ctx)
+}
+
+// canaryPatience is how long a canary that has shown what it should may last: shorter
+// than any commit_stall_max, as it counts among the commits that wait.
+const canaryPatience = 100 * time.Millisecond
+
+// letGo ends a canary that was seen to wait. By itself it returns when the standby has
+// applied everything before it: after a bulk load, or while a query there is in the way
+// of replay, that may take hours, and nothing that is promised needs it. Usually it is a
+// moment, and is given to it: PostgreSQL writes a warning for a wait that is cancelled.
+func (h *Hands) letGo(canary Canary) {
+	h.Background("end the canary", func(ctx context.Context) error {
+		ctx, cancel := h.within(ctx, canaryPatience, nil)
+		defer cancel()
+		_ = canary.Finish(ctx) // that it was given up is no failure
+		return nil
+	})
 }
 
 // standbyHolds notes the newest position that is on the disk here, and waits until the
