@@ -9,6 +9,7 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
+	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
@@ -126,6 +127,16 @@ func (h *Hands) letGo(canary Canary) {
 // them. The position for the next record would not do. It may lie behind the header of
 // a page that does not exist yet, and while nothing is written nobody gets there.
 func (h *Hands) standbyHolds(ctx context.Context) error {
+	return h.standbyHas(ctx, "flushed", func(to *postgres.Sender) pair.LSN {
+		if to == nil {
+			return 0
+		}
+		return to.Flush
+	})
+}
+
+// standbyHas waits until the standby has got as far as this server's disk is now.
+func (h *Hands) standbyHas(ctx context.Context, what string, how func(*postgres.Sender) pair.LSN) error {
 	session, err := h.Postgres.Connect(ctx)
 	if err != nil {
 		return err
@@ -136,12 +147,12 @@ func (h *Hands) standbyHolds(ctx context.Context) error {
 		return err
 	}
 	goal := seen.Flush
-	for seen.Peer == nil || seen.Peer.Flush < goal {
+	for how(seen.Peer) < goal {
 		if err = h.pause(ctx, 2*time.Millisecond); err == nil {
 			seen, err = session.Look(ctx, string(h.other()))
 		}
 		if err != nil {
-			return fmt.Errorf("wait until %s has flushed %s: %w", h.other(), goal, err)
+			return fmt.Errorf("wait until %s has %s %s: %w", h.other(), what, goal, err)
 		}
 	}
 	h.Board.Note(func(s *board.Sight) { s.Look = seen })

@@ -173,7 +173,8 @@ func (a *Agent) peerRests(context.Context, json.RawMessage) (any, error) {
 	return nil, a.wish(func(w *wishes) { w.PeerResting = true })
 }
 
-// holds tells whether this standby has a position on its disk and applied.
+// holds tells whether this standby has the record at a position on its disk, at least its
+// beginning: then everything before it is there, and is applied before the standby opens.
 func (a *Agent) holds(ctx context.Context, body json.RawMessage) (any, error) {
 	var q wire.HoldsRequest
 	if err := json.Unmarshal(body, &q); err != nil {
@@ -187,7 +188,7 @@ func (a *Agent) holds(ctx context.Context, body json.RawMessage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wire.HoldsAnswer{Holds: replayed > q.LSN, Received: received}, nil
+	return wire.HoldsAnswer{Holds: max(received, replayed) > q.LSN, Received: received}, nil
 }
 
 // history is given by the open primary only: who rewinds or copies from here
