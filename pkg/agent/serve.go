@@ -192,13 +192,22 @@ func (a *Agent) holds(ctx context.Context, body json.RawMessage) (any, error) {
 }
 
 // history is given by the open primary only: who rewinds or copies from here
-// relies on it (S4). Who asks does not stream, so its slot is seen to as well.
-func (a *Agent) history(ctx context.Context, _ json.RawMessage) (any, error) {
+// relies on it (S4). Who asks may want to stream, so its slot is seen to as well; whoever
+// holds it, unless the asker does, is a leftover.
+func (a *Agent) history(ctx context.Context, body json.RawMessage) (any, error) {
 	s := a.board.Read()
 	if !s.Names(a.config.Me()) || board.Postgres(s) != decide.PostgresOpen {
 		return nil, fmt.Errorf("%s is not the open primary now", a.config.Me())
 	}
-	if err := a.hands.OfferSlot(ctx); err != nil {
+	var q wire.HistoryRequest
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, fmt.Errorf("read question: %w", err)
+	}
+	offer := a.hands.OfferSlot
+	if q.Streams {
+		offer = a.hands.EnsureSlot
+	}
+	if err := offer(ctx); err != nil {
 		return nil, err
 	}
 	session, err := a.server.Connect(ctx)
