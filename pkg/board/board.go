@@ -62,7 +62,7 @@ type Sight struct {
 	LookTrouble, StreamTrouble Trouble
 	Gated                      bool
 	Control                    postgres.Control // read while no postmaster runs
-	Marked                     bool             // standby.signal is there
+	Marked                     bool             // standby.signal is there, or was when the postmaster started
 	Broken                     bool             // a rewind or a copy was begun and not finished
 	// StartsFailed counts starts in a row after which PostgreSQL did not come up.
 	StartsFailed int

@@ -91,6 +91,10 @@ func TestReasons(t *testing.T) {
 		{"standby held off", with(serving, func(f *Facts) { f.Mode, f.Attach = Alone, AttachHeld }), 290},
 		{"cut off from everybody", with(serving, func(f *Facts) { f.Keeper, f.Peer, f.PeerPG = KeeperIsolated, PeerLost, PeerPGSilent }), 240},
 		{"the other took over meanwhile", with(serving, func(f *Facts) { f.Record = RecordTheirs }), 301},
+		{"the other took over while this one still recovers from its crash", with(serving, func(f *Facts) {
+			f.Record, f.Mode, f.Postgres, f.Data, f.Stream = RecordTheirs, Alone, PostgresStarting, DataCrashed, StreamNone
+		}), 302},
+		{"a standby starts", with(following, func(f *Facts) { f.Postgres, f.Stream = PostgresStarting, StreamNone }), 390},
 		{"an operator asks for a rebuild while paired: the primary goes alone first", with(following, func(f *Facts) { f.Task = TaskRebuild }), 390},
 		{"a rebuild of a lone primary's standby", with(following, func(f *Facts) { f.Task, f.Mode = TaskRebuild, Alone }), 307},
 		{"the primary dies before the rebuild has begun", with(following, func(f *Facts) { f.Task, f.Peer, f.PeerPG = TaskRebuild, PeerRefused, PeerPGDown }), 310},
