@@ -114,25 +114,29 @@ func (a *Agent) hear(_ context.Context, body json.RawMessage) (any, error) {
 		s.Report, s.ReportAt, s.Heard, s.Inbound = r, a.clock.Now(), a.clock.Now(), true
 		// The open primary knows by whose leave it is open.
 		s.Learn(r.Record, r.Postgres == wire.ReportOpen && r.Record.Primary == r.Server)
-		s.PeerResting = r.Postgres == wire.ReportResting
+		s.PeerResting, s.PeerFailoverOff = r.Postgres == wire.ReportResting, !r.Failover
 	})
-	a.saveRest()
+	a.saveWord()
 	return nil, nil
 }
 
-// saveRest saves whether the other server rests if that is news: what it said last counts
-// after a restart too. A report is answered without waiting for the disk, and what could
+// saveWord saves whether the other server rests, and whether its failover is off, if that is
+// news: what it said last counts when it has fallen silent, after a restart too. A report is answered without waiting for the disk, and what could
 // not be saved is tried again with the next one.
-func (a *Agent) saveRest() {
+func (a *Agent) saveWord() {
+	s := a.board.Read()
 	a.mu.Lock()
-	saved := a.wishes.PeerResting == a.board.Read().PeerResting
+	saved := a.wishes.PeerResting == s.PeerResting && a.wishes.PeerFailoverOff == s.PeerFailoverOff
 	a.mu.Unlock()
-	if saved || !a.savingRest.CompareAndSwap(false, true) {
+	if saved || !a.savingWord.CompareAndSwap(false, true) {
 		return
 	}
-	a.background("save whether the other server rests", func(context.Context) error {
-		defer a.savingRest.Store(false)
-		return a.wish(func(w *wishes) { w.PeerResting = a.board.Read().PeerResting })
+	a.background("save what the other server said last", func(context.Context) error {
+		defer a.savingWord.Store(false)
+		return a.wish(func(w *wishes) {
+			s := a.board.Read()
+			w.PeerResting, w.PeerFailoverOff = s.PeerResting, s.PeerFailoverOff
+		})
 	})
 }
 

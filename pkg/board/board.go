@@ -123,6 +123,8 @@ type Sight struct {
 	FailoverOff bool
 	Held        bool
 	PeerResting bool // the other server's primary was stopped on purpose
+	// PeerFailoverOff: automatic failover is off there, by its last word.
+	PeerFailoverOff bool
 
 	// Discarded says which transactions this server had to discard; empty when there are
 	// none, or an operator has seen the report.

@@ -54,7 +54,7 @@ func (l Limits) Classify(s Sight, now time.Duration) decide.Facts {
 		f.Stall = decide.Stalled
 	}
 	heard := f.Peer == decide.PeerHere || f.Peer == decide.PeerQuiet
-	if s.FailoverOff || (heard && s.ReportAt > 0 && !s.Report.Failover) {
+	if s.FailoverOff || s.PeerFailoverOff || heard && s.ReportAt > 0 && !s.Report.Failover {
 		f.Failover = decide.FailoverOff
 	}
 	if s.Held {

@@ -78,6 +78,9 @@ func TestClassify(t *testing.T) {
 		{"pledged: the keeper still shows the revision the copy was made from", func(s *Sight) { s.Record, s.Copy = alone(2), paired(2) }, func(f *decide.Facts) { f.Mode = decide.Pledged }},
 		{"alone: the keeper has moved on since", func(s *Sight) { s.Record, s.Copy = alone(3), paired(2) }, func(f *decide.Facts) { f.Mode = decide.Alone }},
 		{"the other server's failover is off", func(s *Sight) { s.Report.Failover = false }, func(f *decide.Facts) { f.Failover = decide.FailoverOff }},
+		{"it was off when the other server fell silent", func(s *Sight) { s.Heard, s.Port, s.PeerFailoverOff = now-2*time.Second, PortSilent, true }, func(f *decide.Facts) {
+			f.Peer, f.PeerPG, f.Failover = decide.PeerLost, decide.PeerPGSilent, decide.FailoverOff
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, f := serving(), want
