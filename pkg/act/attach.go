@@ -9,6 +9,7 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
+	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
@@ -96,10 +97,28 @@ func (h *Hands) canaryWaits(ctx context.Context) (bool, error) {
 	if resumeErr != nil {
 		h.Log.Warn("the standby was not told to resume replay; it does so by itself", "error", resumeErr)
 	}
-	if err := canary.Finish(ctx); err != nil {
-		return false, err
+	if canary.InForce() {
+		h.letGo(canary)
+		return true, nil
 	}
-	return canary.InForce(), nil
+	return false, canary.Finish(ctx)
+}
+
+// canaryPatience is how long a canary that has shown what it should may last: shorter
+// than any commit_stall_max, as it counts among the commits that wait.
+const canaryPatience = 100 * time.Millisecond
+
+// letGo ends a canary that was seen to wait. By itself it returns when the standby has
+// applied everything before it: after a bulk load, or while a query there is in the way
+// of replay, that may take hours, and nothing that is promised needs it. Usually it is a
+// moment, and is given to it: PostgreSQL writes a warning for a wait that is cancelled.
+func (h *Hands) letGo(canary Canary) {
+	h.Background("end the canary", func(ctx context.Context) error {
+		ctx, cancel := h.within(ctx, canaryPatience, nil)
+		defer cancel()
+		_ = canary.Finish(ctx) // that it was given up is no failure
+		return nil
+	})
 }
 
 // standbyHolds notes the newest position that is on the disk here, and waits until the
@@ -108,6 +127,16 @@ func (h *Hands) canaryWaits(ctx context.Context) (bool, error) {
 // them. The position for the next record would not do. It may lie behind the header of
 // a page that does not exist yet, and while nothing is written nobody gets there.
 func (h *Hands) standbyHolds(ctx context.Context) error {
+	return h.standbyHas(ctx, "flushed", func(to *postgres.Sender) pair.LSN {
+		if to == nil {
+			return 0
+		}
+		return to.Flush
+	})
+}
+
+// standbyHas waits until the standby has got as far as this server's disk is now.
+func (h *Hands) standbyHas(ctx context.Context, what string, how func(*postgres.Sender) pair.LSN) error {
 	session, err := h.Postgres.Connect(ctx)
 	if err != nil {
 		return err
@@ -118,12 +147,12 @@ func (h *Hands) standbyHolds(ctx context.Context) error {
 		return err
 	}
 	goal := seen.Flush
-	for seen.Peer == nil || seen.Peer.Flush < goal {
+	for how(seen.Peer) < goal {
 		if err = h.pause(ctx, 2*time.Millisecond); err == nil {
 			seen, err = session.Look(ctx, string(h.other()))
 		}
 		if err != nil {
-			return fmt.Errorf("wait until %s has flushed %s: %w", h.other(), goal, err)
+			return fmt.Errorf("wait until %s has %s %s: %w", h.other(), what, goal, err)
 		}
 	}
 	h.Board.Note(func(s *board.Sight) { s.Look = seen })

@@ -8,6 +8,7 @@ import (
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/pair"
+	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
@@ -122,4 +123,44 @@ func TestAnAttachThatFailsLetsCommitsGo(t *testing.T) {
 	if waitsForStandby(t, h) {
 		t.Error("commits still wait for the standby")
 	}
+}
+
+// caughtUp is a PostgreSQL whose standby has flushed everything and applies nothing: its
+// canary is seen to wait, and does not return.
+type caughtUp struct {
+	Postgres
+	givenUp chan struct{}
+}
+
+func (p caughtUp) Connect(ctx context.Context) (Session, error) {
+	s, err := p.Postgres.Connect(ctx)
+	return flushed{s}, err
+}
+
+func (p caughtUp) StartCanary(context.Context) (Canary, error) { return p, nil }
+func (caughtUp) InForce() bool                                 { return true }
+func (p caughtUp) Finish(ctx context.Context) error {
+	<-ctx.Done()
+	close(p.givenUp)
+	return ctx.Err()
+}
+
+type flushed struct{ Session }
+
+func (s flushed) Look(ctx context.Context, peer string) (postgres.Look, error) {
+	seen, err := s.Session.Look(ctx, peer)
+	seen.Peer = &postgres.Sender{State: "streaming", Flush: seen.Flush}
+	return seen, err
+}
+
+func TestAnAttachDoesNotWaitForReplay(t *testing.T) {
+	h, other := attaching(t, false)
+	lagging := caughtUp{h.Postgres, make(chan struct{})}
+	h.Postgres = lagging
+	ok(t, h.Attach(within(t)))
+	if got := h.Copy.Get(); got.Mode != pair.Paired {
+		t.Errorf("the copy is %s", got)
+	}
+	other.resumedAsOften(t, 1)
+	<-lagging.givenUp // else it would count as a commit that waits
 }

@@ -99,7 +99,8 @@ func (h *Hands) history(ctx context.Context) (wire.HistoryAnswer, error) {
 	ctx, cancel := h.bounded(ctx)
 	defer cancel()
 	var a wire.HistoryAnswer
-	if err := h.Peer.Call(ctx, wire.KindHistory, struct{}{}, &a); err != nil {
+	q := wire.HistoryRequest{Streams: h.Board.Read().Look.Receiver.Status == "streaming"}
+	if err := h.Peer.Call(ctx, wire.KindHistory, q, &a); err != nil {
 		return a, fmt.Errorf("ask %s for its history: %w", h.other(), err)
 	}
 	known := h.Board.Read().Record

@@ -29,6 +29,8 @@ type Wishes struct {
 	FailoverOff bool `json:"failover_off"`
 	Held        bool `json:"attach_held"`
 	PeerResting bool `json:"peer_resting"`
+	// PeerFailoverOff is the other server's last word; an older file has none.
+	PeerFailoverOff bool `json:"peer_failover_off,omitempty"`
 }
 
 // SaveWishes writes the operator's switches.

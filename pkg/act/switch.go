@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/check"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
+	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
@@ -18,8 +21,8 @@ import (
 // record of a primary that has stopped and is known to have sent it.
 const holdsPatience = 2 * time.Second
 
-// Switch is T4, planned: checkpoint, close to clients by a fast shutdown, which
-// sends everything to the standby, make sure that the standby has it, change the
+// Switch is T4, planned: checkpoint, wait until the standby's replay is close, close to
+// clients by a fast shutdown, which sends everything to the standby, make sure that the standby has it, change the
 // record. Until then it can be given up: the next turn opens this server again. Until
 // this server begins to close, it is recalled when its conditions are gone.
 func (h *Hands) Switch(ctx context.Context) error {
@@ -75,7 +78,7 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 	if err := h.Jobs.Enter(phaseCheckpoint); err != nil {
 		return err
 	}
-	if err := h.checkpoints(ctx); err != nil {
+	if err := h.prepare(ctx); err != nil {
 		return err
 	}
 	if err := h.Jobs.Enter(phaseClosing); err != nil {
@@ -116,25 +119,52 @@ func (h *Hands) awaitExit(ctx context.Context, patience time.Duration) {
 	}
 }
 
-// checkpoints may take minutes, or for ever on a disk that hangs. Nothing has happened
-// yet, so they are left off as soon as somebody wants the switch to end.
-func (h *Hands) checkpoints(ctx context.Context) error {
+// prepare is what comes while clients are at work. Its checkpoints may take minutes, or
+// for ever on a disk that hangs. Nothing has happened yet, so it is left off as soon as
+// somebody wants the switch to end.
+func (h *Hands) prepare(ctx context.Context) error {
 	ctx, done := h.Jobs.Work(ctx)
 	defer done()
+	if h.Board.Read().PID == 0 {
+		return nil
+	}
 	err := h.checkpointTwice(ctx)
+	if err == nil {
+		err = h.standbyReplays(ctx)
+	}
 	if cause := context.Cause(ctx); err != nil && cause != nil {
-		return fmt.Errorf("the checkpoint was left off: %w", cause)
+		return fmt.Errorf("it was left off before anything was closed: %w", cause)
 	}
 	return err
+}
+
+// standbyReplays waits until the standby applies what it gets within a moment: it applies
+// everything before it opens, and clients would wait for that.
+func (h *Hands) standbyReplays(ctx context.Context) error {
+	ctx, cancel := h.within(ctx, check.ReplayPatience, fmt.Errorf("not within %s", check.ReplayPatience))
+	defer cancel()
+	h.progress("waiting for the replay of %s", h.other())
+	for {
+		began := h.now()
+		err := h.standbyHas(ctx, "applied", func(to *postgres.Sender) pair.LSN {
+			if to == nil {
+				return math.MaxUint64 // that nothing streams is for the rules to judge
+			}
+			return to.Replay
+		})
+		if err != nil {
+			return fmt.Errorf("nothing was closed: the replay of %s is behind, and clients would have to wait for it; try again when less is written or, if wait_event of the backend_type startup in pg_stat_activity there is a RecoveryConflict, when the queries there have ended: %w", h.other(), err)
+		}
+		if h.now()-began <= check.ReplayClose {
+			return nil
+		}
+	}
 }
 
 // checkpointTwice makes the shutdown's own checkpoint short: the second one
 // writes what came in during the first. In between the log is brought to where the
 // promotion is short as well; the first checkpoint has made the segment for that.
 func (h *Hands) checkpointTwice(ctx context.Context) error {
-	if h.Board.Read().PID == 0 {
-		return nil
-	}
 	session, err := h.Postgres.Connect(ctx)
 	if err != nil {
 		return err

@@ -328,3 +328,26 @@ func TestARecalledSwitchForRoomIsNoFailedOne(t *testing.T) {
 		}
 	}
 }
+
+// behind is a PostgreSQL whose standby has applied nothing.
+type behind struct{ Postgres }
+
+func (p behind) Connect(ctx context.Context) (Session, error) {
+	s, err := p.Postgres.Connect(ctx)
+	return flushed{s}, err
+}
+
+func TestASwitchThatReplayKeepsWaitingClosesNothing(t *testing.T) {
+	before := copyOf(3, 8, pair.Paired)
+	h, other, job := switching(t, before)
+	h.Postgres = behind{h.Postgres}
+	ctx, cancel := context.WithTimeout(within(t), time.Second)
+	defer cancel()
+	fails(t, h.Switch(ctx), "before anything was closed")
+	judgeFailedSwitch(t, h, other, before, job.ID, phaseFailed)
+	short, cancel := context.WithTimeout(within(t), time.Second)
+	defer cancel()
+	fails(t, h.standbyReplays(short), "nothing was closed", "RecoveryConflict", "until server2 has applied ")
+	h.Postgres = h.Postgres.(behind).Postgres
+	ok(t, client(t, h))
+}

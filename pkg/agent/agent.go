@@ -89,7 +89,7 @@ type Agent struct {
 	looker observe.Aside
 
 	wishing    sync.Mutex  // held while a wish is saved, taken before mu
-	savingRest atomic.Bool // see saveRest
+	savingWord atomic.Bool // see saveWord
 
 	mu    sync.Mutex // never held while a disk is waited for: the loop needs it
 	rule  decide.Rule
@@ -224,7 +224,7 @@ func (a *Agent) remember() error {
 	a.board.Note(func(s *board.Sight) {
 		s.Started, s.Copy, s.Record = a.clock.Now(), a.own.Get(), a.own.Get()
 		s.FailoverOff = a.wishes.FailoverOff || !a.config.Policy().Failover
-		s.Held, s.PeerResting = a.wishes.Held, a.wishes.PeerResting
+		s.Held, s.PeerResting, s.PeerFailoverOff = a.wishes.Held, a.wishes.PeerResting, a.wishes.PeerFailoverOff
 	})
 	return nil
 }

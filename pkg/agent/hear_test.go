@@ -106,6 +106,39 @@ func TestAPeerThatRestsByItsReportsIsRememberedDurably(t *testing.T) {
 	eventually(t, "that is on the disk", func() bool { w, err := a.store.LoadWishes(); return err == nil && w.PeerResting })
 }
 
+// With failover off on the primary alone, its death must not be what turns it on.
+func TestThatFailoverIsOffOnTheOtherServerIsRememberedDurably(t *testing.T) {
+	c, _ := mcdir(t)
+	a := newAgent(t, c)
+	off := func(a *Agent) bool {
+		s := a.board.Read()
+		s.Link, s.Heard, s.Inbound = wire.LinkState{Refused: true}, 0, false
+		return a.limits.Classify(s, a.clock.Now()).Failover == decide.FailoverOff
+	}
+	says := func(on bool) {
+		t.Helper()
+		eventually(t, "that is on the disk", func() bool {
+			tell(t, a, wire.KindReport, wire.Report{Postgres: wire.ReportOpen, Failover: on}) // again and again, as reports come
+			w, err := a.store.LoadWishes()
+			return err == nil && w.PeerFailoverOff == !on
+		})
+	}
+	says(false)
+	if again := newAgent(t, c); !off(a) || !off(again) {
+		t.Errorf("off: %v, and after a restart: %v", off(a), off(again))
+	}
+	says(true)
+	if off(a) {
+		t.Error("off, although the other server has said that it is on")
+	}
+	says(false)
+	_, err := a.Handle(t.Context(), wire.Identity{Name: wire.LocalName}, wire.KindFailover, body(wire.FailoverRequest{On: true}))
+	ok(t, err)
+	if w, err := a.store.LoadWishes(); off(a) || err != nil || w.PeerFailoverOff {
+		t.Error("off, although an operator has enabled it when the other server could not be told")
+	}
+}
+
 func TestALearnedRecordIsConfirmedAndNeverGoesBack(t *testing.T) {
 	a := someAgent(t)
 	newest := rec(4, 8, "server2", pair.Alone)

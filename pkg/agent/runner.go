@@ -100,7 +100,8 @@ func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 // handed over) only stands in the way of the promotion: what it asked for names a
 // record that is gone. A start behind the gate waits as long as PostgreSQL recovers, on
 // a disk that may hang: where no arbiter lets the standby take over, only this server can
-// hand over. A standby that is started may wait for log which nobody has, and its data is
+// hand over; and no start of a primary goes on where the record has come to name the other
+// server. A standby that is started may wait for log which nobody has, and its data is
 // to be made anew. Everything else has its own deadline or must be finished, but for a switch
 // that has not begun to close, which is recalled (Agent.recallVainSwitch).
 func yields(doing, to decide.Action) bool {
@@ -108,7 +109,8 @@ func yields(doing, to decide.Action) bool {
 	case to == decide.Stop, doing == decide.Attach, doing == decide.OpenGate:
 		return true
 	}
-	return doing == decide.TakeOver && to == decide.Promote || doing == decide.StartGated && to == decide.HandOver ||
+	starts := doing == decide.StartOpen || doing == decide.StartGated
+	return starts && to == decide.Retire || doing == decide.TakeOver && to == decide.Promote || doing == decide.StartGated && to == decide.HandOver ||
 		doing == decide.StartStandby && to == decide.Rebuild
 }
 

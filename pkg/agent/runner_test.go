@@ -109,6 +109,8 @@ func TestWhatYieldsIsGivenUp(t *testing.T) {
 		{decide.StartStandby, decide.Rebuild, true},
 		{decide.StartStandby, decide.Wait, false},
 		{decide.StartOpen, decide.Restart, false},
+		{decide.StartOpen, decide.Retire, true},
+		{decide.StartGated, decide.Retire, true},
 		{decide.TakeOver, decide.Promote, true},
 		{decide.TakeOver, decide.Wait, false},
 		{decide.HandOver, decide.Promote, false},

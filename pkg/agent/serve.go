@@ -116,9 +116,9 @@ func (a *Agent) hear(_ context.Context, body json.RawMessage) (any, error) {
 			// The open primary knows by whose leave it is open.
 			s.Learn(r.Record, r.Postgres == wire.ReportOpen && r.Record.Primary == r.Server)
 		}
-		s.PeerResting = r.Postgres == wire.ReportResting
+		s.PeerResting, s.PeerFailoverOff = r.Postgres == wire.ReportResting, !r.Failover
 	})
-	a.saveRest()
+	a.saveWord()
 	return nil, nil
 }
 
@@ -129,19 +129,24 @@ func (a *Agent) isOurs(r record.Record) bool {
 	return !a.config.Pair.Arbiter.Apart() && r.Primary == a.config.Me() && r.Mode == pair.Paired
 }
 
-// saveRest saves whether the other server rests if that is news: what it said last counts
-// after a restart too. A report is answered without waiting for the disk, and what could
-// not be saved is tried again with the next one.
-func (a *Agent) saveRest() {
+// saveWord saves whether the other server rests, and whether its failover is off, if that is
+// news: what it said last counts when it has fallen silent, after a restart too. A report is
+// answered without waiting for the disk, and what could not be saved is tried again with
+// the next one.
+func (a *Agent) saveWord() {
+	s := a.board.Read()
 	a.mu.Lock()
-	saved := a.wishes.PeerResting == a.board.Read().PeerResting
+	saved := a.wishes.PeerResting == s.PeerResting && a.wishes.PeerFailoverOff == s.PeerFailoverOff
 	a.mu.Unlock()
-	if saved || !a.savingRest.CompareAndSwap(false, true) {
+	if saved || !a.savingWord.CompareAndSwap(false, true) {
 		return
 	}
-	a.background("save whether the other server rests", func(context.Context) error {
-		defer a.savingRest.Store(false)
-		return a.wish(func(w *wishes) { w.PeerResting = a.board.Read().PeerResting })
+	a.background("save what the other server said last", func(context.Context) error {
+		defer a.savingWord.Store(false)
+		return a.wish(func(w *wishes) {
+			s := a.board.Read()
+			w.PeerResting, w.PeerFailoverOff = s.PeerResting, s.PeerFailoverOff
+		})
 	})
 }
 
@@ -182,7 +187,8 @@ func (a *Agent) peerRests(context.Context, json.RawMessage) (any, error) {
 	return nil, a.wish(func(w *wishes) { w.PeerResting = true })
 }
 
-// holds tells whether this standby has a position on its disk and applied.
+// holds tells whether this standby has the record at a position on its disk, at least its
+// beginning: then everything before it is there, and is applied before the standby opens.
 func (a *Agent) holds(ctx context.Context, body json.RawMessage) (any, error) {
 	var q wire.HoldsRequest
 	if err := json.Unmarshal(body, &q); err != nil {
@@ -196,17 +202,26 @@ func (a *Agent) holds(ctx context.Context, body json.RawMessage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wire.HoldsAnswer{Holds: replayed > q.LSN, Received: received}, nil
+	return wire.HoldsAnswer{Holds: max(received, replayed) > q.LSN, Received: received}, nil
 }
 
 // history is given by the open primary only: who rewinds or copies from here
-// relies on it (S4). Who asks does not stream, so its slot is seen to as well.
-func (a *Agent) history(ctx context.Context, _ json.RawMessage) (any, error) {
+// relies on it (S4). Who asks may want to stream, so its slot is seen to as well; whoever
+// holds it, unless the asker does, is a leftover.
+func (a *Agent) history(ctx context.Context, body json.RawMessage) (any, error) {
 	s := a.board.Read()
 	if !s.Names(a.config.Me()) || board.Postgres(s) != decide.PostgresOpen {
 		return nil, fmt.Errorf("%s is not the open primary now", a.config.Me())
 	}
-	if err := a.hands.OfferSlot(ctx); err != nil {
+	var q wire.HistoryRequest
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, fmt.Errorf("read question: %w", err)
+	}
+	offer := a.hands.OfferSlot
+	if q.Streams {
+		offer = a.hands.EnsureSlot
+	}
+	if err := offer(ctx); err != nil {
 		return nil, err
 	}
 	session, err := a.server.Connect(ctx)

@@ -92,7 +92,7 @@ func (a *Agent) compareHistories(ctx context.Context, s board.Sight, before pair
 	ctx, cancel := a.clock.Timeout(ctx, divergencePatience, nil)
 	defer cancel()
 	var h wire.HistoryAnswer
-	if err := a.link.Call(ctx, wire.KindHistory, struct{}{}, &h); err != nil {
+	if err := a.link.Call(ctx, wire.KindHistory, wire.HistoryRequest{}, &h); err != nil {
 		return
 	}
 	at := max(s.Look.Received, s.Look.Replayed)

@@ -44,7 +44,10 @@ func (a *Agent) setFailover(ctx context.Context, body json.RawMessage) (any, err
 	if q.On && !a.config.Policy().Failover {
 		return nil, errors.New("policy.failover is false in pair.toml: set it to true on both servers first")
 	}
-	if err := a.wish(func(w *wishes) { w.FailoverOff = !q.On }); err != nil {
+	if q.On { // an operator's word is newer than the last one of a server that may be gone
+		a.board.Note(func(s *board.Sight) { s.PeerFailoverOff = false })
+	}
+	if err := a.wish(func(w *wishes) { w.FailoverOff, w.PeerFailoverOff = !q.On, w.PeerFailoverOff && !q.On }); err != nil {
 		return nil, err
 	}
 	if q.Local {

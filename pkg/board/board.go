@@ -62,7 +62,7 @@ type Sight struct {
 	LookTrouble, StreamTrouble Trouble
 	Gated                      bool
 	Control                    postgres.Control // read while no postmaster runs
-	Marked                     bool             // standby.signal is there
+	Marked                     bool             // standby.signal is there, or was when the postmaster started
 	Broken                     bool             // a rewind or a copy was begun and not finished
 	// StartsFailed counts starts in a row after which PostgreSQL did not come up.
 	StartsFailed int
@@ -123,6 +123,8 @@ type Sight struct {
 	FailoverOff bool
 	Held        bool
 	PeerResting bool // the other server's primary was stopped on purpose
+	// PeerFailoverOff: automatic failover is off there, by its last word.
+	PeerFailoverOff bool
 
 	// Discarded says which transactions this server had to discard; empty when there are
 	// none, or an operator has seen the report.

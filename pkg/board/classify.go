@@ -54,7 +54,7 @@ func (l Limits) Classify(s Sight, now time.Duration) decide.Facts {
 		f.Stall = decide.Stalled
 	}
 	heard := f.Peer == decide.PeerHere || f.Peer == decide.PeerQuiet
-	if s.FailoverOff || (heard && s.ReportAt > 0 && !s.Report.Failover) {
+	if s.FailoverOff || s.PeerFailoverOff || heard && s.ReportAt > 0 && !s.Report.Failover {
 		f.Failover = decide.FailoverOff
 	}
 	if s.Held {
@@ -94,6 +94,7 @@ func (l Limits) Next(s Sight, now, longest time.Duration) time.Duration {
 // a promotion may have come before its copy was saved.
 func (l Limits) record(s Sight, now time.Duration) decide.Record {
 	open := s.PID != 0 && s.LookAt > 0 && !s.Look.InRecovery
+	comesUp := s.PID != 0 && s.LookAt == 0 && data(s) != decide.DataFollower // or is open, and was not looked at yet
 	asked := now-s.Started >= l.HeartbeatTimeout
 	if l.KeeperMayBeLost {
 		asked = asked || s.KeeperReached
@@ -104,7 +105,7 @@ func (l Limits) record(s Sight, now time.Duration) decide.Record {
 	switch {
 	case !s.Record.Exists():
 		return decide.RecordUnread
-	case !s.Names(l.Me) && open && !s.Confirmed:
+	case !s.Names(l.Me) && (open || comesUp) && !s.Confirmed:
 		return decide.RecordClaimed
 	case !s.Names(l.Me):
 		return decide.RecordTheirs
@@ -151,7 +152,7 @@ func data(s Sight) decide.Data {
 	switch {
 	case s.Broken:
 		return decide.DataBroken
-	case s.Marked || s.Control.State.WasStandby():
+	case s.Marked || s.Control.State.WasStandby(), !s.Known: // what nobody has looked at is no primary's
 		return decide.DataFollower
 	case s.Control.State.CleanPrimary() && !s.WillNotStart():
 		return decide.DataClean

@@ -63,7 +63,9 @@ func TestClassify(t *testing.T) {
 		{"lag above it", func(s *Sight) { s.Look.Flush = 1101 }, func(f *decide.Facts) { f.Stream = decide.StreamBehind }},
 		{"commits wait, not long", func(s *Sight) { s.Waiting = now - 2*time.Second + 1 }, func(*decide.Facts) {}},
 		{"commits wait too long", func(s *Sight) { s.Waiting = now - 2*time.Second }, func(f *decide.Facts) { f.Stall = decide.Stalled }},
-		{"nobody has looked yet", func(s *Sight) { s.Known, s.PID, s.LookAt = false, 0, 0 }, func(f *decide.Facts) { f.Postgres, f.Stream = decide.PostgresStarting, decide.StreamNone }},
+		{"nobody has looked yet", func(s *Sight) { s.Known, s.PID, s.LookAt = false, 0, 0 }, func(f *decide.Facts) {
+			f.Postgres, f.Data, f.Stream = decide.PostgresStarting, decide.DataFollower, decide.StreamNone
+		}},
 		{"down, shut down in order", func(s *Sight) { s.PID, s.LookAt, s.Control.State = 0, 0, postgres.ShutDown }, func(f *decide.Facts) {
 			f.Postgres, f.Data, f.Stream = decide.PostgresDown, decide.DataClean, decide.StreamNone
 		}},
@@ -76,6 +78,9 @@ func TestClassify(t *testing.T) {
 		{"pledged: the keeper still shows the revision the copy was made from", func(s *Sight) { s.Record, s.Copy = alone(2), paired(2) }, func(f *decide.Facts) { f.Mode = decide.Pledged }},
 		{"alone: the keeper has moved on since", func(s *Sight) { s.Record, s.Copy = alone(3), paired(2) }, func(f *decide.Facts) { f.Mode = decide.Alone }},
 		{"the other server's failover is off", func(s *Sight) { s.Report.Failover = false }, func(f *decide.Facts) { f.Failover = decide.FailoverOff }},
+		{"it was off when the other server fell silent", func(s *Sight) { s.Heard, s.Port, s.PeerFailoverOff = now-2*time.Second, PortSilent, true }, func(f *decide.Facts) {
+			f.Peer, f.PeerPG, f.Failover = decide.PeerLost, decide.PeerPGSilent, decide.FailoverOff
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, f := serving(), want
@@ -103,6 +108,18 @@ func TestRecordIsReliedOnOnlyWhenItMayBe(t *testing.T) {
 		{"open, and the keeper names the other", func(s *Sight) {
 			s.Record.Primary, s.Copy.Primary = "server2", "server2"
 			s.PID, s.LookAt, s.Confirmed = 7, now, true
+		}, decide.RecordTheirs},
+		{"promoted, and not looked at yet", func(s *Sight) {
+			s.Record.Primary, s.Copy.Primary = "server2", "server2"
+			s.PID = 7
+		}, decide.RecordClaimed},
+		{"starts, and the keeper names the other", func(s *Sight) {
+			s.Record.Primary, s.Copy.Primary = "server2", "server2"
+			s.PID, s.Confirmed = 7, true
+		}, decide.RecordTheirs},
+		{"starts as a standby, and nobody has told the record", func(s *Sight) {
+			s.Record.Primary, s.Copy.Primary = "server2", "server2"
+			s.PID, s.Marked = 7, true
 		}, decide.RecordTheirs},
 		{"T6: own copy says paired, nobody asked", func(*Sight) {}, decide.RecordClaimed},
 		{"T6: read", func(s *Sight) { s.Confirmed, s.KeeperReached = true, true }, decide.RecordMine},

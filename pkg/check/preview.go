@@ -73,14 +73,22 @@ type Way struct {
 const (
 	// longTransaction is how old one may be before it is worth a warning.
 	longTransaction = 5 * time.Second
-	// replayMax is how much log may wait for its replay on the standby: a second or
-	// two of work, which clients would wait for.
+	// replayMax is how much log may wait for its replay on the standby without being told:
+	// a second or two of work.
 	replayMax = 64 << 20
 	// archiverPenalty is how long a shutdown takes longer while archiving fails: the
 	// archiver tries three times, a second apart (NUM_ARCHIVE_RETRIES, pgarch.c, 13 to 18).
 	archiverPenalty = 3 * time.Second
 	// usualGap is what an idle pair takes (docs/benchmarks.md).
 	usualGap = 400 * time.Millisecond
+)
+
+// Before a switch closes, it waits until the standby's replay is no further behind than
+// ReplayClose, for ReplayPatience at the most. That is more than a query on the standby may be
+// in its way unless configured otherwise: max_standby_streaming_delay is 30 s (13 to 18).
+const (
+	ReplayClose    = 2 * time.Second
+	ReplayPatience = 45 * time.Second
 )
 
 // Foresee makes the preview. It is pure.
@@ -127,7 +135,7 @@ func (w Way) replication() []Hurdle {
 		judged("flush-lag", sender.FlushBytes > w.MaxLag, Caution, pair.Size(sender.FlushBytes), flush,
 			fmt.Sprintf("%s has yet to receive %s of log; clients would wait for that", w.To, pair.Size(sender.FlushBytes))),
 		judged("replay-lag", sender.ReplayBytes > replayMax, Caution, pair.Size(sender.ReplayBytes), replay,
-			fmt.Sprintf("%s has %s of log to replay before it can open; clients would wait for that", w.To, pair.Size(sender.ReplayBytes))))
+			fmt.Sprintf("%s has %s of log to replay: the switch waits for that while clients work, and fails before it closes anything if it takes longer than %s", w.To, pair.Size(sender.ReplayBytes), ReplayPatience)))
 }
 
 func (w Way) sender() *postgres.Outgoing {
@@ -203,7 +211,7 @@ func (w Way) gap() (ms float64, basis string) {
 		}
 	}
 	if s := w.sender(); s != nil && s.ReplayLag != nil && s.ReplayBytes > 0 {
-		add(*s.ReplayLag*1000, "the standby's replay, by its lag now")
+		add(min(*s.ReplayLag, ReplayClose.Seconds())*1000, "the standby's replay, by its lag now; when that is more, it is waited for while clients work")
 	}
 	if w.Primary != nil && w.Primary.Archiver.On && w.Primary.Archiver.Failing {
 		add(float64(archiverPenalty.Milliseconds()), "the failing archiver")

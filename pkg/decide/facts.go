@@ -88,7 +88,8 @@ const (
 	PostgresHung
 )
 
-// Data is what the data directory of a stopped server was last.
+// Data is what the data directory of a stopped server was last, and of one that starts
+// what it comes up as.
 type Data uint8
 
 const (

@@ -38,8 +38,8 @@ var promises = []struct {
 	{"fences only where leave is needed, while paired, with the keeper's word, and never a server whose supervisor is here", func(f *Facts, a Action) bool {
 		return a != Fence || f.Leave == LeaveNeeded && f.Mode != Alone && f.Keeper == KeeperReached && f.Peer != PeerHere && (f.Record == RecordMine || f.Record == RecordTheirs && f.Postgres == PostgresStandby)
 	}},
-	{"does not stay open when the record names the other", func(f *Facts, a Action) bool {
-		return f.Record != RecordTheirs || (f.Postgres != PostgresOpen && f.Postgres != PostgresGated) || a == Retire || a == Stop
+	{"neither stays open nor comes to open when the record names the other", func(f *Facts, a Action) bool {
+		return f.Record != RecordTheirs || !runs(f) && !comesUp(f) || a == Retire || a == Stop
 	}},
 	{"changes no role by itself while failover is off", func(f *Facts, a Action) bool {
 		return f.Failover == FailoverOn || (a != TakeOver && a != HandOver && a != Fence)
@@ -69,7 +69,7 @@ var promises = []struct {
 		case TaskDetach: // and nothing that leads away from it more urgently
 			return a == Detach || a == Fence || a == HandOver || a == Switch || !bound(f) || !runs(f)
 		case TaskRebuild:
-			return a == Rebuild || !primaryHere(f) || runs(f) || f.Postgres == PostgresHung
+			return a == Rebuild || !primaryHere(f) || runs(f) || comesUp(f) || f.Postgres == PostgresHung
 		}
 		return true
 	}},
@@ -160,6 +160,9 @@ func rests(a Action) bool { return a == Wait || a == PutRight }
 
 // runs: PostgreSQL is a primary, be it for clients or behind the gate.
 func runs(f *Facts) bool { return f.Postgres == PostgresOpen || f.Postgres == PostgresGated }
+
+// comesUp: PostgreSQL starts as a primary.
+func comesUp(f *Facts) bool { return f.Postgres == PostgresStarting && primarysData(f) }
 
 func primarysData(f *Facts) bool { return f.Data == DataClean || f.Data == DataCrashed }
 

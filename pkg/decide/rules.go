@@ -88,6 +88,7 @@ var Rules = []Rule{
 	{290, When{Record: is(RecordMine)}, Wait, "", "this server is primary and nothing needs to change"},
 
 	{301, When{Record: is(RecordTheirs), Postgres: is(PostgresOpen, PostgresGated)}, Retire, "T7", "the record names the other server: this one must not stay open"},
+	{302, When{Record: is(RecordTheirs), Postgres: is(PostgresStarting), Data: is(DataClean, DataCrashed)}, Retire, "T7", "the record names the other server, and the PostgreSQL that starts here would come up as a primary"},
 	{303, When{Record: is(RecordTheirs), Postgres: is(PostgresHung)}, Restart, "", "PostgreSQL no longer answers"},
 	{307, When{Task: is(TaskRebuild), Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresDown, PostgresStarting, PostgresStandby), Peer: is(PeerHere), PeerPG: is(PeerPGOpen)}, Rebuild, "T7", "an operator asked for this standby to be made anew"},
 	{308, When{Record: is(RecordTheirs), Mode: is(Paired), Postgres: is(PostgresStandby), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerRefused), PeerPG: is(PeerPGDown), Leave: is(LeaveNeeded)}, Fence, "T3", "on the primary's server both processes refuse connections: ask the arbitration command, and fence it"},

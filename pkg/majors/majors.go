@@ -14,11 +14,6 @@ const (
 
 // Abilities are what one major version can do and others cannot.
 type Abilities struct {
-	// PauseState: pg_get_wal_replay_pause_state() tells when replay has stopped.
-	// Before, pg_is_wal_replay_paused() tells only that it was asked to (release
-	// notes of 14, functions and operators).
-	PauseState bool
-
 	// RewindConfigFile: pg_rewind takes --config-file, for a postgresql.conf outside
 	// the data directory (release notes of 15, server applications).
 	RewindConfigFile bool
@@ -47,7 +42,6 @@ type Abilities struct {
 // Newest is thought to have it all.
 func Of(major int) Abilities {
 	return Abilities{
-		PauseState:       major >= 14,
 		RewindConfigFile: major >= 15,
 		DotsAsText:       major >= 15,
 		HBAContinued:     major >= 14,

@@ -8,11 +8,11 @@ import (
 func TestAbilitiesComeAndStay(t *testing.T) {
 	for major, want := range map[int]Abilities{
 		13: {},
-		14: {PauseState: true, HBAContinued: true},
-		15: {PauseState: true, HBAContinued: true, RewindConfigFile: true, DotsAsText: true},
-		16: {PauseState: true, HBAContinued: true, RewindConfigFile: true, DotsAsText: true, HBAIncludes: true},
-		17: {PauseState: true, HBAContinued: true, RewindConfigFile: true, DotsAsText: true, HBAIncludes: true, SyncSlots: true},
-		18: {PauseState: true, HBAContinued: true, RewindConfigFile: true, DotsAsText: true, HBAIncludes: true, SyncSlots: true},
+		14: {HBAContinued: true},
+		15: {HBAContinued: true, RewindConfigFile: true, DotsAsText: true},
+		16: {HBAContinued: true, RewindConfigFile: true, DotsAsText: true, HBAIncludes: true},
+		17: {HBAContinued: true, RewindConfigFile: true, DotsAsText: true, HBAIncludes: true, SyncSlots: true},
+		18: {HBAContinued: true, RewindConfigFile: true, DotsAsText: true, HBAIncludes: true, SyncSlots: true},
 	} {
 		if got := Of(major); got != want {
 			t.Errorf("%d: %+v, want %+v", major, got, want)

@@ -129,9 +129,9 @@ func (l *Local) WatchPostmaster(ctx context.Context) error {
 }
 
 func (l *Local) noteUp(pid int) {
-	gated := l.Gated(pid)
+	gated, marked := l.Gated(pid), l.Instance.MarkedStandby()
 	l.Board.Note(func(s *board.Sight) {
-		s.Known, s.PID, s.SeenPID, s.LookAt, s.Hung, s.Gated = true, pid, l.Clock.Now(), 0, false, gated
+		s.Known, s.PID, s.SeenPID, s.LookAt, s.Hung, s.Gated, s.Marked = true, pid, l.Clock.Now(), 0, false, gated, marked
 		s.Look, s.Waiting, s.Diverged, s.Stranded = postgres.Look{}, 0, false, false
 	})
 	l.Kick()

@@ -19,7 +19,7 @@ const canaryPoll = 2 * time.Millisecond
 // backend's own settings (src/backend/replication/syncrep.c, 13 to 18).
 //
 // Use: pause replay on the standby, StartCanary here, read InForce, resume replay,
-// Finish. The canary asks for remote_apply, so it alone is held up by the pause.
+// Finish, which lasts as long as the standby's replay is behind. The canary asks for remote_apply, so it alone is held up by the pause.
 // It writes nothing but one logical message into the WAL.
 type Canary struct {
 	conn    *pgx.Conn

@@ -20,8 +20,7 @@ func TestFactAbilitiesAreAsTheServerHasThem(t *testing.T) {
 	ok(t, err)
 	can := majors.Of(major)
 	for sql, want := range map[string]bool{
-		"select count(*) > 0 from pg_proc where proname = 'pg_get_wal_replay_pause_state'": can.PauseState,
-		"select count(*) > 0 from pg_settings where name = 'synchronized_standby_slots'":   can.SyncSlots,
+		"select count(*) > 0 from pg_settings where name = 'synchronized_standby_slots'": can.SyncSlots,
 		// pg_hba.conf can include files since this view says which one a rule is from.
 		"select count(*) > 0 from pg_attribute where attrelid = 'pg_hba_file_rules'::regclass and attname = 'file_name'": can.HBAIncludes,
 	} {

@@ -3,45 +3,21 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"mcctl/pkg/pair"
 )
 
-// replayPoll is how often a pause is asked for again.
-const replayPoll = 5 * time.Millisecond
-
-// PauseReplay stops applying WAL on a standby and returns when that is so; WAL is
-// still received and flushed. When ctx ends first, the pause may still come.
-//
-// Some servers only tell that a pause was asked for (majors.Abilities.PauseState). A
-// record that was being applied at that moment may still finish, but none that is
-// written after the call returned.
+// PauseReplay asks a standby to stop applying WAL; it is still received and flushed. A
+// record that is being applied may still finish, but none is applied that is written
+// after the call returned: the startup process looks at the request before each record
+// (PerformWalRecovery, before 15 StartupXLOG, in PostgreSQL 13 to 18). Its confirmation
+// (pg_get_wal_replay_pause_state) is not waited for: while a query on the standby is in
+// the way of that record there is none.
 func (s *Session) PauseReplay(ctx context.Context) error {
-	query := "select pg_is_wal_replay_paused()"
-	if s.can.PauseState {
-		query = "select pg_get_wal_replay_pause_state() = 'paused'"
+	if _, err := s.conn.Exec(ctx, "select pg_wal_replay_pause()"); err != nil {
+		return fmt.Errorf("pause replay: %w", err)
 	}
-	tick := time.NewTicker(replayPoll)
-	defer tick.Stop()
-	for {
-		// Anew each time: a resume that came in between would be waited out for ever.
-		if _, err := s.conn.Exec(ctx, "select pg_wal_replay_pause()"); err != nil {
-			return fmt.Errorf("pause replay: %w", err)
-		}
-		var paused bool
-		if err := s.conn.QueryRow(ctx, query).Scan(&paused); err != nil {
-			return fmt.Errorf("pause replay: %w", err)
-		}
-		if paused {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("pause replay: %w", context.Cause(ctx))
-		case <-tick.C:
-		}
-	}
+	return nil
 }
 
 // Applied tells what a standby has on its disk and what of that it has applied; both

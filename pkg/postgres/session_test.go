@@ -129,6 +129,43 @@ func TestPauseAndResume(t *testing.T) {
 	ok(t, p.ResumeReplay(within(t)))
 }
 
+// While a query on the standby is in the way of replay, nobody confirms the pause. It is
+// asked for all the same, and nothing that is written from then on is applied before it.
+func TestReplayThatIsHeldUpCanBePaused(t *testing.T) {
+	primary, standby := newPair(t)
+	set(t, standby, "max_standby_streaming_delay = -1")
+	execute(t, primary, "insert into t values (1)")
+	reader := client(t, standby)
+	eventually(t, "a reader sees the row", func() (sees bool) {
+		_, err := reader.Exec(within(t), "begin isolation level repeatable read")
+		ok(t, err)
+		ok(t, reader.QueryRow(within(t), "select exists (select from t)").Scan(&sees))
+		if !sees {
+			_, err = reader.Exec(within(t), "rollback")
+			ok(t, err)
+		}
+		return sees
+	})
+	execute(t, primary, "delete from t")
+	execute(t, primary, "vacuum t")
+	eventually(t, "replay waits for the reader", func() bool {
+		return query(t, standby, "select exists (select from pg_stat_activity where backend_type = 'startup' and wait_event like 'RecoveryConflict%')") == "true"
+	})
+	s := connect(t, standby)
+	short, cancel := contextWith(time.Second)
+	defer cancel()
+	ok(t, s.PauseReplay(short))
+	c, err := primary.StartCanary(within(t))
+	ok(t, err)
+	if !c.InForce() {
+		t.Error("a commit that asks to be applied does not wait")
+	}
+	_, err = reader.Exec(within(t), "rollback")
+	ok(t, err)
+	ok(t, s.ResumeReplay(within(t)))
+	ok(t, c.Finish(within(t)))
+}
+
 // A receiver that was frozen while log was written is like one whose host has lost its
 // power: its walsender sits on a full socket, and ends all the same.
 func TestFreeSlot(t *testing.T) {

@@ -117,6 +117,12 @@ type HoldsAnswer struct {
 	Received pair.LSN `json:"received"`
 }
 
+// HistoryRequest says whether the asker streams now: a plan of a rebuild is asked for by one
+// that does. An older supervisor says nothing, which is taken for no.
+type HistoryRequest struct {
+	Streams bool `json:"streams,omitempty"`
+}
+
 // HistoryAnswer is where a primary's timelines forked, oldest first.
 type HistoryAnswer struct {
 	Record             record.Record `json:"record"` // by which it reigns

@@ -302,3 +302,15 @@ func (s *stage) stranded() {
 		s.Errorf("the standby whose log had gone: %+v", job)
 	}
 }
+
+// A plan changes nothing, and so does not end the walsender of a standby that streams.
+func TestAPlanOfARebuildLeavesTheStreamAlone(t *testing.T) {
+	s := newQuietStage(t, lab.Options{})
+	before := s.lab.Pids().Servers[one].Walsender
+	time.Sleep(3 * time.Second) // a younger one is left alone anyway
+	s.mcctl("rebuild", "--dry-run", "-M", s.lab.Mcdir(two))
+	time.Sleep(500 * time.Millisecond)
+	if after := s.lab.Pids().Servers[one].Walsender; before == 0 || after != before {
+		t.Errorf("the walsender was %d and is %d", before, after)
+	}
+}

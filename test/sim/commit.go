@@ -8,8 +8,8 @@ import (
 
 // commit writes a commit as a backend does: into the log, on the disk, and then, when
 // it comes to run again, it waits for the standby if the flag in shared memory says so.
-func (pm *postmaster) commit(id int, apply bool, done func(acknowledged bool)) {
-	c := pm.c
+func (pm *postmaster) commit(id int, apply bool, done func(acknowledged bool)) *waiter {
+	c, v := pm.c, &waiter{apply: apply, done: done}
 	n := c.log.add(id)
 	pm.onDisk(func() {
 		if pm.stopping || pm.recovery {
@@ -20,11 +20,12 @@ func (pm *postmaster) commit(id int, apply bool, done func(acknowledged bool)) {
 			c.log.flushed = n
 			pm.send()
 		}
-		lsn := c.log.at(n)
+		v.lsn = c.log.at(n)
 		pm.later(c.w.mostly(100*time.Microsecond, 20*time.Millisecond), func() {
-			pm.await(&waiter{lsn: lsn, apply: apply, done: done})
+			pm.await(v)
 		})
 	})
+	return v
 }
 
 // await is SyncRepWaitForLSN.

@@ -74,6 +74,9 @@ func (w *World) whole(since int) (missing string) {
 		if got := board.Postgres(s); got != want || s.Doing != "" {
 			return fmt.Sprintf("%s is %s, rule %d, doing %q: %s", n.me, got, rule.ID, s.Doing, s.Progress)
 		}
+		if pm := n.data.pm; pm != nil && pm.paused {
+			return fmt.Sprintf("replay is paused on %s", n.me)
+		}
 	}
 	return ""
 }

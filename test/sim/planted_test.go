@@ -44,6 +44,7 @@ var planted = []struct {
 	{"no gate", 400, "", bugs{inWorld: func(n *node, w *agent.World) { w.Site = gateless{w.Site.(site)} }}},
 	{"PostgreSQL starts anew by itself", 80, "", bugs{restarts: true}},
 	{"no comparison of revisions", 80, "S1", bugs{follows: true, asked: func(w *World, wit *witness.Witness) handler { return careless{wit, w} }}},
+	{"attach and gate do not wait for the standby's flush", 80, "S1", bugs{follows: true, inWorld: func(n *node, w *agent.World) { w.Postgres = optimist{w.Postgres} }}},
 	{"attach and gate wait for nothing", 80, "", bugs{follows: true, inWorld: func(n *node, w *agent.World) { w.Postgres = optimist{believing{w.Postgres}} }}},
 	{"the own copy is never written", 80, "", bugs{follows: true, forget: func(file string, v any) bool {
 		r, is := v.(record.Record)
@@ -68,7 +69,7 @@ var planted = []struct {
 	}}},
 	{"etcd: a found record is paired", 80, "", bugs{tune: forgetful, inWorld: func(n *node, w *agent.World) { w.Web = mistake{under: w.Web, txn: foundPaired} }}},
 	{"etcd: a record older than what is known is judged by", 80, "", overEtcd(mistake{ranged: takenForNew})},
-	{"etcd: a lease that ran out still counts", 80, "L1", bugs{tune: func(w *World) { byEtcd(w); deserted(w) }, inWorld: func(n *node, w *agent.World) { w.Web = immortal(n, w.Web) }}},
+	{"etcd: a lease that ran out still counts", 160, "L1", bugs{tune: func(w *World) { byEtcd(w); deserted(w) }, inWorld: func(n *node, w *agent.World) { w.Web = immortal(n, w.Web) }}},
 	{"etcd: an answer of an ended session is believed", 80, "", bugs{tune: longCut, inWorld: func(n *node, w *agent.World) {
 		w.Web = tardy{n, &undying{n: n, under: w.Web}}
 	}}},

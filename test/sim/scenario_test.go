@@ -246,7 +246,7 @@ func TestWhatBothServersHaveMayBeToldLate(t *testing.T) {
 // behind its gate for what the standby has not flushed; meanwhile the witness loses its
 // records and finds this one, alone, and then the standby is lost.
 func TestAGateThatWaitsOpensWhenTheRecordIsFoundAlone(t *testing.T) {
-	w := steadyBy(t, 1, func(w *World) {
+	w := steadyBy(t, 2, func(w *World) {
 		for _, n := range w.nodes { // the standby is not detached before it streams
 			n.config.Pair.Timings.CommitStallMax.Duration = time.Minute
 		}

@@ -93,7 +93,7 @@ func (n *node) said() bool {
 		return false
 	}
 	s, _ := n.agent.Sight()
-	return s.FailoverOff || s.PeerResting || s.Task != decide.NoTask
+	return s.FailoverOff || s.PeerFailoverOff || s.PeerResting || s.Task != decide.NoTask
 }
 
 // mayTakeOver: the record lets n, and of the other server nothing is left that could

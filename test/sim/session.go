@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"mcctl/pkg/act"
@@ -193,6 +194,7 @@ func (s *session) Holdings(ctx context.Context) (postgres.Holdings, error) {
 // canary is a commit that waits until it is applied (act.Canary).
 type canary struct {
 	s        *session
+	backend  *waiter
 	inForce  bool
 	returned chan struct{}
 	ok       bool
@@ -210,7 +212,7 @@ func (in instance) StartCanary(ctx context.Context) (act.Canary, error) {
 		return nil, errors.New("start canary: recovery is in progress")
 	}
 	c := &canary{s: s, returned: make(chan struct{})}
-	s.pm.commit(0, true, func(ok bool) {
+	c.backend = s.pm.commit(0, true, func(ok bool) {
 		c.ok = ok
 		in.p.stirred = true
 		close(c.returned)
@@ -233,19 +235,13 @@ func (in instance) StartCanary(ctx context.Context) (act.Canary, error) {
 }
 
 // waits reports whether its backend is seen with the wait event SyncRep.
-func (c *canary) waits() bool {
-	for _, v := range c.s.pm.waiting {
-		if v.apply {
-			return true
-		}
-	}
-	return false
-}
+func (c *canary) waits() bool { return slices.Contains(c.s.pm.waiting, c.backend) }
 
 func (c *canary) InForce() bool { return c.inForce }
 
 func (c *canary) Finish(ctx context.Context) error {
 	if !c.s.in.clock().Wait(ctx, -1, c.returned) {
+		c.s.pm.waiting = slices.DeleteFunc(c.s.pm.waiting, func(v *waiter) bool { return v == c.backend })
 		return fmt.Errorf("finish canary: %w", context.Cause(ctx))
 	}
 	if !c.ok {
