@@ -158,10 +158,11 @@ func (a *Agent) opDone(action decide.Action, err error, took time.Duration) {
 	a.tellNews()
 }
 
-// isStopped: the operator's stop is complete when PostgreSQL has gone and no
-// action is under way.
+// isStopped: the operator's stop is complete when its action is done. That PostgreSQL is
+// down on the board is not enough: the other server must have been told, and a start that
+// was left off may have launched what nobody has seen yet.
 func (a *Agent) isStopped(s board.Sight, rule decide.Rule) bool {
-	if rule.Do != decide.Stop || !s.Known || s.PID != 0 || a.runner.doing() != "" {
+	if rule.Do != decide.Stop || !s.Known || s.PID != 0 || !a.runner.rests(decide.Stop) {
 		return false
 	}
 	close(a.stopped)
