@@ -29,6 +29,9 @@ type Wishes struct {
 	FailoverOff bool `json:"failover_off"`
 	Held        bool `json:"attach_held"`
 	PeerResting bool `json:"peer_resting"`
+	// LeftDown: PostgreSQL was down when the operator started the supervisor alone, and
+	// nobody has started it since.
+	LeftDown bool `json:"left_down,omitempty"`
 }
 
 // SaveWishes writes the operator's switches.

@@ -22,7 +22,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		rule := decide.Decide(facts)
 		a.board.Set(func(s *board.Sight) { steadySince(s, facts, now) })
 		if s.PID != 0 {
-			a.keepDown.Store(false) // it was down at the start, and is looked after from now on
+			a.lookAfter()
 		}
 		a.note(rule, facts)
 		a.advice.turn(a, s, facts)
@@ -116,7 +116,7 @@ func (a *Agent) observe() board.Sight {
 func (a *Agent) permitted(rule decide.Rule) decide.Rule {
 	switch rule.Do {
 	case decide.StartOpen, decide.StartGated, decide.StartStandby, decide.Rejoin:
-		if a.keepDown.Load() {
+		if a.leftDown.Load() {
 			rule.Do = decide.Wait
 		}
 	}

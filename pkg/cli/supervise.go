@@ -25,6 +25,7 @@ type superviseOptions struct {
 	Failover string
 	McOnly   bool
 	Async    bool
+	Again    bool
 }
 
 func (o *superviseOptions) flags(cmd *cobra.Command) {
@@ -32,6 +33,7 @@ func (o *superviseOptions) flags(cmd *cobra.Command) {
 	f.Var(choice{&o.Failover, []string{failoverOn, failoverOff}}, "failover", "automatic switch and detach")
 	f.BoolVar(&o.McOnly, "mc-only", false, "leave a PostgreSQL that is down as it is")
 	f.BoolVar(&o.Async, "async-connect-arbiter", false, "do not wait for the arbiter")
+	f.BoolVar(&o.Again, "again", false, "succeed one that died: what was said at its start stands")
 }
 
 // args is the command that supervises with these options.
@@ -45,6 +47,9 @@ func (o *superviseOptions) args() []string {
 	}
 	if o.Async {
 		args = append(args, "--async-connect-arbiter")
+	}
+	if o.Again {
+		args = append(args, "--again")
 	}
 	return args
 }
@@ -71,7 +76,10 @@ func runSupervise(ctx context.Context, env *Env, o *superviseOptions) error {
 	defer out.close()
 	opt := agent.Options{
 		Config: c, Log: slog.New(slog.NewTextHandler(out, nil)), Version: env.Version,
-		KeepPostgresDown: o.McOnly, WaitForArbiter: !o.Async,
+		WaitForArbiter: !o.Async,
+	}
+	if !o.Again {
+		opt.LeaveDown = &o.McOnly
 	}
 	if o.Failover != "" {
 		on := o.Failover == failoverOn
@@ -104,6 +112,6 @@ func superviseOn(ctx context.Context, mcdir string, opt agent.Options, stops cha
 		if err != nil {
 			return err
 		}
-		opt.Config, opt.Failover, opt.WaitForArbiter = c, nil, false
+		opt.Config, opt.Failover, opt.LeaveDown, opt.WaitForArbiter = c, nil, nil, false
 	}
 }
