@@ -85,6 +85,7 @@ type Agent struct {
 	moving sync.Mutex    // held by the one move of the arbiter
 	moved  chan struct{} // move.json was written
 	turned atomic.Bool   // this supervisor is about to begin anew
+	leaves atomic.Bool   // an operator ends the supervisor alone
 
 	looker observe.Aside
 
@@ -131,7 +132,7 @@ func Run(ctx context.Context, opt Options) error {
 	defer a.warm.close()
 	defer a.asked.close()
 	defer a.systemd.giveBack()
-	return a.run(ctx)
+	return a.passOn(a.run(ctx))
 }
 
 // assemble makes the supervisor of this machine.

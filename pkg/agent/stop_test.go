@@ -115,3 +115,16 @@ func TestAStopEndsWhatNobodyHasSeenAndSaysGoodbye(t *testing.T) {
 		}
 	}
 }
+
+// A stop that comes while the supervisor begins anew is the next run's, or its end.
+func TestAStopIsNotLostWhenTheSupervisorBeginsAnew(t *testing.T) {
+	for keep, want := range map[bool]error{false: ErrAgainToStop, true: nil} {
+		a := someAgent(t)
+		ended, end := context.WithCancel(t.Context())
+		end()
+		_, _ = a.stop(ended, body(wire.StopRequest{KeepPostgres: keep})) // nobody is left to hear the answer
+		if err := a.passOn(ErrAgain); !errors.Is(err, want) {
+			t.Errorf("PostgreSQL goes on %t: %v", keep, err)
+		}
+	}
+}

@@ -95,14 +95,14 @@ func runSupervise(ctx context.Context, env *Env, o *superviseOptions) error {
 
 // superviseOn begins anew, in this process and with the configuration as it is then, as
 // often as the agent wants to. PostgreSQL stays this process's child, and is reaped.
-// A stop that the agent had begun when it ended is asked of the next one.
+// A stop that was asked of the agent when it ended is asked of the next one.
 func superviseOn(ctx context.Context, mcdir string, opt agent.Options, stops chan os.Signal) error {
 	for {
 		err := agent.Run(context.WithoutCancel(ctx), opt)
 		if !errors.Is(err, agent.ErrAgain) {
 			return err
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, agent.ErrAgainToStop) {
 			select {
 			case stops <- syscall.SIGTERM:
 			default:
