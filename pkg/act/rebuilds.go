@@ -49,7 +49,8 @@ func LoadRebuilds(disk durable.Disk, path string) (r *Rebuilds, goesOn bool, err
 		return r, false, nil
 	}
 	if r.job.Automatic {
-		return r, false, r.End(errors.New("the supervisor ended; it decides anew"))
+		_ = r.End(errors.New("the supervisor ended; it decides anew")) // saved later where the disk is full (SaveEnd)
+		return r, false, nil
 	}
 	r.job.Note = "the supervisor was restarted and goes on"
 	if n := len(r.job.Steps); n > 0 { // the time in between is not known

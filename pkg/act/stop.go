@@ -34,12 +34,20 @@ func (h *Hands) Restart(context.Context) error {
 }
 
 // Stop is the operator's stop. A standby says goodbye first, so that no commit
-// waits for it; a primary says that it stops on purpose, so that nobody takes over.
+// waits for it; a primary says that it stops on purpose, so that nobody takes over, also
+// when its PostgreSQL was down before. Whether it runs is asked of the server itself: a
+// start that was left off may just have launched it, and the board lags behind.
 func (h *Hands) Stop(ctx context.Context) error {
-	s := h.Board.Read()
-	if s.PID == 0 {
+	h.sayGoodbye(ctx, h.Board.Read())
+	if _, running := h.Postgres.Postmaster(); !running {
 		return nil
 	}
+	h.progress("stopping PostgreSQL")
+	defer h.SaveOwn()
+	return h.stop(ctx, h.Config.Timings().ShutdownTimeout.Duration)
+}
+
+func (h *Hands) sayGoodbye(ctx context.Context, s board.Sight) {
 	kind := wire.KindResting
 	if !s.Names(h.me()) {
 		kind = wire.KindRelease
@@ -50,9 +58,6 @@ func (h *Hands) Stop(ctx context.Context) error {
 	if err := h.Peer.Call(asked, kind, struct{}{}, nil); err != nil {
 		h.Log.Warn("the other server was not told of the stop", "error", err)
 	}
-	h.progress("stopping PostgreSQL")
-	defer h.SaveOwn()
-	return h.stop(ctx, h.Config.Timings().ShutdownTimeout.Duration)
 }
 
 // goodbyePatience: with a record that is alone nothing waits for a standby.

@@ -31,6 +31,9 @@ type Wishes struct {
 	PeerResting bool `json:"peer_resting"`
 	// PeerFailoverOff is the other server's last word; an older file has none.
 	PeerFailoverOff bool `json:"peer_failover_off,omitempty"`
+	// LeftDown: PostgreSQL was down when the operator started the supervisor alone, and
+	// nobody has started it since.
+	LeftDown bool `json:"left_down,omitempty"`
 }
 
 // SaveWishes writes the operator's switches.

@@ -3,7 +3,9 @@ package act
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mcctl/pkg/config"
@@ -78,6 +80,11 @@ func TestChoosingTheWay(t *testing.T) {
 	}
 }
 
+// full is a disk that has no room.
+type full struct{ durable.Disk }
+
+func (full) WriteJSON(string, any, fs.FileMode) error { return syscall.ENOSPC }
+
 func TestARebuildGoesOnAfterACrashUnlessItWasTheSupervisorsOwn(t *testing.T) {
 	for _, automatic := range []bool{false, true} {
 		path := t.TempDir() + "/rebuild.json"
@@ -92,6 +99,9 @@ func TestARebuildGoesOnAfterACrashUnlessItWasTheSupervisorsOwn(t *testing.T) {
 			t.Error("two at a time")
 		}
 		ok(t, r.Enter(wire.RebuildCopying))
+		if _, _, err := LoadRebuilds(full{durable.Machine}, path); err != nil {
+			t.Errorf("no supervisor starts on a full disk: %v", err)
+		}
 		r, goesOn, err = LoadRebuilds(durable.Machine, path)
 		ok(t, err)
 		if goesOn == automatic || r.Running() == automatic {

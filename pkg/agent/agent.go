@@ -34,9 +34,9 @@ type Options struct {
 	Version string
 	// Failover turns automatic switch and detach on or off; nil keeps what was.
 	Failover *bool
-	// KeepPostgresDown leaves a PostgreSQL that does not run as it is (--mc-only), until
-	// somebody has started it.
-	KeepPostgresDown bool
+	// LeaveDown leaves a PostgreSQL that does not run as it is (--mc-only), until somebody
+	// has started it; nil keeps what was.
+	LeaveDown *bool
 	// WaitForArbiter makes the start fail when the arbiter cannot be reached.
 	WaitForArbiter bool
 	// Stops gives a signal for each time that an operator asks for the stop.
@@ -80,11 +80,12 @@ type Agent struct {
 	outcomes  *outcomes
 
 	checkpointing atomic.Bool
-	keepDown      atomic.Bool // see Options.KeepPostgresDown
+	leftDown      atomic.Bool // see Options.LeaveDown
 
 	moving sync.Mutex    // held by the one move of the arbiter
 	moved  chan struct{} // move.json was written
 	turned atomic.Bool   // this supervisor is about to begin anew
+	leaves atomic.Bool   // an operator ends the supervisor alone
 
 	looker observe.Aside
 
@@ -131,7 +132,7 @@ func Run(ctx context.Context, opt Options) error {
 	defer a.warm.close()
 	defer a.asked.close()
 	defer a.systemd.giveBack()
-	return a.run(ctx)
+	return a.passOn(a.run(ctx))
 }
 
 // assemble makes the supervisor of this machine.
@@ -165,7 +166,6 @@ func assembleIn(w World, opt Options) (*Agent, error) {
 	c := opt.Config
 	a := &Agent{opt: opt, config: c, log: opt.Log, board: board.NewBoard(), copyDue: make(chan struct{}, 1), moved: make(chan struct{}, 1), outcomes: newOutcomes(), stopped: make(chan struct{})}
 	a.world, a.clock, a.server, a.limits = w, w.Clock, w.Postgres, limits{c}
-	a.keepDown.Store(opt.KeepPostgresDown)
 	a.systemd, a.telling.clock, a.fencing.clock = &notifier{}, a.clock, a.clock
 	a.warm = newWarm(a.clock.Mutex(), a.server.Connect)
 	a.replay = replayHold{warm: a.warm, clock: a.clock, mu: a.clock.Mutex()}
@@ -215,12 +215,17 @@ func (a *Agent) remember() error {
 	if a.wishes, err = a.store.LoadWishes(); err != nil {
 		return fmt.Errorf("load wishes: %w", err)
 	}
-	if a.opt.Failover != nil {
-		a.wishes.FailoverOff = !*a.opt.Failover
-		if err := a.store.SaveWishes(a.wishes); err != nil {
-			return err
+	if err := a.wish(func(w *wishes) {
+		if on := a.opt.Failover; on != nil {
+			w.FailoverOff = !*on
 		}
+		if down := a.opt.LeaveDown; down != nil {
+			w.LeftDown = *down
+		}
+	}); err != nil {
+		return err
 	}
+	a.leftDown.Store(a.wishes.LeftDown)
 	a.board.Note(func(s *board.Sight) {
 		s.Started, s.Copy, s.Record = a.clock.Now(), a.own.Get(), a.own.Get()
 		s.FailoverOff = a.wishes.FailoverOff || !a.config.Policy().Failover

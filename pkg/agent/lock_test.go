@@ -47,12 +47,13 @@ func TestOneSupervisorOnAManagementDirectory(t *testing.T) {
 		t.Errorf("after the refusal the pid file says %d", got)
 	}
 	unlock()
-	if _, err := os.Stat(c.Path("run", "supervisor.pid")); !os.IsNotExist(err) {
-		t.Errorf("the pid file stays: %v", err)
-	}
+	ok(t, os.WriteFile(c.Path("run", "supervisor.pid"), []byte("4194303\n"), 0o600)) // of an earlier version, and longer
 	unlock, err = lock(c)
 	ok(t, err)
-	unlock()
+	defer unlock()
+	if got := pidIn(t, c); got != os.Getpid() {
+		t.Errorf("the pid file says %d after another was there", got)
+	}
 }
 
 func pidIn(t *testing.T, c *config.Config) int {

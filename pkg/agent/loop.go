@@ -22,7 +22,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		rule := decide.Decide(facts)
 		a.board.Set(func(s *board.Sight) { steadySince(s, facts, now) })
 		if s.PID != 0 {
-			a.keepDown.Store(false) // it was down at the start, and is looked after from now on
+			a.lookAfter()
 		}
 		a.note(rule, facts)
 		a.advice.turn(a, s, facts)
@@ -116,7 +116,7 @@ func (a *Agent) observe() board.Sight {
 func (a *Agent) permitted(rule decide.Rule) decide.Rule {
 	switch rule.Do {
 	case decide.StartOpen, decide.StartGated, decide.StartStandby, decide.Rejoin:
-		if a.keepDown.Load() {
+		if a.leftDown.Load() {
 			rule.Do = decide.Wait
 		}
 	}
@@ -158,10 +158,11 @@ func (a *Agent) opDone(action decide.Action, err error, took time.Duration) {
 	a.tellNews()
 }
 
-// isStopped: the operator's stop is complete when PostgreSQL has gone and no
-// action is under way.
+// isStopped: the operator's stop is complete when its action is done. That PostgreSQL is
+// down on the board is not enough: the other server must have been told, and a start that
+// was left off may have launched what nobody has seen yet.
 func (a *Agent) isStopped(s board.Sight, rule decide.Rule) bool {
-	if rule.Do != decide.Stop || !s.Known || s.PID != 0 || a.runner.doing() != "" {
+	if rule.Do != decide.Stop || !s.Known || s.PID != 0 || !a.runner.rests(decide.Stop) {
 		return false
 	}
 	close(a.stopped)

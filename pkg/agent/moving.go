@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"time"
 
+	"mcctl/pkg/decide"
 	"mcctl/pkg/durable"
 	"mcctl/pkg/wire"
 )
@@ -13,6 +15,23 @@ import (
 // ErrAgain is how Run ends when the supervisor has to begin anew, with the configuration
 // as it is then. PostgreSQL goes on.
 var ErrAgain = errors.New("begin anew")
+
+// ErrAgainToStop is that ErrAgain after which the next run is to be asked for a stop: an
+// operator asked this one, which ended before it had carried it out.
+var ErrAgainToStop = fmt.Errorf("%w, and stop", ErrAgain)
+
+// passOn is how this run has ended, and what of an operator's it leaves to the next one.
+func (a *Agent) passOn(err error) error {
+	switch {
+	case !errors.Is(err, ErrAgain):
+		return err
+	case a.leaves.Load():
+		return nil
+	case a.board.Read().Task == decide.TaskStop:
+		return ErrAgainToStop
+	}
+	return err
+}
 
 // moveRetry is how often a server that has not turned yet is asked again.
 const moveRetry = time.Second

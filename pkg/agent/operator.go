@@ -300,6 +300,7 @@ func (a *Agent) stop(ctx context.Context, body json.RawMessage) (any, error) {
 		a.stopOther(ctx, q, &answer)
 	}
 	if q.KeepPostgres {
+		a.leaves.Store(true)
 		a.clock.After(lingering, func() { a.group.stop(errDone) })
 		return answer, nil
 	}

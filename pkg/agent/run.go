@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -207,7 +206,9 @@ func (n *notifier) say(state string) {
 }
 
 // lock makes sure that one supervisor runs on a management directory. The kernel
-// takes the lock away from a process that dies.
+// takes the lock away from a process that dies. The pid is for whoever looks for the
+// supervisor: where it cannot be written there is one all the same, since on a full disk it
+// may be needed. Its file stays, or there might be no room for it the next time.
 func lock(c *config.Config) (unlock func(), err error) {
 	for _, dir := range []string{"run", "log"} {
 		if err := os.MkdirAll(c.Path(dir), 0o700); err != nil {
@@ -222,10 +223,9 @@ func lock(c *config.Config) (unlock func(), err error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("lock management directory: another supervisor runs on %s; see mcctl status -M %s", c.Dir, c.Dir)
 	}
-	pidFile := c.Path("run", "supervisor.pid")
-	if err := durable.WriteFile(pidFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
-		_ = f.Close()
-		return nil, err
+	if pid, err := os.OpenFile(c.Path("run", "supervisor.pid"), os.O_CREATE|os.O_WRONLY|syscall.O_CLOEXEC, 0o600); err == nil {
+		_ = durable.WritePID(pid)
+		_ = pid.Close()
 	}
-	return func() { _ = os.Remove(pidFile); _ = f.Close() }, nil
+	return func() { _ = f.Close() }, nil
 }

@@ -35,7 +35,8 @@ type runner struct {
 	action decide.Action // "" when idle
 	rule   int           // by which it began
 	cancel context.CancelFunc
-	held   // the action that failed last, until another one succeeds
+	did    decide.Action // the newest, unless it failed
+	held                 // the action that failed last, until another one succeeds
 	// vain is the way back that has cost much and came to nothing (act.ErrInVain), also when
 	// an operator has asked for it. What else succeeds meanwhile makes the next no cheaper.
 	vain held
@@ -147,7 +148,10 @@ func (r *runner) settle() {
 func (r *runner) finish(action decide.Action, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.action, r.cancel = "", nil
+	r.action, r.cancel, r.did = "", nil, ""
+	if err == nil {
+		r.did = action
+	}
 	comesBack := action == decide.Rejoin || action == decide.Rebuild
 	f := &r.held
 	switch {
@@ -197,6 +201,13 @@ func (r *runner) doing() decide.Action {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.action
+}
+
+// rests tells whether nothing is under way, and what came last was this action, done.
+func (r *runner) rests(after decide.Action) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.action == "" && r.did == after
 }
 
 // failure is why the action failed at its last try, and how long it is until the next;

@@ -21,6 +21,7 @@ func (a *Agent) status() wire.Status {
 	f := a.limits.Classify(s, wire.Now())
 	st := wire.Status{
 		Pair: a.config.Pair.Name, Local: a.config.Me(), Record: s.Record, Failover: f.Failover == decide.FailoverOn, Held: s.Held,
+		LeftDown:       a.leftDown.Load() && s.PID == 0 && s.Task == decide.NoTask, // a rebuild starts it
 		CancelledWaits: s.CancelledWaits,
 		SyncWaiters:    s.Look.SyncWaiters, WorstStallMS: float64(s.WorstWait/time.Microsecond) / 1e3, StallMS: stallMS(s),
 		Arbiter: a.keeperStatus(s),
@@ -135,7 +136,7 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return "the data directory is empty or half made, and " + act.RebuildNotAllowed
 	case f.Failover == decide.FailoverOff:
 		return "automatic switch and detach are off: mcctl enable-failover"
-	case a.keepDown.Load():
+	case a.leftDown.Load():
 		return "PostgreSQL is left down, as start --mc-only said: start it with pg_ctl, or start the supervisor anew without that option"
 	case f.Peer != decide.PeerHere:
 		return a.peerAway(s, f)

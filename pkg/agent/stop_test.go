@@ -3,11 +3,16 @@ package agent
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
 
@@ -58,6 +63,68 @@ func TestAStopOfBothSaysWhatBecameOfTheOther(t *testing.T) {
 		a.stopOther(t.Context(), wire.StopRequest{}, &answer)
 		if strings.Join(answer.Notes, "") != c.note || answer.Left != c.left {
 			t.Errorf("%s: %+v", c.name, answer)
+		}
+	}
+}
+
+// unseen is a PostgreSQL of which the watcher does not know yet: a start that was left off
+// has just launched it.
+type unseen struct {
+	Postgres
+	stopped atomic.Bool
+}
+
+func (p *unseen) Postmaster() (pid int, running bool) { return 1, !p.stopped.Load() }
+
+func (p *unseen) Stop(context.Context, int, postgres.StopMode) error {
+	p.stopped.Store(true)
+	return nil
+}
+
+// noting is a link that notes what the other server is told.
+type noting struct {
+	Link
+	kinds []string
+}
+
+func (l *noting) Call(_ context.Context, kind string, _, _ any) error {
+	l.kinds = append(l.kinds, kind)
+	return nil
+}
+
+// What the board shows of PostgreSQL is as old as the last look. And the other server must
+// hear from a primary that it rests, also from one that was down already: else it takes
+// over when the supervisor has gone, too.
+func TestAStopEndsWhatNobodyHasSeenAndSaysGoodbye(t *testing.T) {
+	for _, down := range []bool{false, true} {
+		a := someAgent(t)
+		server, link := &unseen{Postgres: a.server}, &noting{Link: a.link}
+		server.stopped.Store(down)
+		a.hands.Postgres, a.hands.Peer = server, link
+		a.board.Set(func(s *board.Sight) {
+			s.Known, s.Task, s.Record = true, decide.TaskStop, rec(1, 2, "server1", pair.Paired)
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		ok(t, a.loop(ctx))
+		if !server.stopped.Load() {
+			t.Error("PostgreSQL runs on, and nobody supervises it")
+		}
+		if !slices.Equal(link.kinds, []string{wire.KindResting}) {
+			t.Errorf("down %t: the other server was told %q", down, link.kinds)
+		}
+	}
+}
+
+// A stop that comes while the supervisor begins anew is the next run's, or its end.
+func TestAStopIsNotLostWhenTheSupervisorBeginsAnew(t *testing.T) {
+	for keep, want := range map[bool]error{false: ErrAgainToStop, true: nil} {
+		a := someAgent(t)
+		ended, end := context.WithCancel(t.Context())
+		end()
+		_, _ = a.stop(ended, body(wire.StopRequest{KeepPostgres: keep})) // nobody is left to hear the answer
+		if err := a.passOn(ErrAgain); !errors.Is(err, want) {
+			t.Errorf("PostgreSQL goes on %t: %v", keep, err)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"mcctl/pkg/act"
 	"mcctl/pkg/board"
+	"mcctl/pkg/clock"
 	"mcctl/pkg/wire"
 )
 
@@ -32,6 +33,22 @@ func (a *Agent) wish(change func(*wishes)) error {
 		s.FailoverOff, s.Held = next.FailoverOff || !a.config.Policy().Failover, next.Held
 	})
 	return nil
+}
+
+// lookAfter: a PostgreSQL that was left down was started by somebody. From now on it is
+// started again like any other, also by a later life of the supervisor.
+func (a *Agent) lookAfter() {
+	if !a.leftDown.CompareAndSwap(true, false) {
+		return
+	}
+	a.background("save that PostgreSQL is looked after", func(ctx context.Context) error {
+		for {
+			err := a.wish(func(w *wishes) { w.LeftDown = false })
+			if err == nil || clock.Pause(a.clock, ctx, patientRetry) != nil { // its disk may be full
+				return err
+			}
+		}
+	})
 }
 
 // setFailover serves enable-failover and disable-failover, and carries them to the

@@ -111,7 +111,7 @@ func TestWatchRestartsWithoutOldWishes(t *testing.T) {
 	if first := strings.Join(got.First, " "); first != "supervise -M /tmp --failover off --mc-only" {
 		t.Errorf("first: %s", first)
 	}
-	if again := strings.Join(got.Again, " "); again != "supervise -M /tmp --mc-only --async-connect-arbiter" {
+	if again := strings.Join(got.Again, " "); again != "supervise -M /tmp --async-connect-arbiter --again" {
 		t.Errorf("again: %s", again)
 	}
 	if !got.Tell {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"mcctl/pkg/durable"
 )
 
 // errHeld tells that another process holds a pid file.
@@ -40,11 +42,7 @@ func claim(path string) (release func(), err error) {
 			return nil, fmt.Errorf("claim %s: %w", path, errHeld)
 		}
 	}
-	err = f.Truncate(0)
-	if err == nil {
-		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
-	}
-	if err != nil {
+	if err := durable.WritePID(f); err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("claim %s: %w", path, err)
 	}

@@ -38,7 +38,9 @@ func newStart(env *Env, run func(context.Context, *Env, *startOptions) error) *c
 It starts PostgreSQL in the role that the record says, and attaches a standby.
 
 If a supervisor is running already, that is said, and PostgreSQL is waited for; with
---foreground the exit status is 4 then.`,
+--foreground the exit status is 4 then. So it is where PostgreSQL is left down, as
+--mc-only said: that ends when somebody starts PostgreSQL, or the supervisor without
+that option.`,
 		Example: `  mcctl start -M /etc/mcctl/orders            # wait until PostgreSQL is up in its role
   mcctl start -M /etc/mcctl/orders -W         # only until the supervisor answers
   mcctl start -M /etc/mcctl/orders -F         # automatic switch and detach stay off
@@ -147,6 +149,9 @@ func (o *startOptions) notYet() error {
 func startedBefore(ctx context.Context, env *Env, o *startOptions, st wire.Status) error {
 	if on := o.Failover == failoverOn; o.Failover != "" && on != st.Failover {
 		_, _ = fmt.Fprintf(env.Stdout, "automatic switch and detach stay %s: mcctl %s-failover -M %s\n", yes(on, "disabled", "enabled"), yes(on, "enable", "disable"), o.Mcdir)
+	}
+	if st.LeftDown && !o.McOnly {
+		return failed(exitRefused, fmt.Errorf("start: PostgreSQL of %s is left down, as start --mc-only said", st.Local), "start the supervisor anew: mcctl stop -M %s, then mcctl start -M %s", o.Mcdir, o.Mcdir)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
 	defer cancel()

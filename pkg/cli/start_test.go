@@ -125,4 +125,8 @@ func TestStartOfWhatRunsAlready(t *testing.T) {
 	if err := startedBefore(t.Context(), env, o, down); report(&complaints, err) != exitGoingOn {
 		t.Errorf("after its time: %v", err)
 	}
+	down.LeftDown = true
+	if err := startedBefore(t.Context(), env, o, down); report(&complaints, err) != exitRefused {
+		t.Errorf("nothing starts what is left down: %v", err)
+	}
 }

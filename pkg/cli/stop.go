@@ -123,15 +123,15 @@ func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) (wire.StopAnswe
 
 // awaitGone waits until neither supervisor nor watch is left, so that a start may
 // follow at once. One that was torn off before it could answer (why) has stopped all
-// the same, unless another comes in its place: then that one's pid is returned as
-// soon as it answers.
+// the same, unless another comes in its place, or it begins anew: then that one's pid is
+// returned as soon as it answers.
 func awaitGone(ctx context.Context, mcdir string, first int, why error) (next int, err error) {
 	for {
 		pid := supervisorOf(mcdir)
 		if pid == 0 && watchOf(mcdir) == 0 && (why == nil || !isSucceeded(ctx, mcdir)) {
 			return 0, nil
 		}
-		if pid != 0 && pid != first {
+		if pid != 0 && (pid != first || why != nil) { // one that begins anew has its pid still
 			if _, err := (control{mcdir}).status(ctx); err == nil {
 				return pid, nil
 			}

@@ -185,6 +185,20 @@ func TestStopForceUnderSystemd(t *testing.T) {
 	got.wants(t, exitFailed, "has been started again", "systemctl stop mcctl@"+filepath.Base(dir))
 }
 
+// A supervisor that begins anew is the same process, and may never have heard of the stop.
+func TestStopIsAskedAgainOfWhoDidNotHearIt(t *testing.T) {
+	s := newSupervisor(t, paired())
+	hung := startHung(t, s.mcdir)
+	s.on(wire.KindStop, func(json.RawMessage) (any, error) {
+		if s.count(wire.KindStop) == 1 {
+			return nil, fmt.Errorf("torn off: %w", wire.ErrNoAnswer)
+		}
+		_ = hung.Process.Kill()
+		return wire.StopAnswer{}, nil
+	})
+	mcctl(t.Context(), "stop", "--timeout", "5s", "-M", s.mcdir).wants(t, exitDone, "stopped server1")
+}
+
 func TestStopForce(t *testing.T) {
 	dir := newMcdir(t)
 	writeConfig(t, dir)

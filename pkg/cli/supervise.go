@@ -25,6 +25,7 @@ type superviseOptions struct {
 	Failover string
 	McOnly   bool
 	Async    bool
+	Again    bool
 }
 
 func (o *superviseOptions) flags(cmd *cobra.Command) {
@@ -32,6 +33,7 @@ func (o *superviseOptions) flags(cmd *cobra.Command) {
 	f.Var(choice{&o.Failover, []string{failoverOn, failoverOff}}, "failover", "automatic switch and detach")
 	f.BoolVar(&o.McOnly, "mc-only", false, "leave a PostgreSQL that is down as it is")
 	f.BoolVar(&o.Async, "async-connect-arbiter", false, "do not wait for the arbiter")
+	f.BoolVar(&o.Again, "again", false, "succeed one that died: what was said at its start stands")
 }
 
 // args is the command that supervises with these options.
@@ -45,6 +47,9 @@ func (o *superviseOptions) args() []string {
 	}
 	if o.Async {
 		args = append(args, "--async-connect-arbiter")
+	}
+	if o.Again {
+		args = append(args, "--again")
 	}
 	return args
 }
@@ -71,7 +76,10 @@ func runSupervise(ctx context.Context, env *Env, o *superviseOptions) error {
 	defer out.close()
 	opt := agent.Options{
 		Config: c, Log: slog.New(slog.NewTextHandler(out, nil)), Version: env.Version,
-		KeepPostgresDown: o.McOnly, WaitForArbiter: !o.Async,
+		WaitForArbiter: !o.Async,
+	}
+	if !o.Again {
+		opt.LeaveDown = &o.McOnly
 	}
 	if o.Failover != "" {
 		on := o.Failover == failoverOn
@@ -87,14 +95,14 @@ func runSupervise(ctx context.Context, env *Env, o *superviseOptions) error {
 
 // superviseOn begins anew, in this process and with the configuration as it is then, as
 // often as the agent wants to. PostgreSQL stays this process's child, and is reaped.
-// A stop that the agent had begun when it ended is asked of the next one.
+// A stop that was asked of the agent when it ended is asked of the next one.
 func superviseOn(ctx context.Context, mcdir string, opt agent.Options, stops chan os.Signal) error {
 	for {
 		err := agent.Run(context.WithoutCancel(ctx), opt)
 		if !errors.Is(err, agent.ErrAgain) {
 			return err
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, agent.ErrAgainToStop) {
 			select {
 			case stops <- syscall.SIGTERM:
 			default:
@@ -104,6 +112,6 @@ func superviseOn(ctx context.Context, mcdir string, opt agent.Options, stops cha
 		if err != nil {
 			return err
 		}
-		opt.Config, opt.Failover, opt.WaitForArbiter = c, nil, false
+		opt.Config, opt.Failover, opt.LeaveDown, opt.WaitForArbiter = c, nil, nil, false
 	}
 }

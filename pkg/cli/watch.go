@@ -41,7 +41,7 @@ func newWatchSupervisor(env *Env, run func(context.Context, *Env, *watchOptions)
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Mcdir, o.First = s.Mcdir, s.args()
 			// An operator may have changed it since, and the arbiter may be down by then.
-			s.Failover, s.Async = "", true
+			s.Failover, s.McOnly, s.Async, s.Again = "", false, true, true
 			o.Again = s.args()
 			return run(cmd.Context(), env, o)
 		},

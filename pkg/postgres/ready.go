@@ -89,7 +89,9 @@ func (in *Instance) WaitReady(ctx context.Context) error {
 const lockPatience = time.Second
 
 // awaitLock waits the moment until a postmaster that was just launched has written
-// postmaster.pid: who stops the server next must not take it for one that is down.
+// postmaster.pid: who stops the server next must not take it for one that is down. One
+// that takes longer has touched nothing yet (PostmasterMain in postmaster.c, 13 to 18),
+// and is ended.
 func (in *Instance) awaitLock(pid int, exited <-chan struct{}, tick <-chan time.Time) {
 	for began := time.Now(); time.Since(began) < lockPatience; {
 		if found, _ := in.Postmaster(); found == pid {
@@ -100,6 +102,16 @@ func (in *Instance) awaitLock(pid int, exited <-chan struct{}, tick <-chan time.
 			return
 		case <-tick:
 		}
+	}
+	in.endChild(pid)
+}
+
+// endChild ends the postmaster that this process has launched, if it is that one.
+func (in *Instance) endChild(pid int) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if c := in.child; c != nil && c.pid == pid {
+		_ = c.process.Kill() // it fails where it has ended, and been reaped
 	}
 }
 

@@ -22,6 +22,7 @@ type StartOptions struct {
 // child is a postmaster started by this process.
 type child struct {
 	pid     int
+	process *os.Process
 	logFrom int64         // length of the log before the start
 	exited  chan struct{} // closed once it is reaped
 }
@@ -87,7 +88,7 @@ func (in *Instance) launch(opt StartOptions) (*child, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	c := &child{pid: cmd.Process.Pid, logFrom: length, exited: make(chan struct{})}
+	c := &child{pid: cmd.Process.Pid, process: cmd.Process, logFrom: length, exited: make(chan struct{})}
 	go func() {
 		defer close(c.exited)
 		_ = cmd.Wait() // reaps; how it ended stands in the log

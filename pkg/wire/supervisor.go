@@ -243,9 +243,11 @@ type Status struct {
 	NextStep string `json:"next_step,omitempty"`
 	// Warnings are about PostgreSQL's configuration files on the answering server, and
 	// about room on the disks of both.
-	Warnings []string       `json:"warnings,omitempty"`
-	Failover bool           `json:"failover"`
-	Held     bool           `json:"attach_held"`
+	Warnings []string `json:"warnings,omitempty"`
+	Failover bool     `json:"failover"`
+	Held     bool     `json:"attach_held"`
+	// LeftDown: PostgreSQL of the answering server was left down by start --mc-only.
+	LeftDown bool           `json:"left_down,omitempty"`
 	Servers  []ServerStatus `json:"servers"`
 	Arbiter  ArbiterStatus  `json:"arbiter"`
 	Job      *Job           `json:"job,omitempty"`

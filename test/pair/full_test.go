@@ -195,8 +195,8 @@ func TestAPrimaryThatDiesOfAFullDiskIsReplaced(t *testing.T) {
 	s.paired(two)
 }
 
-// Nothing can be written to the management directory any more, and yet the standby
-// saves its reign before it opens: room was kept for that.
+// Nothing can be written to the management directory any more, and yet a supervisor comes
+// up there, and the standby saves its reign before it opens: room was kept for that.
 func TestAStandbyWhoseManagementDirectoryIsFullTakesOver(t *testing.T) {
 	disk, inside := onSmallDisk(t)
 	if !inside {
@@ -214,6 +214,9 @@ func TestAStandbyWhoseManagementDirectoryIsFullTakesOver(t *testing.T) {
 	s.flowing()
 	s.stuff(disk)
 	s.until("the full disk is told", two, func(st wire.Status) bool { return warned(st, "management directory's disk") })
+	s.killed(s.lab.Pids().Servers[two].Supervisor)
+	s.paired(one)
+	s.until("the next supervisor is there", two, func(st wire.Status) bool { return st.Healthy })
 	s.kill(s.lab.Pids().Servers[one].Postmaster)
 	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
 	s.flowing()

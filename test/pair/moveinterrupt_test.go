@@ -429,25 +429,54 @@ func (s *stage) leavesTheGone(to string) {
 	s.paired(two)
 }
 
-// A stop of the service (SIGTERM) is carried out whenever it comes, also while the
-// supervisor begins anew with another arbiter.
+// A stop is carried out whenever it comes, also while the supervisor begins anew with
+// another arbiter: a service's (SIGTERM), and an operator's as soon as it says that it does.
 func TestAStopIsHeardWhileTheSupervisorBeginsAnew(t *testing.T) {
 	s := newMoveStage(t, "none")
-	for i, after := range []time.Duration{20, 80, 140, 250} {
+	signalled := func(after time.Duration) func() {
+		return func() {
+			supervisor := s.lab.Pids().Servers[two].Supervisor
+			time.Sleep(after * time.Millisecond)
+			if err := syscall.Kill(supervisor, syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	asked := func() {
+		before := s.beginnings(two)
+		s.eventually("server2 is about to begin anew", func() bool { return s.beginnings(two) > before })
+		s.eventually("the stop is done", func() bool { // between the two runs there is none to be asked
+			out, err := s.try("stop", "--timeout", "20s", "-M", s.lab.Mcdir(two))
+			if exitStatus(err) != 0 {
+				t.Logf("%v: %s", err, out)
+			}
+			if exitStatus(err) == 3 {
+				t.Error("the stop was forgotten")
+			}
+			return err == nil
+		})
+	}
+	for i, stop := range []func(){signalled(20), signalled(80), signalled(140), signalled(250), asked, asked} {
 		kind := []string{"witness", "none"}[i%2]
-		supervisor := s.lab.Pids().Servers[two].Supervisor
 		command := exec.Command(s.lab.Mcctl(), append(s.moving(one, kind), "--timeout", "5s")...)
 		if err := command.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(after * time.Millisecond)
-		if err := syscall.Kill(supervisor, syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
+		stop()
 		s.eventually("server2 stops", func() bool { return s.lab.Pids().Servers[two] == (lab.ServerPids{}) })
 		_ = command.Wait()
 		s.mcctl("start", "-M", s.lab.Mcdir(two))
 		s.moveUntil(one, kind)
 		s.uses(kind, one)
 	}
+}
+
+// beginnings counts how often a supervisor has told that it begins anew.
+func (s *stage) beginnings(of pair.Server) int {
+	s.Helper()
+	b, err := os.ReadFile(filepath.Join(s.lab.Mcdir(of), "log", "events.jsonl"))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return strings.Count(string(b), "the supervisor begins anew with it")
 }
