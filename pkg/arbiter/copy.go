@@ -18,17 +18,23 @@ type Copy struct {
 	disk durable.Disk
 
 	writing sync.Mutex    // held across a write, taken before mu
+	unsure  bool          // what was read may be lost with power; guarded by writing
 	mu      sync.Mutex    // never held while the disk is waited for: it may hang
 	last    record.Record // what the file holds
 }
 
-// OpenCopy reads the copy on that disk; no file is no record.
+// OpenCopy reads the copy on that disk; no file is no record. Whoever wrote it may have
+// been killed before it was on the disk: it is put there now, or else by the next Save,
+// which is passed before anything irrevocable.
 func OpenCopy(disk durable.Disk, path string) (*Copy, error) {
 	if disk == durable.Machine {
 		disk = durable.Reserve(path + ".reserve") // no role can change where a copy cannot be saved
 	}
 	c := &Copy{path: path, disk: disk}
-	if err := disk.ReadJSON(path, &c.last); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	switch err := disk.ReadJSON(path, &c.last); {
+	case err == nil:
+		c.unsure = disk.Sync(path) != nil
+	case !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("the own copy of the record cannot be read: %w", err)
 	}
 	return c, nil
@@ -41,7 +47,7 @@ func (c *Copy) KeepRoom() {
 	}
 }
 
-// Get is the copy as it is on the disk.
+// Get is the copy as it is on the disk, or was read from it.
 func (c *Copy) Get() record.Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,12 +65,13 @@ func (c *Copy) Save(r record.Record) error {
 	if last.NewerThan(r) || pledged {
 		return fmt.Errorf("save %s: the copy holds %s: %w", r, last, record.ErrConflict)
 	}
-	if r == last {
+	if r == last && !c.unsure {
 		return nil
 	}
 	if err := c.disk.WriteJSON(c.path, r, 0o600); err != nil {
 		return err
 	}
+	c.unsure = false
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.last = r

@@ -98,3 +98,45 @@ func TestACopyIsToldWhileTheDiskHangs(t *testing.T) {
 		t.Errorf("it holds %s", own.Get())
 	}
 }
+
+// unsynced is a disk whose last writer was killed before its write was there for good.
+type unsynced struct {
+	durable.Disk
+	bad            bool
+	synced, writes int
+}
+
+func (d *unsynced) Sync(string) error {
+	if d.bad {
+		return errors.New("input/output error")
+	}
+	d.synced++
+	return nil
+}
+
+func (d *unsynced) WriteJSON(path string, v any, mode fs.FileMode) error {
+	d.writes++
+	return d.Disk.WriteJSON(path, v, mode)
+}
+
+// A pledge that is seen may be lost with power: it is put on the disk before the record
+// becomes paired by it, and a disk that fails keeps no supervisor from starting.
+func TestACopyThatIsReadIsOnTheDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record.json")
+	must(t, durable.WriteJSON(path, pairedRecord, 0o600))
+	good, bad := &unsynced{Disk: durable.Machine}, &unsynced{Disk: durable.Machine, bad: true}
+	own, err := OpenCopy(good, path)
+	must(t, err)
+	must(t, own.Save(pairedRecord))
+	if good.synced != 1 || good.writes != 0 {
+		t.Errorf("synced %d times, written %d times", good.synced, good.writes)
+	}
+	own, err = OpenCopy(bad, path)
+	must(t, err)
+	for range 2 {
+		must(t, own.Save(pairedRecord))
+	}
+	if bad.writes != 1 {
+		t.Errorf("what could not be synced is written %d times", bad.writes)
+	}
+}

@@ -7,6 +7,7 @@ type Disk interface {
 	ReadJSON(path string, v any) error
 	WriteJSON(path string, v any, mode fs.FileMode) error
 	Remove(path string) error
+	Sync(path string) error
 }
 
 // Machine is this machine's file system: the functions of this package.
@@ -21,3 +22,5 @@ func (machine) WriteJSON(path string, v any, mode fs.FileMode) error {
 }
 
 func (machine) Remove(path string) error { return Remove(path) }
+
+func (machine) Sync(path string) error { return Sync(path) }

@@ -197,3 +197,15 @@ func TestSymlink(t *testing.T) {
 	}
 	wantOnly(t, dir, "current", "d")
 }
+
+func TestSync(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := Sync(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+	write(t, path, "x", 0o400)
+	if err := Sync(path); err != nil {
+		t.Error(err)
+	}
+	wantContent(t, path, "x")
+}

@@ -28,11 +28,14 @@ func (r Reserve) Keep() {
 	}
 }
 
-// ReadJSON and Remove are the functions of these names: with WriteJSON it is a Disk.
+// ReadJSON, Remove and Sync are the functions of these names: with WriteJSON it is a Disk.
 func (r Reserve) ReadJSON(path string, v any) error { return ReadJSON(path, v) }
 
 // Remove: see ReadJSON.
 func (r Reserve) Remove(path string) error { return Remove(path) }
+
+// Sync: see ReadJSON.
+func (r Reserve) Sync(path string) error { return Sync(path) }
 
 // WriteJSON is the function of that name. On a full disk it is tried once more in the
 // place of the reserve, which is made again as soon as there is room.

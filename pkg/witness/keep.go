@@ -31,16 +31,21 @@ type keep struct {
 	seats []*seat
 }
 
-// load reads the record from disk.
+// load reads the record from disk. The witness that wrote it may have been killed
+// before it was there for good: it is made so, which needs no room, before it is told.
 func (k *keep) load() error {
 	var r record.Record
 	err := k.disk.ReadJSON(k.path, &r)
 	if err == nil && (r.Pair != k.pair || !r.Exists()) {
 		err = fmt.Errorf("%s holds no record of pair %s but: pair %q, %s", k.path, k.pair, r.Pair, r)
 	}
+	var doubt error
+	if err == nil {
+		doubt = k.disk.Sync(k.path)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.record, k.broken = r, err
+	k.record, k.broken, k.doubt = r, err, doubt
 	return err
 }
 

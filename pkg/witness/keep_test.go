@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
@@ -315,5 +317,29 @@ func TestEachPairHasItsOwnTimeout(t *testing.T) {
 	s.reported = false
 	if !s.online(s.heard+time.Minute, time.Hour) {
 		t.Error("without a report the witness's timeout counts")
+	}
+}
+
+// unsyncable is a disk from which can be read, but nothing can be made sure of.
+type unsyncable struct{ Disk }
+
+func (unsyncable) Sync(string) error { return errors.New("input/output error") }
+
+func (unsyncable) WriteJSON(string, any, fs.FileMode) error { return errors.New("input/output error") }
+
+// A record whose writer was killed before the sync of the directory is seen after a
+// restart and may be lost with power: nobody is told of it before it is on the disk.
+func TestARecordThatIsReadIsOnTheDiskBeforeItIsTold(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir)
+	w.found(t, "lab")
+	must(t, w.unlock())
+	w, err := New(Config{Records: dir, HeartbeatTimeout: time.Minute, Log: slog.New(slog.DiscardHandler), Disk: unsyncable{directory{durable.Machine}}})
+	must(t, err)
+	t.Cleanup(func() { w.unlock() })
+	for _, kind := range []string{wire.KindRead, wire.KindReport} {
+		if got, err := w.ask("lab", "server1", kind, struct{}{}); err == nil {
+			t.Errorf("%s was answered with %v", kind, got)
+		}
 	}
 }

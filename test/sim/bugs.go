@@ -9,6 +9,7 @@ import (
 // them. Empty there are none.
 type bugs struct {
 	forget   func(file string, v any) bool // a write that is not done
+	unsynced bool                          // what is read is taken for durable
 	overLink func(*link) agent.Link
 	inWorld  func(*node, *agent.World)
 	asked    func(*World, *witness.Witness) handler

@@ -12,14 +12,15 @@ import (
 	"mcctl/pkg/record"
 )
 
-// disk holds the small files of a host. What is visible may differ from what
-// survives a loss of power: after a write that failed, it may be either.
+// disk holds the small files of a host. What is visible may differ from what survives a
+// loss of power: after a write that failed or was cut off by a kill, it may be either.
 type disk struct {
 	w       *World
 	visible map[string][]byte
 	durable map[string][]byte
 	failing bool
 	full    bool
+	cutOff  func() // the next write is killed between its rename and the sync; nil: it is not
 }
 
 func newDisk(w *World) *disk {
@@ -34,6 +35,9 @@ func (d *disk) powerLoss() {
 		d.visible[name] = b
 	}
 }
+
+// mend ends whatever is wrong with it.
+func (d *disk) mend() { d.full, d.failing, d.cutOff = false, false, nil }
 
 // lose empties it: the disk was replaced.
 func (d *disk) lose() {
@@ -61,7 +65,6 @@ func (d procDisk) ReadJSON(name string, v any) error {
 	if !there {
 		return fmt.Errorf("read %s: %w", name, fs.ErrNotExist)
 	}
-	d.durable[path.Clean(name)] = b // what a process relies on is taken to be synced by then
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
@@ -70,8 +73,8 @@ func (d procDisk) ReadJSON(name string, v any) error {
 	return nil
 }
 
-// WriteJSON is all or nothing, as package durable makes sure; a kill comes before or
-// after it.
+// WriteJSON is all or nothing, as package durable makes sure; a kill comes before it,
+// after it, or when everybody can see it and it is not on the disk yet.
 func (d procDisk) WriteJSON(name string, v any, _ fs.FileMode) error {
 	d.p.enter()
 	d.w.recordStale = true
@@ -91,7 +94,29 @@ func (d procDisk) WriteJSON(name string, v any, _ fs.FileMode) error {
 	case d.w.bugs.forgets(name, v):
 		return nil
 	}
-	d.visible[name], d.durable[name] = b, b
+	d.visible[name] = b
+	if after := d.cutOff; after != nil {
+		d.cutOff = nil
+		d.p.killedIn("the write of " + name)
+		after()
+		panic(killed{})
+	}
+	d.durable[name] = b
+	d.w.ledger.recordChanged()
+	return nil
+}
+
+func (d procDisk) Sync(name string) error {
+	d.p.enter()
+	name = path.Clean(name)
+	switch {
+	case d.failing:
+		return fmt.Errorf("sync %s: %w", name, syscall.EIO)
+	case d.w.bugs.unsynced:
+		return nil
+	}
+	d.w.recordStale = true
+	d.durable[name] = d.visible[name]
 	d.w.ledger.recordChanged()
 	return nil
 }

@@ -14,7 +14,7 @@ type fault struct {
 }
 
 func allFaults() []fault {
-	return slices.Concat(processFaults(), hostFaults(), operators(), roomFaults())
+	return slices.Concat(processFaults(), hostFaults(), operators(), roomFaults(), syncFaults())
 }
 
 func roomFaults() []fault {
@@ -44,6 +44,19 @@ func copyFaults() []fault {
 			w.say("fault", "%s loses its copy of the record", n.me)
 			n.host.disk.forget(path)
 		}},
+	}
+}
+
+// syncFaults are about files that are seen and not on the disk yet.
+func syncFaults() []fault {
+	return []fault{
+		{"kill supervisor in a write", func(w *World, n *node) {
+			n.host.disk.cutOff = func() { w.plans(w.between(time.Second, 10*time.Second), func() { w.reviveSoon(n) }) }
+		}},
+		{"kill witness in a write", func(w *World, _ *node) {
+			w.wit.host.disk.cutOff = func() { w.plans(w.between(time.Second, 10*time.Second), w.wit.start) }
+		}},
+		{"power witness", func(w *World, _ *node) { w.powerWitness(w.away()) }},
 	}
 }
 
@@ -220,6 +233,28 @@ func (w *World) power(n *node, d time.Duration) {
 		n.host.offset = time.Hour - time.Duration(float64(w.now)*n.host.rate)
 		w.say("fault", "%s boots", n.me)
 		w.reviveSoon(n)
+	})
+}
+
+// powerWitness takes the witness's host away; an etcd has faults of its own.
+func (w *World) powerWitness(d time.Duration) {
+	h := w.wit.host
+	if w.plan.alone || w.plan.etcd || h.off {
+		return
+	}
+	w.say("fault", "power of the witness fails")
+	h.off = true
+	if w.wit.server != nil {
+		w.wit.server.die()
+	}
+	h.disk.powerLoss()
+	w.plans(d, func() {
+		if !h.off {
+			return // healed before
+		}
+		h.off = false
+		h.offset = time.Hour - time.Duration(float64(w.now)*h.rate)
+		w.wit.start()
 	})
 }
 

@@ -23,7 +23,7 @@ func (w *World) heal() {
 	for _, n := range w.nodes {
 		n.host.off, n.kept = false, false
 		n.data.hung, n.data.failing, n.data.slow, n.data.free = false, false, 0, roomy
-		n.host.disk.full, n.host.disk.failing = false, false
+		n.host.disk.mend()
 		if n.data.pm != nil {
 			n.data.pm.frozen = false
 		}
@@ -31,7 +31,8 @@ func (w *World) heal() {
 			n.server.stopped, n.server.killIn = false, 0
 		}
 	}
-	w.wit.host.disk.full, w.wit.host.disk.failing = false, false
+	w.wit.host.off = false
+	w.wit.host.disk.mend()
 	w.etcd.heal()
 	w.startArbiter()
 	w.keepAlive()

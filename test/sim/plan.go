@@ -67,6 +67,7 @@ func draw(seed uint64, rnd *rand.Rand) plan {
 	if p.alone {
 		p.may(rand.New(rand.NewPCG(seed, 0x636f7079)), copyFaults())
 	}
+	p.may(rand.New(rand.NewPCG(seed, 0x73796e63)), syncFaults())
 	if p.etcd {
 		p.may(rand.New(rand.NewPCG(seed, 0x65746364)), etcdFaults())
 	}

@@ -28,29 +28,29 @@ var planted = []struct {
 	breaks string // the promise; empty for any
 	bugs   bugs
 }{
-	{"attach without the proof of names", 80, "", bugs{follows: true, inWorld: func(n *node, w *agent.World) { w.Postgres = believing{w.Postgres} }}},
+	{"attach without the proof of names", 80, "S1", bugs{follows: true, inWorld: func(n *node, w *agent.World) { w.Postgres = believing{w.Postgres} }}},
 	{"the pledge is not saved", 80, "", bugs{forget: func(file string, v any) bool {
 		r, is := v.(record.Record)
 		return is && file == mcdir+"/record.json" && r.Mode == pair.Paired
 	}}},
-	{"the witness answers before its disk", 80, "", bugs{forget: func(file string, v any) bool {
+	{"the witness answers before its disk", 80, "S3", bugs{forget: func(file string, v any) bool {
 		r, is := v.(record.Record)
 		return is && file == records+"/"+pairName+".json" && r.Revision > 3
 	}}},
-	{"a found record is paired", 80, "", bugs{asked: func(w *World, wit *witness.Witness) handler { return hopeful{wit, w} }}},
-	{"no answer is taken for yes", 80, "", onLink(func(l *link) agent.Link { return sanguine{l, ""} })},
-	{"a standby takes over without the keeper", 80, "", onLink(func(l *link) agent.Link { return sanguine{l, record.Failover} })},
+	{"a found record is paired", 80, "S1", bugs{asked: func(w *World, wit *witness.Witness) handler { return hopeful{wit, w} }}},
+	{"no answer is taken for yes", 80, "S3", onLink(func(l *link) agent.Link { return sanguine{l, ""} })},
+	{"a standby takes over without the keeper", 80, "S3: server2 opens", onLink(func(l *link) agent.Link { return sanguine{l, record.Failover} })},
 	{"names first, then the record", 80, "", onLink(func(l *link) agent.Link { return hasty{l} })},
-	{"no gate", 400, "", bugs{inWorld: func(n *node, w *agent.World) { w.Site = gateless{w.Site.(site)} }}},
-	{"PostgreSQL starts anew by itself", 80, "", bugs{restarts: true}},
+	{"no gate", 400, "S3", bugs{inWorld: func(n *node, w *agent.World) { w.Site = gateless{w.Site.(site)} }}},
+	{"PostgreSQL starts anew by itself", 80, "S3", bugs{restarts: true}},
 	{"no comparison of revisions", 80, "S1", bugs{follows: true, asked: func(w *World, wit *witness.Witness) handler { return careless{wit, w} }}},
 	{"attach and gate do not wait for the standby's flush", 80, "S1", bugs{follows: true, inWorld: func(n *node, w *agent.World) { w.Postgres = optimist{w.Postgres} }}},
-	{"attach and gate wait for nothing", 80, "", bugs{follows: true, inWorld: func(n *node, w *agent.World) { w.Postgres = optimist{believing{w.Postgres}} }}},
-	{"the own copy is never written", 80, "", bugs{follows: true, forget: func(file string, v any) bool {
+	{"attach and gate wait for nothing", 80, "S1", bugs{follows: true, inWorld: func(n *node, w *agent.World) { w.Postgres = optimist{believing{w.Postgres}} }}},
+	{"the own copy is never written", 80, "S3", bugs{follows: true, forget: func(file string, v any) bool {
 		r, is := v.(record.Record)
 		return is && file == mcdir+"/record.json" && r.Revision > 3
 	}}},
-	{"commits are never waited for", 80, "", bugs{inWorld: func(n *node, w *agent.World) {
+	{"commits are never waited for", 80, "S2", bugs{inWorld: func(n *node, w *agent.World) {
 		w.Site, w.Postgres = lax{w.Site.(site)}, believing{w.Postgres}
 	}}},
 	{"a take-over while the record says alone", 80, "S1", bugs{asked: func(w *World, wit *witness.Witness) handler { return generous{wit, w} }}},
@@ -67,13 +67,15 @@ var planted = []struct {
 	{"etcd: a change compares nothing", 80, "", bugs{tune: longCut, inWorld: func(n *node, w *agent.World) {
 		w.Web = mistake{under: slow{n, w.Web}, txn: comparesNothing}
 	}}},
-	{"etcd: a found record is paired", 80, "", bugs{tune: forgetful, inWorld: func(n *node, w *agent.World) { w.Web = mistake{under: w.Web, txn: foundPaired} }}},
+	{"etcd: a found record is paired", 80, "S1", bugs{tune: forgetful, inWorld: func(n *node, w *agent.World) { w.Web = mistake{under: w.Web, txn: foundPaired} }}},
 	{"etcd: a record older than what is known is judged by", 80, "", overEtcd(mistake{ranged: takenForNew})},
 	{"etcd: a lease that ran out still counts", 160, "L1", bugs{tune: func(w *World) { byEtcd(w); deserted(w) }, inWorld: func(n *node, w *agent.World) { w.Web = immortal(n, w.Web) }}},
 	{"etcd: an answer of an ended session is believed", 80, "", bugs{tune: longCut, inWorld: func(n *node, w *agent.World) {
 		w.Web = tardy{n, &undying{n: n, under: w.Web}}
 	}}},
-	{"replay is not resumed", 80, "", onPostgres(func(n *node, p agent.Postgres) agent.Postgres { return sleepy{p} })},
+	{"what is read is not synced", 80, "S3", bugs{follows: true, unsynced: true}},
+	{"a witness begins with an old record", 80, "S3: the record went back", bugs{asked: nostalgic}},
+	{"replay is not resumed", 80, "L2", onPostgres(func(n *node, p agent.Postgres) agent.Postgres { return sleepy{p} })},
 }
 
 // TestPlantedBugsAreFound is the proof that the checkers see anything.
@@ -121,6 +123,15 @@ func (noCanary) InForce() bool                { return true }
 func (noCanary) Finish(context.Context) error { return nil }
 
 func (believing) StartCanary(context.Context) (act.Canary, error) { return noCanary{}, nil }
+
+// nostalgic puts the pair's first record back.
+func nostalgic(w *World, wit *witness.Witness) handler {
+	if r, known := w.record(); known && r.Term > 1 {
+		p := &process{w: w, host: w.wit.host}
+		_ = procDisk{p.host.disk, p}.WriteJSON(records+"/"+pairName+".json", record.First(pairName, "server1"), 0o600)
+	}
+	return wit
+}
 
 type sleepy struct{ agent.Postgres }
 

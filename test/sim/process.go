@@ -91,14 +91,18 @@ func (p *process) enter() {
 	}
 	if p.killIn > 0 {
 		if p.killIn--; p.killIn == 0 {
-			p.w.say(p.name, "killed in the middle of %s", p.doing())
-			p.die()
+			p.killedIn(p.doing())
 			if p.killed != nil {
 				p.killed()
 			}
 			panic(killed{})
 		}
 	}
+}
+
+func (p *process) killedIn(what string) {
+	p.w.say(p.name, "killed in the middle of %s", what)
+	p.die()
 }
 
 func (p *process) doing() string {

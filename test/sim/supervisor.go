@@ -241,7 +241,8 @@ func (w *World) readRecord() (r record.Record) {
 		return w.wit.host.disk.record(records + "/" + pairName + ".json")
 	}
 	for _, n := range w.nodes {
-		if c := n.host.disk.record(n.config.Path("record.json")); c.NewerThan(r) {
+		c := n.host.disk.record(n.config.Path("record.json"))
+		if c.NewerThan(r) || c.Primary == n.me && !r.NewerThan(c) { // of a pledge only the primary's copy tells
 			r = c
 		}
 	}
