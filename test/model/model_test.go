@@ -113,6 +113,7 @@ var variants = []struct {
 	{29, "the new keeper finds the record from one server", moves},
 	{30, "the old keeper's record is not closed", moves},
 	{31, "turns to none before what it knows is saved", bounds{kind: witness, commits: 1, changes: 2, moves: 1, to: none}},
+	{32, "the gate opens without the proof", quick},
 }
 
 // TestMain removes the compiled models, which several tests share, at the end.

@@ -54,6 +54,7 @@
 #define OneTells       (without == 29)
 #define NotClosed      (without == 30)
 #define TurnsUnsaved   (without == 31)
+#define GateUnproven   (without == 32)
 
 c_decl {
 \#include <stdlib.h>
@@ -333,7 +334,11 @@ inline dies(i) {
 }
 
 inline starts(i, how) {
-	pg[i] = how; flag[i] = names[i]
+	pg[i] = how;
+	if
+	:: flag[i] = names[i]
+	:: how == Gated -> flag[i] = false
+	fi
 }
 
 /* reload: the checkpointer takes the file in; names taken out release who waits. */
@@ -563,7 +568,7 @@ proctype server(bool i) {
 		fi }
 	:: atomic { at[i] == Idle && MINE(i) && ALONE(i) && pg[i] == Gated ->
 		printf("server%d: T5: opens the gate, being alone\n", i + 1); opens(i) }
-	:: atomic { at[i] == Idle && MINE(i) && !ALONE(i) && pg[i] == Gated && (GateAnyway || (STREAMS(o, i) && (flag[i] || NoProof))) ->
+	:: atomic { at[i] == Idle && MINE(i) && !ALONE(i) && pg[i] == Gated && (GateAnyway || (STREAMS(o, i) && (flag[i] || GateUnproven))) ->
 		printf("server%d: T6: behind the gate a commit was seen to wait\n", i + 1); if :: GateAnyway -> opens(i) :: else -> at[i] = GateNote fi }
 	:: atomic { at[i] == GateNote && pg[i] == Gated ->
 		printf("server%d: T6: notes its position\n", i + 1); goal[i] = disk[i]; at[i] = GateWait }
@@ -588,7 +593,7 @@ proctype server(bool i) {
 			printf("server%d: T7: leaves it to an operator\n", i + 1); at[i] = Idle
 		:: tl[o] >= tl[i] && (disk[i] & ~disk[o]) == 0 -> printf("server%d: T7: follows straight\n", i + 1); data[i] = Follower; at[i] = Idle
 		:: else ->
-			assert(bare[PRESENT] || (PRIM(T[PRESENT]) == o && tl[o] == T[PRESENT]));   /* S4 */
+			assert(bare[PRESENT] || (PRIM(T[PRESENT]) == o && !M[PRESENT] && tl[o] == T[PRESENT]));   /* S4 */
 			if
 			:: printf("server%d: T7: rewinds\n", i + 1); disk[i] = disk[i] & disk[o]; tl[i] = tl[o]; data[i] = Follower; at[i] = Idle
 			:: printf("server%d: T7: a rewind is cut off\n", i + 1); disk[i] = disk[i] & disk[o]; tl[i] = tl[o]; data[i] = Broken; at[i] = Idle
@@ -599,7 +604,7 @@ proctype server(bool i) {
 		printf("server%d: T7: the copy goes on\n", i + 1); goal[i] = disk[o] }
 	:: atomic { at[i] == RejoinCopy && pg[o] == Open && PRIM(kT[o]) == o && kT[o] >= kT[i] ->
 		printf("server%d: T7: replaces its data by the copy\n", i + 1);
-		assert(bare[PRESENT] || PRIM(T[PRESENT]) == o);                         /* S4 */
+		assert(bare[PRESENT] || (PRIM(T[PRESENT]) == o && !M[PRESENT]));        /* S4 */
 		disk[i] = goal[i]; tl[i] = tl[o]; goal[i] = 0; data[i] = Follower; at[i] = Idle }
 
 #if MOVES
