@@ -39,7 +39,7 @@ var planted = []struct {
 	}}},
 	{"a found record is paired", 80, "S1", bugs{asked: func(w *World, wit *witness.Witness) handler { return hopeful{wit, w} }}},
 	{"no answer is taken for yes", 80, "S3", onLink(func(l *link) agent.Link { return sanguine{l, ""} })},
-	{"a standby takes over without the keeper", 80, "S3: server2 opens", onLink(func(l *link) agent.Link { return sanguine{l, record.Failover} })},
+	{"a standby takes over without the keeper", 80, "S3", onLink(func(l *link) agent.Link { return sanguine{l, record.Failover} })},
 	{"names first, then the record", 80, "", onLink(func(l *link) agent.Link { return hasty{l} })},
 	{"no gate", 400, "S3", bugs{inWorld: func(n *node, w *agent.World) { w.Site = gateless{w.Site.(site)} }}},
 	{"PostgreSQL starts anew by itself", 80, "S3", bugs{restarts: true}},
