@@ -19,6 +19,9 @@ func ofBoth(t *testing.T, old, leader *Instance) {
 	write(t, filepath.Join(leader.Data, "server.key"), "the leader's secret\n")
 	for _, in := range []*Instance{old, leader} {
 		ok(t, os.Chmod(filepath.Join(in.Data, "server.key"), 0o400))
+		ok(t, os.MkdirAll(filepath.Join(in.Data, "log"), 0o700))
+		write(t, filepath.Join(in.Data, "log", "monday.log.gz"), "packed by somebody else\n")
+		ok(t, os.Chmod(filepath.Join(in.Data, "log", "monday.log.gz"), 0o400))
 	}
 	ok(t, os.Mkdir(filepath.Join(leader.Data, "conf.d"), 0o700))
 	write(t, filepath.Join(leader.Data, "conf.d", "b.conf"), "# leader\n")

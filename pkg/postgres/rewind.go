@@ -51,13 +51,14 @@ func (in *Instance) Rewind(ctx context.Context, source Source, opt RewindOptions
 	if err := in.run(ctx, source.Passfile, nil, "pg_rewind", append(args, "--dry-run")...); err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}
-	if err := in.mayWriteAll(); err != nil {
+	logs, err := in.mayWriteAll()
+	if err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}
 	if err := in.keep(opt.KeepDir); err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}
-	if err := in.clearOwn(opt.KeepDir); err != nil { // nothing else was touched
+	if err := in.clearWay(opt.KeepDir, logs); err != nil { // nothing else was touched
 		return errors.Join(fmt.Errorf("rewind: %w", err), in.finishKept(opt.KeepDir))
 	}
 	if err := in.run(ctx, source.Passfile, opt.Progress, "pg_rewind", append(args, "--progress")...); err != nil {
@@ -164,30 +165,47 @@ func (in *Instance) rewindArguments(source Source, can majors.Abilities) []strin
 
 // mayWriteAll refuses a data directory of which pg_rewind could not write everything: dry
 // it opens nothing to write, and then it fails in the middle at the first such file (its
-// reference page, 13 to 18). Our own files are taken away before, see clearOwn.
-func (in *Instance) mayWriteAll() error {
+// reference page, 13 to 18). Our own files are taken away before, see clearOwn. So are old
+// logs, which somebody else has packed perhaps; they are listed: pg_rewind puts the
+// source's in their place, or removes them.
+func (in *Instance) mayWriteAll() (logs []string, err error) {
 	own, err := in.ownFiles()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	layout, err := in.Layout()
 	if err != nil {
-		return err
+		return nil, err
+	}
+	within := func(path string) func(name string) bool {
+		return func(name string) bool { return isWithin(path, filepath.Join(in.Data, name)) }
 	}
 	for _, p := range append(layout.places(), place{dir: in.Data}) {
 		if err := filepath.WalkDir(p.dir, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.Type()&fs.ModeSymlink != 0 || unix.Access(path, unix.W_OK) == nil {
+			switch {
+			case err != nil || d.Type()&fs.ModeSymlink != 0 || unix.Access(path, unix.W_OK) == nil:
 				return err
-			}
-			if !d.IsDir() && slices.ContainsFunc(own, func(o string) bool { return isWithin(path, filepath.Join(in.Data, o)) }) {
+			case !d.IsDir() && slices.ContainsFunc(own, within(path)):
 				return nil // to take it away it need not be written
+			case !d.IsDir() && slices.ContainsFunc([]string{"log", "pg_log"}, within(path)):
+				logs = append(logs, path)
+				return nil
 			}
 			return fmt.Errorf("%s cannot be written by this user, and pg_rewind would fail in the middle of its work: remove it, give it to this user, or rebuild by a copy", path)
 		}); err != nil {
-			return fmt.Errorf("look for what cannot be written: %w", err)
+			return nil, fmt.Errorf("look for what cannot be written: %w", err)
 		}
 	}
-	return nil
+	return logs, nil
+}
+
+func (in *Instance) clearWay(kept string, logs []string) error {
+	for _, path := range logs {
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("clear logs: %w", err)
+		}
+	}
+	return in.clearOwn(kept)
 }
 
 // finishKept brings the own files back after the program has succeeded.
