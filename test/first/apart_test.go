@@ -99,13 +99,15 @@ func TestConfigurationApart(t *testing.T) {
 // mustLieElsewhere looks at what of server2 is not in its data directory.
 func (h *hosts) mustLieElsewhere() {
 	h.Helper()
-	if got, want := h.sql("server2", "select n || pg_tablespace_location(oid) from spaced, pg_tablespace where spcname = 'fast'"), "42"+h.path("server2", "fast"); got != want {
+	dir, err := filepath.EvalSymlinks(h.path("server2")) // on a small disk, where that is full
+	h.ok(err)
+	if got, want := h.sql("server2", "select n || pg_tablespace_location(oid) from spaced, pg_tablespace where spcname = 'fast'"), "42"+filepath.Join(dir, "fast"); got != want {
 		h.Errorf("row and place of the tablespace are %s, want %s", got, want)
 	}
-	if to, err := os.Readlink(h.path("server2", "data", "pg_wal")); err != nil || to != h.path("server2", "wal") {
+	if to, err := os.Readlink(h.path("server2", "data", "pg_wal")); err != nil || to != filepath.Join(dir, "wal") {
 		h.Errorf("pg_wal leads to %s, %v", to, err)
 	}
-	left, err := filepath.Glob(h.path("server2", "*.new"))
+	left, err := filepath.Glob(filepath.Join(dir, "*.new"))
 	if h.ok(err); len(left) > 0 {
 		h.Errorf("left behind: %v", left)
 	}
