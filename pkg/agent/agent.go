@@ -72,6 +72,7 @@ type Agent struct {
 	asked     *warm[*postgres.Session] // for who only wants to know, so that the pair's own questions never wait for those
 	systemd   *notifier
 	replay    replayHold
+	pauses    *pauseState
 	telling   telling
 	fencing   fencer
 	connected bool // of peerChanged alone
@@ -168,7 +169,9 @@ func assembleIn(w World, opt Options) (*Agent, error) {
 	a.world, a.clock, a.server, a.limits = w, w.Clock, w.Postgres, limits{c}
 	a.systemd, a.telling.clock, a.fencing.clock = &notifier{}, a.clock, a.clock
 	a.warm = newWarm(a.clock.Mutex(), a.server.Connect)
-	a.replay = replayHold{warm: a.warm, clock: a.clock, mu: a.clock.Mutex()}
+	a.pauses = &pauseState{}
+	a.pauses.left.Store(true) // by an earlier life
+	a.replay = replayHold{warm: a.warm, clock: a.clock, mu: a.clock.Mutex(), pauses: a.pauses}
 	a.store = act.NewStore(c.Path)
 	a.store.Disk = w.Disk
 	var err error

@@ -36,6 +36,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		a.dropVainSwitch(s, rule)
 		a.recallVainSwitch(facts)
 		a.dropVainRebuild(s)
+		a.endLeftPause(s)
 		a.copyIsDue(s, rule)
 		a.commandsAreDue(s)
 		a.runner.consider(ctx, a.permitted(rule))

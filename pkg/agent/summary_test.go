@@ -42,7 +42,9 @@ var onEither = []deviation{
 	{"the disk fails there", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Report.DiskError = "write failed" })},
 	{"a task is under way here", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Task = decide.TaskDetach })},
 	{"the arbiter is away", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.KeeperReached = false })},
-	{"the arbiter has no record", wire.SummaryNotSwitchable, func(a *Agent, _ *board.Sight) { a.keeper = hearingKeeper{Keeper: a.keeper, holds: record.Record{}, hears: true} }},
+	{"the arbiter has no record", wire.SummaryNotSwitchable, func(a *Agent, _ *board.Sight) {
+		a.keeper = hearingKeeper{Keeper: a.keeper, holds: record.Record{}, hears: true}
+	}},
 	{"alone", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Record.Mode, s.Copy.Mode = pair.Alone, pair.Alone })},
 	{"alone since the roles changed", wire.SummarySwitched, func(a *Agent, s *board.Sight) {
 		s.Record.Mode, s.Copy.Mode = pair.Alone, pair.Alone

@@ -41,10 +41,15 @@ func someProgram(t *testing.T) string {
 	return path
 }
 
+// buildOptions are those of every call for one lab: others would be refused.
+func buildOptions(dir, mcctl string) Options {
+	return Options{Dir: dir, Mcctl: mcctl, Settings: map[string]string{"work_mem": "5MB"}}
+}
+
 // built is a lab with all its directories but nothing running.
 func built(t *testing.T, dir string) *Lab {
 	t.Helper()
-	l, unlock, err := prepare(t.Context(), Options{Dir: dir, Mcctl: someProgram(t), Settings: map[string]string{"work_mem": "5MB"}})
+	l, unlock, err := prepare(t.Context(), buildOptions(dir, someProgram(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +235,7 @@ func TestBuildLeavesNoSecretAndTheFirstRecord(t *testing.T) {
 func TestBuildStartsOverAfterAKill(t *testing.T) {
 	dir := labDir(t)
 	for _, half := range []string{"server1/data/PG_VERSION", "server2/data/base/1/1", "ca/ca.key", "server1/mcdir/record.json"} {
-		l, unlock, err := prepare(t.Context(), Options{Dir: dir, Mcctl: someProgram(t)})
+		l, unlock, err := prepare(t.Context(), buildOptions(dir, someProgram(t)))
 		if err != nil {
 			t.Fatal(err)
 		}

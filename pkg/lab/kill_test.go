@@ -12,7 +12,9 @@ import (
 // TestMain lets the test binary be started again as the process to be killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("MCCTL_LAB_UP"); dir != "" {
-		_, err := Up(context.Background(), Options{Dir: dir, Mcctl: os.Getenv("MCCTL"), Out: os.Stdout})
+		opt := buildOptions(dir, os.Getenv("MCCTL"))
+		opt.Out = os.Stdout
+		_, err := Up(context.Background(), opt)
 		fmt.Println("up:", err)
 		os.Exit(0)
 	}
