@@ -69,8 +69,8 @@ func (p *play) begin(ctx context.Context) (err error) {
 	if err := p.w.until(ctx, "paired", patience, p.w.paired); err != nil {
 		return err
 	}
-	const uri = "postgresql://postgres@10.77.0.1,10.77.0.2/postgres?sslmode=disable&target_session_attrs=read-write"
-	if p.registers, err = startRegisters(ctx, uri); err != nil {
+	uri := clientURI("10.77.0.1,10.77.0.2") + "&target_session_attrs=read-write"
+	if p.registers, err = startRegisters(ctx, uri, clientURI("10.77.0.1"), clientURI("10.77.0.2")); err != nil {
 		return err
 	}
 	if p.reads, err = startReads(ctx, uri); err != nil {
@@ -86,6 +86,10 @@ func (p *play) begin(ctx context.Context) (err error) {
 	calm, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return p.clients.WaitCalm(calm, 300*time.Millisecond)
+}
+
+func clientURI(hosts string) string {
+	return "postgresql://postgres@" + hosts + "/postgres?sslmode=disable"
 }
 
 func (p *play) lines(ctx context.Context) error {
