@@ -97,7 +97,7 @@ func (w *world) blow(ctx context.Context, seed uint64, length time.Duration, log
 	}
 	defer log.Close()
 	s := &storm{
-		play: &play{w: w, file: &scenario{name: "storm", apart: true, clocks: true}, known: map[string]int{}},
+		play: newPlay(w, &scenario{name: "storm", apart: true, clocks: true}),
 		rnd:  rand.New(rand.NewPCG(seed, 0)), log: log, healing: map[string]string{}, counts: map[string]int{},
 	}
 	fmt.Fprintf(log, "# A storm with seed %d, arbiter %s, as it was played.\ndisks apart\nclocks apart\n", seed, w.arbiter)
