@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -23,16 +24,22 @@ type play struct {
 	revision  record.Revision // at that moment
 	steps     []string
 	expects   []expectation
-	known     map[string]int // pids that were remembered
-	alone     bool           // the pair may end so
-	said      string         // by the command under way
-	rows      []row          // measured so far
+	before    map[string]string // journals of events then, by server
+	first     map[string]string // those when the scenario began
+	known     map[string]int    // pids that were remembered
+	alone     bool              // the pair may end so
+	said      string            // by the command under way
+	rows      []row             // measured so far
 }
 
 // expectation is of the clients, who are asked at the end.
 type expectation struct {
 	step int
 	bound
+}
+
+func newPlay(w *world, s *scenario) *play {
+	return &play{w: w, file: s, before: map[string]string{}, known: map[string]int{}}
 }
 
 // play plays one scenario on fresh hosts.
@@ -42,12 +49,12 @@ func (w *world) play(ctx context.Context, file string) (rows []row, err error) {
 		return nil, err
 	}
 	w.say("\n=== %s: %s", s.name, s.title)
-	p := &play{w: w, file: s, known: map[string]int{}}
+	p := newPlay(w, s)
 	if err = p.begin(ctx); err == nil {
 		err = p.lines(ctx)
 	}
 	if err == nil && !p.alone {
-		err = w.until(ctx, "paired at the end", patience, w.paired)
+		err = p.whole(ctx)
 	}
 	endErr := p.end()
 	err = errors.Join(err, endErr, w.keepMeasured(p.rows, err == nil && endErr == nil))
@@ -55,6 +62,29 @@ func (w *world) play(ctx context.Context, file string) (rows []row, err error) {
 		err = errors.Join(err, w.keepLogs(s.name))
 	}
 	return p.rows, errors.Join(err, w.down())
+}
+
+// whole: the pair is paired at the end. What a server that came back has on its disk is read
+// only by whom it lets write, so it reigns once more.
+func (p *play) whole(ctx context.Context) error {
+	if err := p.w.until(ctx, "paired at the end", patience, p.w.paired); err != nil {
+		return err
+	}
+	back, err := p.cameBack()
+	if err != nil || !back {
+		return err
+	}
+	if err := p.step(ctx, []string{"a switch to what came back"}); err != nil {
+		return err
+	}
+	p.w.say("     a switch to what came back")
+	if err := p.switchOver(ctx, nil); err != nil {
+		return err
+	}
+	if err := p.w.until(ctx, "paired after a switch to what came back", patience, p.w.paired); err != nil {
+		return err
+	}
+	return p.waitFor(ctx, "writes", nil, patience)
 }
 
 func (p *play) begin(ctx context.Context) (err error) {
@@ -69,8 +99,8 @@ func (p *play) begin(ctx context.Context) (err error) {
 	if err := p.w.until(ctx, "paired", patience, p.w.paired); err != nil {
 		return err
 	}
-	const uri = "postgresql://postgres@10.77.0.1,10.77.0.2/postgres?sslmode=disable&target_session_attrs=read-write"
-	if p.registers, err = startRegisters(ctx, uri); err != nil {
+	uri := clientURI("10.77.0.1,10.77.0.2") + "&target_session_attrs=read-write"
+	if p.registers, err = startRegisters(ctx, uri, clientURI("10.77.0.1"), clientURI("10.77.0.2")); err != nil {
 		return err
 	}
 	if p.reads, err = startReads(ctx, uri); err != nil {
@@ -88,8 +118,14 @@ func (p *play) begin(ctx context.Context) (err error) {
 	return p.clients.WaitCalm(calm, 300*time.Millisecond)
 }
 
+func clientURI(hosts string) string {
+	return "postgresql://postgres@" + hosts + "/postgres?sslmode=disable"
+}
+
 func (p *play) lines(ctx context.Context) error {
 	p.since = time.Now()
+	p.readEvents()
+	p.first = maps.Clone(p.before)
 	for _, l := range p.file.lines {
 		w, rest, err := meaning(l)
 		if err != nil {
@@ -118,6 +154,7 @@ func (p *play) note(format string, args ...any) {
 func (p *play) step(_ context.Context, rest []string) error {
 	p.steps = append(p.steps, strings.Join(rest, " "))
 	p.since, p.revision = time.Now(), p.w.revision()
+	p.readEvents()
 	p.clients.Mark(p.mark(len(p.steps) - 1))
 	return nil
 }

@@ -14,7 +14,6 @@ import (
 )
 
 const (
-	registerClients = 4
 	registerKeys    = 24               // at a time
 	registerEpoch   = 15 * time.Second // after which other keys are used: short histories are quickly judged
 	registerTimeout = time.Second
@@ -26,6 +25,9 @@ const (
 // there is an order of all operations, each within its own time, in which every read
 // gives what was written last. A read writes its row too: a server that does not know
 // yet that it was replaced still answers plain reads, and nobody promises otherwise.
+//
+// Two clients go to the pair. One goes to each server alone, whatever its role: those of
+// the pair stay where they are, and would not see that the other one acknowledges as well.
 type registers struct {
 	began time.Time
 	stop  context.CancelFunc
@@ -44,19 +46,17 @@ type access struct {
 	value int64
 }
 
-func startRegisters(ctx context.Context, uri string) (*registers, error) {
-	config, err := pgconn.ParseConfig(uri)
-	if err != nil {
-		return nil, err
-	}
-	config.ConnectTimeout = 300 * time.Millisecond
-	r := &registers{began: time.Now()}
-	config.OnNotice = func(c *pgconn.PgConn, n *pgconn.Notice) {
-		if n.SeverityUnlocalized == "WARNING" { // done here, but not known to be done there
-			c.CustomData()["warned"] = true
+func startRegisters(ctx context.Context, pair string, alone ...string) (*registers, error) {
+	var configs []*pgconn.Config // of each client
+	for _, uri := range append([]string{pair, pair}, alone...) {
+		config, err := registerConfig(uri)
+		if err != nil {
+			return nil, err
 		}
+		configs = append(configs, config)
 	}
-	conn, err := pgconn.ConnectConfig(ctx, config)
+	r := &registers{began: time.Now()}
+	conn, err := pgconn.ConnectConfig(ctx, configs[0])
 	if err != nil {
 		return nil, err
 	}
@@ -65,12 +65,26 @@ func startRegisters(ctx context.Context, uri string) (*registers, error) {
 		return nil, fmt.Errorf("make table of registers: %w", err)
 	}
 	ctx, r.stop = context.WithCancel(ctx)
-	for id := range registerClients {
+	for id, config := range configs {
 		r.group.Go(func() {
 			askAgainAndAgain(ctx, config, registerPace, func(conn *pgconn.PgConn) bool { return r.operate(conn, id) })
 		})
 	}
 	return r, nil
+}
+
+func registerConfig(uri string) (*pgconn.Config, error) {
+	config, err := pgconn.ParseConfig(uri)
+	if err != nil {
+		return nil, err
+	}
+	config.ConnectTimeout = 300 * time.Millisecond
+	config.OnNotice = func(c *pgconn.PgConn, n *pgconn.Notice) {
+		if n.SeverityUnlocalized == "WARNING" { // done here, but not known to be done there
+			c.CustomData()["warned"] = true
+		}
+	}
+	return config, nil
 }
 
 // operate does one operation and reports whether the connection is good.
@@ -88,6 +102,9 @@ func (r *registers) operate(conn *pgconn.PgConn, id int) bool {
 	back := time.Since(r.began).Nanoseconds()
 	warned := conn.CustomData()["warned"] != nil
 	delete(conn.CustomData(), "warned")
+	if refused(result.Err) {
+		return true
+	}
 	op := porcupine.Operation{ClientId: id, Input: a, Call: call, Return: back}
 	known := result.Err == nil && !warned && len(result.Rows) == 1
 	if known {
@@ -97,6 +114,12 @@ func (r *registers) operate(conn *pgconn.PgConn, id int) bool {
 	}
 	r.note(op, known)
 	return result.Err == nil
+}
+
+// refused: a standby does nothing of the kind, and says so. That is no operation.
+func refused(err error) bool {
+	var said *pgconn.PgError
+	return errors.As(err, &said) && said.Code == "25006" // read_only_sql_transaction
 }
 
 func (r *registers) draw() access {

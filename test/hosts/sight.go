@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -65,24 +64,6 @@ func (w *world) primary(ctx context.Context, name string) error {
 		}
 	}
 	return fmt.Errorf("%s says: %s, %+v", name, st.Record, st.Servers)
-}
-
-// event finds lines of a server's journal since a moment that contain the text.
-func (w *world) event(name, text string, since time.Time) error {
-	b, err := os.ReadFile(filepath.Join(w.hosts[name].disk(), "orders/log/events.jsonl"))
-	if err != nil {
-		return err
-	}
-	for line := range strings.Lines(string(b)) {
-		var e struct {
-			Time time.Time
-			Text string
-		}
-		if json.Unmarshal([]byte(line), &e) == nil && e.Time.After(since) && strings.Contains(e.Text, text) {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s has no event %q since the step began", name, text)
 }
 
 // process finds one process of a host by the part that it plays.

@@ -97,7 +97,7 @@ func (w *world) blow(ctx context.Context, seed uint64, length time.Duration, log
 	}
 	defer log.Close()
 	s := &storm{
-		play: &play{w: w, file: &scenario{name: "storm", apart: true, clocks: true}, known: map[string]int{}},
+		play: newPlay(w, &scenario{name: "storm", apart: true, clocks: true}),
 		rnd:  rand.New(rand.NewPCG(seed, 0)), log: log, healing: map[string]string{}, counts: map[string]int{},
 	}
 	fmt.Fprintf(log, "# A storm with seed %d, arbiter %s, as it was played.\ndisks apart\nclocks apart\n", seed, w.arbiter)
@@ -107,11 +107,12 @@ func (w *world) blow(ctx context.Context, seed uint64, length time.Duration, log
 	}
 	endErr := s.end()
 	w.say("     %d rounds, slowest recovery %s, faults: %v", len(s.steps), s.slowest.Round(time.Millisecond), s.counts)
+	name := fmt.Sprintf("storm-%d", seed)
 	if w.keepAll {
-		err = errors.Join(err, w.keepLogs("storm"))
+		err = errors.Join(err, w.keepLogs(name))
 	}
 	if err = errors.Join(err, endErr); err != nil {
-		err = errors.Join(fmt.Errorf("storm with seed %d: %w; play it again: make hosts ARBITER=%s SCENARIO=%s", seed, err, w.arbiter, logFile), w.keepLogs("storm"))
+		err = errors.Join(fmt.Errorf("storm with seed %d: %w; play it again: make hosts ARBITER=%s SCENARIO=%s", seed, err, w.arbiter, logFile), w.keepLogs(name))
 	}
 	return errors.Join(err, w.down())
 }

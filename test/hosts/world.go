@@ -130,8 +130,13 @@ func (w *world) close() {
 	}
 }
 
-// keepLogs copies what tells of a failure to a place that stays.
+// keepLogs ends all hosts, and copies what tells of a failure to a place that stays. Disks
+// of a host that is off are not mounted, and those with a fault cannot be read, so each
+// gets power once more.
 func (w *world) keepLogs(name string) error {
+	if err := w.down(); err != nil {
+		return err
+	}
 	dir := filepath.Join(w.keep, name)
 	if err := os.RemoveAll(dir); err != nil {
 		return err
@@ -140,7 +145,7 @@ func (w *world) keepLogs(name string) error {
 		return err
 	}
 	for _, h := range w.hosts {
-		h.thawDisks()
+		_ = h.plugIn() // what cannot be mounted has nothing to keep
 		for from, to := range map[string]string{
 			h.disk() + "/orders/log/events.jsonl": "events.jsonl", h.disk() + "/orders/log/postgresql.log": "postgresql.log", h.dir() + "/console": "console",
 		} {
@@ -148,7 +153,7 @@ func (w *world) keepLogs(name string) error {
 				_ = os.WriteFile(filepath.Join(dir, h.name+"."+to), text, 0o644)
 			}
 		}
-		journal, _ := exec.Command("journalctl", "-q", "--no-pager", "-o", "short-precise", "-D", h.merged()+"/var/log/journal").Output()
+		journal, _ := exec.Command("journalctl", "-q", "--no-pager", "-o", "short-precise", "-D", h.dir()+"/upper/var/log/journal").Output()
 		_ = os.WriteFile(filepath.Join(dir, h.name+".journal"), journal, 0o644)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,22 +20,25 @@ type operation struct {
 	name  string
 	lasts time.Duration
 	args  func(s *storm, st wire.Status) [][]string // command lines, one after the other
+	// unfinished: cut off, it leaves what an operator asked for and nobody else takes back, a
+	// server that is held or stopped.
+	unfinished bool
 }
 
 var operations = []operation{
-	{"nothing", 200 * time.Millisecond, func(*storm, wire.Status) [][]string { return nil }},
+	{"nothing", 200 * time.Millisecond, func(*storm, wire.Status) [][]string { return nil }, false},
 	{"switch", 800 * time.Millisecond, func(s *storm, st wire.Status) [][]string {
 		return [][]string{{"switch", "-M", s.lab.Mcdir(st.Record.Primary)}}
-	}},
+	}, false},
 	{"detach, attach", 600 * time.Millisecond, func(s *storm, st wire.Status) [][]string {
 		dir := s.lab.Mcdir(st.Record.Primary)
 		return [][]string{{"detach", "-M", dir}, {"attach", "-M", dir}}
-	}},
+	}, true},
 	{"stop, start", 1500 * time.Millisecond, func(s *storm, st wire.Status) [][]string {
 		dir := s.lab.Mcdir(other(st.Record.Primary))
 		return [][]string{{"stop", "-M", dir}, {"start", "-M", dir}}
-	}},
-	{"failover", 2500 * time.Millisecond, nil}, // begun by a kill of the primary's postmaster
+	}, true},
+	{"failover", 2500 * time.Millisecond, nil, false}, // begun by a kill of the primary's postmaster
 }
 
 // victim is a process of the lab, found when its time has come.
@@ -67,8 +71,19 @@ func other(s pair.Server) pair.Server {
 
 // running is an operation under way.
 type running struct {
-	now   chan int // pid of the present command; 0 between two
-	ended chan struct{}
+	now    chan int // pid of the present command; 0 between two
+	ended  chan struct{}
+	failed chan error // what has not succeeded
+}
+
+// failure is one that has been until now.
+func (r *running) failure() error {
+	select {
+	case err := <-r.failed:
+		return err
+	default:
+		return nil
+	}
 }
 
 func (r *running) pid() int {
@@ -84,9 +99,10 @@ func (r *running) pid() int {
 
 // begin starts an operation and does not wait for it.
 func (s *storm) begin(ctx context.Context, op operation) *running {
-	r := &running{now: make(chan int), ended: make(chan struct{})}
+	r := &running{now: make(chan int), ended: make(chan struct{}), failed: make(chan error, 2)}
 	st, err := s.status(ctx)
 	if err != nil {
+		r.failed <- err
 		close(r.ended)
 		return r
 	}
@@ -100,42 +116,53 @@ func (s *storm) begin(ctx context.Context, op operation) *running {
 	go func() {
 		defer close(r.ended)
 		for _, args := range op.args(s, st) {
-			r.command(ctx, s.lab.Mcctl(), args)
+			if err := r.command(ctx, s.lab.Mcctl(), args); err != nil {
+				r.failed <- err
+			}
 		}
 	}()
 	return r
 }
 
 // command runs one command line and offers its pid to whoever wants to kill it.
-func (r *running) command(ctx context.Context, program string, args []string) {
+func (r *running) command(ctx context.Context, program string, args []string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
-		return
+		return err
 	}
-	done := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(done) }()
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
 	for {
 		select {
 		case r.now <- cmd.Process.Pid:
-		case <-done:
-			return
+		case err := <-done:
+			if err != nil {
+				err = fmt.Errorf("mcctl %v: %w: %s", args, err, said.Bytes())
+			}
+			return err
 		}
 	}
 }
 
-func (s *storm) kill(v victim, r *running) int {
-	pid := v.pid(s.lab.Pids(), r)
-	if pid != 0 {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
+// kill draws victims until one is there. None may be: the operation has ended everything
+// that could be drawn, or the next one begins.
+func (s *storm) kill(r *running) (name string, pid int) {
+	for _, n := range s.rnd.Perm(len(victims)) {
+		if pid = victims[n].pid(s.lab.Pids(), r); pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			return victims[n].name, pid
+		}
 	}
-	return pid
+	return "nobody", 0
 }
 
 // heal waits until the pair is well. What an operator has asked for and was cut off
-// is the operator's to finish: a stopped server is started, a held one attached.
-func (s *storm) heal(ctx context.Context) error {
+// is the operator's to finish: a stopped server is started, a held one attached. All else
+// mends itself.
+func (s *storm) heal(ctx context.Context, op operation) error {
 	var st wire.Status
 	var err error
 	well := 0 // looks in a row; the first ones may come before the fault is seen
@@ -150,7 +177,7 @@ func (s *storm) heal(ctx context.Context) error {
 			continue
 		}
 		well = 0
-		if time.Since(began) < time.Second {
+		if !op.unfinished || time.Since(began) < time.Second {
 			continue
 		}
 		if err == nil && st.Held {

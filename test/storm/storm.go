@@ -86,21 +86,23 @@ func (s *storm) rounds(ctx context.Context) error {
 }
 
 // round begins an operation, kills somebody in the middle of it, and waits until
-// the pair is paired again.
+// the pair is paired again. Until the kill every command has to succeed.
 func (s *storm) round(ctx context.Context, n int) error {
 	op := operations[s.rnd.IntN(len(operations))]
-	victim := victims[s.rnd.IntN(len(victims))]
 	delay := time.Duration(s.rnd.Int64N(int64(op.lasts)))
 	done := s.begin(ctx, op)
 	time.Sleep(delay)
-	killed := s.kill(victim, done)
-	s.counts[victim.name+" in "+op.name]++
+	if err := done.failure(); err != nil {
+		return fmt.Errorf("%s failed before anybody was killed: %w", op.name, err)
+	}
+	victim, killed := s.kill(done)
+	s.counts[victim+" in "+op.name]++
 	began := time.Now()
 	<-done.ended
-	err := s.heal(ctx)
+	err := s.heal(ctx, op)
 	took := time.Since(began)
 	s.slow = max(s.slow, took)
-	s.say("%3d: %-14s kill %-12s (pid %d) after %4d ms: paired after %s", n, op.name, victim.name, killed, delay.Milliseconds(), took.Round(time.Millisecond))
+	s.say("%3d: %-14s kill %-12s (pid %d) after %4d ms: paired after %s", n, op.name, victim, killed, delay.Milliseconds(), took.Round(time.Millisecond))
 	return err
 }
 
