@@ -241,6 +241,17 @@ func (s *stage) whole() {
 	})
 }
 
+// reignsAgain waits until the pair is whole with that primary. A network that goes before a
+// rebuild has begun cuts a pair that is paired, and then the standby may take over.
+func (s *stage) reignsAgain(primary pair.Server) {
+	s.Helper()
+	st := s.until("the pair is whole", primary, func(st wire.Status) bool { return st.Healthy })
+	if now := st.Record.Primary; now != primary {
+		s.mcctl("switch", "-M", s.lab.Mcdir(now))
+	}
+	s.paired(primary)
+}
+
 // add puts text at the end of a file.
 func (s *stage) add(path, text string) {
 	s.Helper()
@@ -278,7 +289,7 @@ func TestARebuildWithoutDiskOrNetwork(t *testing.T) {
 				if end.Phase != wire.RebuildDone && end.Error == "" {
 					t.Errorf("%s while %s: %+v", f.name, phase, end)
 				}
-				s.paired(two) // where the rebuild failed the old data serves
+				s.reignsAgain(two) // where the rebuild failed the old data serves
 				s.flowing()
 				if met {
 					c.Add(phase)
