@@ -63,9 +63,12 @@ func TestOneOfAKindAtATime(t *testing.T) {
 // A kind that hangs holds up no other kind, and nobody who posts.
 func TestFullQueueDrops(t *testing.T) {
 	release := filepath.Join(t.TempDir(), "release")
-	hang := script(t, "until [ -e "+release+" ]; do sleep 0.01; done")
+	begun := release + ".begun"
+	hang := script(t, "touch "+begun+"; until [ -e "+release+" ]; do sleep 0.01; done")
 	r, ended := served(t, map[Kind]Command{Event: hang, PostSwitch: script(t, "exit 0")})
 	call := someCall(t, Event)
+	r.Post(call)
+	eventually(t, "the first one runs", func() bool { _, err := os.Stat(begun); return err == nil }) // and waits no more
 	began := time.Now()
 	for range queueMax + 20 {
 		r.Post(call)
