@@ -74,11 +74,14 @@ func (h *Hands) bind(ctx context.Context) error {
 func (h *Hands) proveNames(ctx context.Context) error {
 	for {
 		inForce, err := h.canaryWaits(ctx)
-		if err != nil || inForce {
-			return err
+		if inForce {
+			return nil
 		}
-		if err := h.pause(ctx, 2*time.Millisecond); err != nil {
-			return fmt.Errorf("prove that %s waits for %s: %w", h.me(), h.other(), err)
+		if err == nil {
+			err = h.pause(ctx, 2*time.Millisecond)
+		}
+		if err != nil {
+			return fmt.Errorf("prove that commits on %s wait for %s: %w", h.me(), h.other(), err)
 		}
 	}
 }

@@ -47,8 +47,8 @@ func (l Limits) Classify(s Sight, now time.Duration) decide.Facts {
 	case l.filling(s, now):
 		f.Disk = decide.DiskFilling
 	}
-	if f.Mode == decide.Alone && f.Stream == decide.StreamClose && !s.Look.InRecovery && l.Unsteady(s, now) > 0 {
-		f.Stream = decide.StreamSettling
+	if f.Mode == decide.Alone && f.Stream == decide.StreamClose && !s.Look.InRecovery {
+		f.Stream = l.attachable(s, now)
 	}
 	if s.Waiting > 0 && now-s.Waiting >= l.CommitStallMax {
 		f.Stall = decide.Stalled
@@ -248,6 +248,21 @@ func (l Limits) stream(s Sight) decide.Stream {
 		return decide.StreamNone
 	case s.Look.Peer.Flush.Behind(s.Look.Flush) > l.AttachMaxLag:
 		return decide.StreamBehind
+	}
+	return decide.StreamClose
+}
+
+// attachable is what a stream that is close is worth to a primary that is alone. A standby
+// that still streams a former reign's log may hold more of it than this history does:
+// then it calls flushed what never was here. Were it in synchronous_standby_names, PostgreSQL
+// would keep that position, and let commits below it go without waiting for anybody, also
+// after that standby was rewound (SyncRepReleaseWaiters in syncrep.c, 13 to 18).
+func (l Limits) attachable(s Sight, now time.Duration) decide.Stream {
+	switch {
+	case s.Report.Timeline != s.Look.Timeline:
+		return decide.StreamBehind
+	case l.Unsteady(s, now) > 0:
+		return decide.StreamSettling
 	}
 	return decide.StreamClose
 }

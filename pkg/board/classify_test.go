@@ -61,6 +61,12 @@ func TestClassify(t *testing.T) {
 		{"supervisor gone, PostgreSQL answers", func(s *Sight) { s.Link = wire.LinkState{Refused: true}; s.Port = PortAnswers }, func(f *decide.Facts) { f.Peer = decide.PeerRefused }},
 		{"lag at the limit", func(s *Sight) { s.Look.Flush = 1100 }, func(*decide.Facts) {}},
 		{"lag above it", func(s *Sight) { s.Look.Flush = 1101 }, func(f *decide.Facts) { f.Stream = decide.StreamBehind }},
+		{"alone, the standby is still on the former timeline", func(s *Sight) { s.Record, s.Copy, s.Look.Timeline, s.Report.Timeline = alone(3), alone(3), 2, 1 }, func(f *decide.Facts) {
+			f.Mode, f.Stream = decide.Alone, decide.StreamBehind
+		}},
+		{"alone, the standby has come over", func(s *Sight) { s.Record, s.Copy, s.Look.Timeline, s.Report.Timeline = alone(3), alone(3), 2, 2 }, func(f *decide.Facts) {
+			f.Mode = decide.Alone
+		}},
 		{"commits wait, not long", func(s *Sight) { s.Waiting = now - 2*time.Second + 1 }, func(*decide.Facts) {}},
 		{"commits wait too long", func(s *Sight) { s.Waiting = now - 2*time.Second }, func(f *decide.Facts) { f.Stall = decide.Stalled }},
 		{"nobody has looked yet", func(s *Sight) { s.Known, s.PID, s.LookAt = false, 0, 0 }, func(f *decide.Facts) {

@@ -158,6 +158,7 @@ type Stream uint8
 
 const (
 	StreamNone Stream = iota
+	// StreamBehind: by more than attach_max_lag, or still in the log of a former reign.
 	StreamBehind
 	StreamClose
 	// StreamSettling: close, but this standby was lost several times: not steady yet.
