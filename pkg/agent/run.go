@@ -110,7 +110,9 @@ func (a *Agent) awaitArbiter(ctx context.Context) error {
 	}
 	limit := time.After(arbiterPatience)
 	for {
-		if _, _, reached := a.keeper.Seen(); reached {
+		// One whose record was closed by a move is there. Which arbiter came after it the
+		// other supervisor tells, and it can only tell one that runs.
+		if r, _, reached := a.keeper.Seen(); reached || r.Moved != "" {
 			return nil
 		}
 		select {

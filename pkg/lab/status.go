@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
 )
 
 // Status is the part of mcctl status that a lab looks at.
@@ -57,6 +59,22 @@ func (l *Lab) statusOf(ctx context.Context, s pair.Server) (Status, error) {
 	st := Status{Raw: out.Bytes(), From: s}
 	if errJSON := json.Unmarshal(out.Bytes(), &st); errJSON != nil {
 		return Status{}, fmt.Errorf("ask %s for its status: %w (%v)%s", s, errJSON, err, lastLines(complaint.String(), 4))
+	}
+	return st, nil
+}
+
+// Ask asks the supervisor of a server itself, over its socket. Whoever asks all the time
+// saves the start of a program each time.
+func (l *Lab) Ask(ctx context.Context, s pair.Server) (st wire.Status, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	conn, err := wire.Dial(ctx, "unix", filepath.Join(l.Mcdir(s), "run", "control.sock"), nil)
+	if err != nil {
+		return st, fmt.Errorf("ask %s for its status: %w", s, err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.Call(ctx, wire.KindStatus, nil, &st); err != nil {
+		return st, fmt.Errorf("ask %s for its status: %w", s, err)
 	}
 	return st, nil
 }

@@ -38,7 +38,7 @@ func (s *stage) walElsewhere(of pair.Server) string {
 
 // A FIFO that nobody reads hangs whoever opens it for writing, as a dead disk does.
 func TestAHungDiskOfTheLogMakesTheStandbyTakeOver(t *testing.T) {
-	s := newStage(t, lab.Options{Profile: "tight"})
+	s := newStage(t, lab.Options{Profile: "tight", Settings: map[string]string{"fsync": "on", "wal_init_zero": "on"}})
 	s.mcctl("stop", "-a", "-M", s.lab.Mcdir(one))
 	wal := s.walElsewhere(one)
 	s.mcctl("start", "-W", "-M", s.lab.Mcdir(two))

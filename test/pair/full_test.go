@@ -85,7 +85,7 @@ func (s *stage) fill(disk string, leave int) {
 }
 
 func smallWAL(t *testing.T, disk, critical string) *stage {
-	s := newStage(t, lab.Options{Profile: "tight", Settings: map[string]string{"max_wal_size": "48MB", "min_wal_size": "32MB", "wal_keep_size": "0"}})
+	s := newStage(t, lab.Options{Profile: "tight", Settings: map[string]string{"fsync": "on", "wal_init_zero": "on", "max_wal_size": "48MB", "min_wal_size": "32MB", "wal_keep_size": "0"}})
 	s.mcctl("stop", "-a", "-M", s.lab.Mcdir(one))
 	s.walOn(disk, one)
 	for _, of := range []pair.Server{one, two} {

@@ -29,7 +29,6 @@ func afflicted(t *testing.T) (s *stage, full, cut affliction) {
 func afflictedLab(t *testing.T, opt lab.Options) (s *stage, full, cut affliction) {
 	t.Helper()
 	disk := fault.NewDisk(t, 1500<<20) // a rebuild wants room for a gigabyte of log
-	opt.Settings = map[string]string{"fsync": "off"}
 	s = newStage(t, opt)
 	s.mcctl("stop", "-a", "-M", s.lab.Mcdir(one))
 	disk.Replace(s.lab.Dir + "/server1")

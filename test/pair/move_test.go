@@ -2,6 +2,7 @@ package pair
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -14,7 +15,16 @@ import (
 )
 
 func newMoveStage(t *testing.T, arbiter string) *stage {
-	return newStage(t, lab.Options{Arbiter: arbiter, Spare: true})
+	s := newStage(t, lab.Options{Arbiter: arbiter, Spare: true})
+	s.eventually("the spare etcd has a leader", func() bool {
+		answer, err := http.Get(s.lab.EtcdEndpoints()[0] + "/health")
+		if err != nil {
+			return false
+		}
+		_ = answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
+	return s
 }
 
 // move has the arbiter replaced, on that server, as an operator would.

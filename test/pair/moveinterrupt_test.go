@@ -284,6 +284,24 @@ func TestAMoveThatIsHalfDoneIsFinishedByTheSupervisors(t *testing.T) {
 	s.uses("etcd", one)
 }
 
+// A server that goes down in the middle of a move finds its arbiter closed. It comes up all
+// the same, and learns from the other one what came after.
+func TestAServerThatDiesInAMoveStarts(t *testing.T) {
+	s := newMoveStage(t, "witness")
+	s.uses("witness", one)
+	p := s.lab.Pids().Servers[two]
+	command := exec.Command(s.lab.Mcctl(), append(s.moving(one, "none"), "--timeout", "3s")...)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.until("the move is under way", one, func(st wire.Status) bool { return st.Record.Mode == pair.Alone })
+	s.kill(p.Watch, p.Supervisor)
+	t.Logf("the command: %v", command.Wait())
+	s.mcctl("start", "-M", s.lab.Mcdir(two))
+	s.moveUntil(one, "none")
+	s.uses("none", one)
+}
+
 // The old witness is dead for good. Without a word of the operator nothing is done; with
 // it the pair goes on with the new arbiter, and fails over by it.
 func TestAMoveAwayFromAWitnessThatIsGone(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 // oldCopies puts both servers back to what they were when each was the primary: server1
 // in term 1, server2 in term 2. The pair has come to term 3 meanwhile. Both are down.
 func oldCopies(t *testing.T, arbiter string) *stage {
-	s := newQuietStage(t, lab.Options{Arbiter: arbiter, Settings: map[string]string{"fsync": "off"}})
+	s := newQuietStage(t, lab.Options{Arbiter: arbiter})
 	for n, primary := range []pair.Server{one, two} {
 		s.mcctl("stop", "-a", "-M", s.lab.Mcdir(one))
 		s.run("cp", "-a", s.lab.Dir+"/"+string(primary), s.lab.Dir+"/old"+string(primary))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"strings"
@@ -35,7 +36,7 @@ func newStage(t *testing.T, opt lab.Options) *stage {
 	s := newQuietStage(t, opt)
 	var err error
 	if s.probe, err = probe.Start(t.Context(), probe.Options{
-		URI: s.lab.Env()["PGURI"], Interval: 20 * time.Millisecond, Retry: 20 * time.Millisecond, // several tests share two cores
+		URI: s.lab.Env()["PGURI"], Interval: 40 * time.Millisecond, Retry: 100 * time.Millisecond, // several tests share two cores
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +67,7 @@ func newQuietStage(t *testing.T, opt lab.Options) *stage {
 	if opt.Mcctl == "" {
 		t.Fatal("MCCTL does not name the mcctl program: use make test")
 	}
+	opt.Settings = frugal(opt.Settings)
 	var err error
 	if opt.Dir, err = os.MkdirTemp("", "mcpair"); err != nil {
 		t.Fatal(err)
@@ -86,6 +88,13 @@ func newQuietStage(t *testing.T, opt lab.Options) *stage {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// frugal settings, as several tests share two cores and a disk: here nothing cuts the power.
+func frugal(own map[string]string) map[string]string {
+	settings := map[string]string{"fsync": "off", "wal_init_zero": "off", "shared_buffers": "16MB", "autovacuum": "off"}
+	maps.Copy(settings, own)
+	return settings
 }
 
 func tellLogs(t *testing.T, dir string) {
@@ -126,14 +135,8 @@ func (s *stage) try(args ...string) (string, error) {
 }
 
 // status as the supervisor of one server tells it.
-func (s *stage) status(of pair.Server) (st wire.Status, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, s.lab.Mcctl(), "status", "-M", s.lab.Mcdir(of), "-o", "json").Output()
-	if err != nil {
-		return st, err
-	}
-	return st, json.Unmarshal(out, &st)
+func (s *stage) status(of pair.Server) (wire.Status, error) {
+	return s.lab.Ask(context.Background(), of)
 }
 
 // until waits until what a server's supervisor tells meets the condition.
