@@ -79,8 +79,9 @@ func mcdir(t *testing.T) (c *config.Config, ca string) {
 	d.Dir = dir
 	d.Pair.Name, d.Pair.Arbiter.Kind = "p", config.None
 	d.Pair.Servers = map[string]config.Endpoint{}
-	for _, name := range []string{"server1", "server2"} {
-		d.Pair.Servers[name] = config.Endpoint{Admin: freeAddress(t), Replication: freeAddress(t), Client: freeAddress(t)}
+	free := freeAddresses(t, 6)
+	for i, name := range []string{"server1", "server2"} {
+		d.Pair.Servers[name] = config.Endpoint{Admin: free[3*i], Replication: free[3*i+1], Client: free[3*i+2]}
 	}
 	d.Server.Name, d.Server.DataDirectory, d.Server.ConfigFile = "server1", filepath.Join(dir, "data"), filepath.Join(dir, "data", "postgresql.conf")
 	d.Server.TLS = config.TLS{CA: d.Path("tls", "ca.crt"), Certificate: d.Path("tls", "server1.crt"), Key: d.Path("tls", "server1.key")}
@@ -90,12 +91,16 @@ func mcdir(t *testing.T) (c *config.Config, ca string) {
 	return &d, ca
 }
 
-func freeAddress(t *testing.T) string {
+// freeAddresses are taken until all are known: one that was given back may come again.
+func freeAddresses(t *testing.T, n int) (all []string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ok(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ok(t, err)
+		defer func() { _ = l.Close() }()
+		all = append(all, l.Addr().String())
+	}
+	return all
 }
 
 // newAgent is a supervisor put together but not running: its group is there for

@@ -85,6 +85,8 @@ func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 		if r.action == decide.OpenGate && r.rule != rule.ID {
 			r.cancel()
 		}
+	case r.action == decide.Attach && rule.Do == decide.Wait && board.Mode(r.board.Read()) == decide.Paired:
+		// It has done what it was begun for, and only its end is missing.
 	case r.action != "":
 		if yields(r.action, rule.Do) {
 			r.cancel()

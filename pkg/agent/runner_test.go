@@ -10,6 +10,7 @@ import (
 	"mcctl/pkg/act"
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
 )
 
@@ -63,6 +64,23 @@ func (d *driven) ends(t *testing.T, how error) {
 	}
 	if err := received(t, d.done); !errors.Is(err, how) {
 		t.Fatalf("ended with %v, want %v", err, how)
+	}
+}
+
+// The record says paired a moment before the attach that changed it has ended.
+func TestAnAttachThatIsDoneIsLetEnd(t *testing.T) {
+	d := newDriven(t)
+	ctx := d.begins(t, decide.Attach)
+	d.board.Set(func(s *board.Sight) { s.Record.Mode = pair.Paired })
+	d.consider(t.Context(), rule(decide.Wait))
+	if ctx.Err() != nil {
+		t.Error("it was given up")
+	}
+	d.ends(t, nil)
+	ctx = d.begins(t, decide.Attach)
+	d.consider(t.Context(), rule(decide.Detach))
+	if ctx.Err() == nil {
+		t.Error("it goes on although the standby has gone")
 	}
 }
 

@@ -14,6 +14,11 @@ import (
 	"mcctl/pkg/durable"
 )
 
+// Endings are those of the names beside a data directory, and beside each directory
+// outside it: a copy that is being made, one that waits to be swapped in, what one
+// replaced, and data that was emptied and is void.
+func Endings() []string { return []string{".part", ".new", ".old", ".void"} }
+
 // Swap puts the copy that BaseBackup made in the data directory's place and the
 // old one aside, to Data.old; each directory outside it likewise. Where a Data.old is
 // there already, one of the two is deleted: the data directory if it never became whole

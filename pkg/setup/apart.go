@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"mcctl/pkg/postgres"
 )
 
 // lot is a directory that a second server shall have, and by what it was said; hint
@@ -16,7 +18,7 @@ type lot struct{ what, dir, hint string }
 func apart(lots []lot) error {
 	lots = slices.DeleteFunc(lots, func(l lot) bool { return l.dir == "" })
 	for i, inner := range lots {
-		if ending := filepath.Ext(inner.dir); slices.Contains(endings(), ending) {
+		if ending := filepath.Ext(inner.dir); slices.Contains(postgres.Endings(), ending) {
 			return fmt.Errorf("use %s %s: mcctl gives this ending to names beside; name another directory%s", inner.what, inner.dir, inner.hint)
 		}
 		for j, outer := range lots {
@@ -36,7 +38,7 @@ func (l lot) in(outer lot) error {
 	if inside(resolved(outer.dir)) {
 		return fmt.Errorf("use %s %s: it lies in %s %s; no directory may lie in another one%s", l.what, l.dir, outer.what, outer.dir, l.hint)
 	}
-	for _, ending := range endings() {
+	for _, ending := range postgres.Endings() {
 		if inside(resolved(outer.dir) + ending) {
 			return fmt.Errorf("use %s %s: it lies in %s, which belongs to %s %s%s", l.what, l.dir, outer.dir+ending, outer.what, outer.dir, l.hint)
 		}

@@ -41,12 +41,7 @@ const least = 4
 // edits finds the least edits by what is in force. It changes nothing.
 func (s *Setup) edits(ctx context.Context) (e edits, err error) {
 	p := s.state.Plan
-	session, err := s.instance().Connect(ctx)
-	if err != nil {
-		return e, err
-	}
-	defer session.Close()
-	have, err := session.Describe(ctx, described())
+	have, err := s.describe(ctx)
 	if err != nil {
 		return e, err
 	}
@@ -77,6 +72,16 @@ func (s *Setup) edits(ctx context.Context) (e edits, err error) {
 	}
 	e.is = withHBA(e.was, p.hbaLines())
 	return e, nil
+}
+
+// describe tells what is in force of the settings that the changes go by.
+func (s *Setup) describe(ctx context.Context) (map[string]postgres.Described, error) {
+	session, err := s.instance().Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	return session.Describe(ctx, described())
 }
 
 // described are the settings that the changes go by.

@@ -96,16 +96,13 @@ var ErrInTheWay = errors.New("by that name mcctl keeps what it deletes when that
 // isFreeBeside looks at the names by which copies are made and what they replace is put
 // aside, now and by every later rebuild.
 func isFreeBeside(what, dir string) error {
-	for _, ending := range endings() {
+	for _, ending := range postgres.Endings() {
 		if _, err := os.Lstat(dir + ending); err == nil {
 			return fmt.Errorf("use %s %s: %s is there: %w", what, dir, dir+ending, ErrInTheWay)
 		}
 	}
 	return nil
 }
-
-// endings are those of the names beside a directory that package postgres uses.
-func endings() []string { return []string{".new", ".part", ".old", ".void"} }
 
 // portsAreFree tries the addresses of this server. One that the host does not have is
 // no error here: it may come from elsewhere.

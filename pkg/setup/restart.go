@@ -110,12 +110,7 @@ const stopLimit = 5 * time.Minute
 // waiting lists what of our settings waits for a restart. The files are looked at, not
 // what pending_restart says: a reload may not have been through yet.
 func (s *Setup) waiting(ctx context.Context) (names []string, err error) {
-	session, err := s.instance().Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer session.Close()
-	have, err := session.Describe(ctx, described())
+	have, err := s.describe(ctx)
 	if err != nil {
 		return nil, err
 	}

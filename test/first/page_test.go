@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"mcctl/pkg/probe"
 	pageblocks "mcctl/test/blocks"
@@ -125,8 +126,11 @@ func (h *hosts) cluster(settings string) {
 // writers write to whichever server takes it.
 func (h *hosts) writers() *probe.Probe {
 	h.Helper()
-	p, err := probe.Start(context.Background(), probe.Options{URI: fmt.Sprintf(
-		"postgresql://postgres@127.0.0.1:%d,127.0.0.1:%d/postgres?sslmode=disable", h.ports["192.0.2.100:5432"], h.ports["192.0.2.110:5432"])})
+	p, err := probe.Start(context.Background(), probe.Options{
+		URI: fmt.Sprintf(
+			"postgresql://postgres@127.0.0.1:%d,127.0.0.1:%d/postgres?sslmode=disable", h.ports["192.0.2.100:5432"], h.ports["192.0.2.110:5432"]),
+		Interval: 20 * time.Millisecond, Retry: 50 * time.Millisecond,
+	})
 	h.ok(err)
 	return p
 }

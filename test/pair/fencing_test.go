@@ -165,8 +165,8 @@ func TestWhoHasNotMetTheOtherWaits(t *testing.T) {
 			t.Errorf("%s fenced for a switch: %v\n%s", of, err, b)
 		}
 	}
-	s.startAlone(two)
-	s.paired(one)
+	s.startAlone(two) // server1 may open, or hand over to what is up before it
+	s.until("the pair is whole", one, func(st wire.Status) bool { return st.Healthy })
 	s.flowing()
 }
 

@@ -104,7 +104,7 @@ func (s *stage) paths(server pair.Server) map[string]string {
 func (s *stage) begin() {
 	s.Helper()
 	var err error
-	if s.probe, err = probe.Start(s.Context(), probe.Options{URI: s.lab.Env()["PGURI"], Interval: 10 * time.Millisecond, Retry: 50 * time.Millisecond}); err != nil {
+	if s.probe, err = probe.Start(s.Context(), probe.Options{URI: s.lab.Env()["PGURI"], Interval: 20 * time.Millisecond, Retry: 50 * time.Millisecond}); err != nil {
 		s.Fatal(err)
 	}
 	s.Cleanup(func() { _, _ = s.probe.Stop() })

@@ -59,7 +59,7 @@ func run(ctx context.Context, o options) (err error) {
 
 // underLoad runs the rounds between the start of the writers and their verdict.
 func (s *storm) underLoad(ctx context.Context) error {
-	p, err := probe.Start(ctx, probe.Options{URI: s.lab.Env()["PGURI"]})
+	p, err := probe.Start(ctx, probe.Options{URI: s.lab.Env()["PGURI"], Interval: 10 * time.Millisecond, Retry: 20 * time.Millisecond})
 	if err != nil {
 		return err
 	}
