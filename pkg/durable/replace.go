@@ -2,6 +2,7 @@ package durable
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -71,7 +72,7 @@ func replace(path string, old, data []byte, force bool) (left string, err error)
 	defer temp.Close()
 	err = fill(temp, path, data, 0o600)
 	if err == nil {
-		left, err = exchange(temp.Name(), path, old, force)
+		left, err = exchange(temp, path, old, data, force)
 	}
 	if err != nil && left == "" {
 		err = errors.Join(err, ignoreMissing(os.Remove(temp.Name())))
@@ -83,9 +84,9 @@ func replace(path string, old, data []byte, force bool) (left string, err error)
 // it has opened it: in between nothing shows that it comes.
 const lateOpen = 5 * time.Millisecond
 
-// exchange gives the file at temp the name path. After an error path is as it was, unless
+// exchange gives the temporary file the name path. After an error path is as it was, unless
 // left tells where somebody else's file is.
-func exchange(temp, path string, old []byte, force bool) (left string, err error) {
+func exchange(temp *os.File, path string, old, data []byte, force bool) (left string, err error) {
 	g, err := guardFile(path)
 	if err != nil {
 		return "", err
@@ -94,16 +95,16 @@ func exchange(temp, path string, old []byte, force bool) (left string, err error
 	if g.busy && !force {
 		return "", ErrBusy
 	}
-	if now, err := io.ReadAll(g); err != nil || !bytes.Equal(now, old) {
-		return "", errors.Join(err, ErrChanged)
+	if !g.holds(old) {
+		return "", ErrChanged
 	}
 	dir := filepath.Dir(path)
-	err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
+	err = unix.Renameat2(unix.AT_FDCWD, temp.Name(), unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // NFS, and other file systems
 		if g.awaited() {
 			return "", ErrBusy
 		}
-		if err := os.Rename(temp, path); err != nil {
+		if err := os.Rename(temp.Name(), path); err != nil {
 			return "", err
 		}
 		return "", syncDir(dir)
@@ -112,26 +113,59 @@ func exchange(temp, path string, old []byte, force bool) (left string, err error
 		return "", err
 	}
 	exchanged := time.Now()
+	_ = temp.Close() // from now on nobody but others has it open for writing
 	err = syncDir(dir)
 	time.Sleep(lateOpen - time.Since(exchanged))
-	left, settled := g.settle(temp, path)
+	left, settled := g.settle(temp.Name(), path, old, data)
 	return left, errors.Join(err, settled)
 }
 
-// settle is what follows an exchange: the guarded file has the name temp now.
-func (g *guard) settle(temp, path string) (left string, err error) {
-	switch dir := filepath.Dir(path); {
+// settle is what follows an exchange: the guarded file, which holds old, has the name temp
+// now, and data that of path.
+func (g *guard) settle(temp, path string, old, data []byte) (left string, err error) {
+	switch {
 	case g.awaited(): // somebody waits in open for the very file that has just been put aside
-		back := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
-		if back == nil {
-			return "", errors.Join(ErrBusy, syncDir(dir))
-		}
-		left, err = keepDisplaced(temp, path)
-		return left, errors.Join(fmt.Errorf("it was replaced while somebody else was saving it, and cannot be put back (%w): what they save is in %s, compare the two", back, left), err)
+		return g.giveBack(temp, path, old, data)
 	case g.busy:
 		return keepDisplaced(temp, path)
 	}
 	return "", os.Remove(temp)
+}
+
+// giveBack gives the guarded file its name again. A waiter whose open was interrupted by a
+// signal, and who came again, has found what has the name now: what it saved there stays.
+func (g *guard) giveBack(temp, path string, old, data []byte) (left string, err error) {
+	ours, err := guardFile(path)
+	if err == nil {
+		defer ours.Close()
+		if !ours.busy && ours.holds(data) {
+			err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
+			if err == nil {
+				return ours.putAside(temp, path)
+			}
+		}
+	}
+	_ = g.Close() // who still waits goes on
+	time.Sleep(lateOpen)
+	if again, err := guardFile(temp); err == nil {
+		defer again.Close()
+		if !again.busy && again.holds(old) {
+			return "", errors.Join(ErrChanged, os.Remove(temp))
+		}
+	}
+	left, kept := keepDisplaced(temp, path)
+	return left, errors.Join(fmt.Errorf("it was replaced while somebody else was saving it, and cannot be put back (%w): what they save is in %s, compare the two", cmp.Or(err, ErrChanged), left), kept)
+}
+
+// putAside removes what has lost its name to a writer's file, unless somebody found it
+// while it had it, and comes to write.
+func (g *guard) putAside(temp, path string) (left string, err error) {
+	synced := syncDir(filepath.Dir(path))
+	if g.awaited() {
+		left, err = keepDisplaced(temp, path)
+		return left, errors.Join(fmt.Errorf("two others save it just now: what one of them saves is in %s, compare the two", left), err, synced)
+	}
+	return "", errors.Join(ErrBusy, synced)
 }
 
 // keepDisplaced gives a file that somebody writes a name that lasts: left is what it has.
@@ -164,6 +198,13 @@ func guardFile(path string) (*guard, error) {
 	_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
 	g.leased, g.busy = err == nil, errors.Is(err, unix.EAGAIN)
 	return g, nil
+}
+
+// holds tells that the content is that.
+func (g *guard) holds(content []byte) bool {
+	now := make([]byte, len(content)+1)
+	n, err := g.ReadAt(now, 0)
+	return errors.Is(err, io.EOF) && bytes.Equal(now[:n], content)
 }
 
 // awaited tells that somebody waits to write the file.

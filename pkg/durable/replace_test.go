@@ -92,6 +92,33 @@ func TestWhoComesToWriteMeanwhileIsLetIn(t *testing.T) {
 	wantContent(t, path, "theirs")
 }
 
+// A writer that waits for the old file may be interrupted by a signal and come again: then
+// it finds the new one, and what it saves there stays.
+func TestWhoIsInterruptedAndComesAgainLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	path, temp := filepath.Join(dir, "f"), filepath.Join(dir, ".f"+suffix)
+	write(t, path, "old", 0o600)
+	write(t, temp, "ours", 0o600)
+	g, err := guardFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Open(temp, unix.O_WRONLY|unix.O_NONBLOCK, 0); !errors.Is(err, unix.EAGAIN) || !g.awaited() {
+		t.Fatalf("it did not come to wait: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("theirs"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := g.settle(temp, path, []byte("old"), []byte("ours")); left != "" || !errors.Is(err, ErrChanged) {
+		t.Errorf("left %q, %v", left, err)
+	}
+	wantContent(t, path, "theirs")
+	wantOnly(t, dir, "f")
+}
+
 // The name was taken away, or the disk fails, when a writer's file is to get it back: what
 // the writer saves is kept, and the error says where.
 func TestASaveThatCannotBePutBackIsKept(t *testing.T) {
@@ -116,7 +143,7 @@ func TestASaveThatCannotBePutBackIsKept(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	left, err := g.settle(temp, path)
+	left, err := g.settle(temp, path, []byte("old"), []byte("ours"))
 	_ = g.Close()
 	if left != path+Displaced || err == nil || errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), left) {
 		t.Errorf("left %q, %v", left, err)

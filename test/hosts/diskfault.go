@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,6 +83,9 @@ func (d disk) leave(share string) error {
 	return d.fill(st.Blocks * percent / 100 * uint64(st.Bsize))
 }
 
+// writtenFull is what is filled by writing: nobody can allocate the very last block.
+const writtenFull = 16 << 20
+
 // fill leaves so many bytes free; 0 is not one block.
 func (d disk) fill(free uint64) error {
 	f, err := os.OpenFile(filepath.Join(d.mount, fillerName), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -89,18 +93,24 @@ func (d disk) fill(free uint64) error {
 		return err
 	}
 	defer f.Close()
-	if free > 0 {
-		var st unix.Statfs_t
-		if err := unix.Statfs(d.mount, &st); err != nil {
-			return err
-		}
-		if now := st.Bavail * uint64(st.Bsize); now > free {
-			return unix.Fallocate(int(f.Fd()), 0, 0, int64(now-free))
-		}
+	var st unix.Statfs_t
+	if err := unix.Statfs(d.mount, &st); err != nil {
+		return err
+	}
+	now, rest := st.Bavail*uint64(st.Bsize), max(free, writtenFull)
+	if now <= free {
 		return errors.New("there is less room on the disk already")
 	}
-	block := make([]byte, 1<<20)
-	for len(block) > 0 {
+	if now > rest {
+		end, err := f.Seek(0, io.SeekEnd)
+		if err != nil {
+			return err
+		}
+		if err := unix.Fallocate(int(f.Fd()), 0, end, int64(now-rest)); err != nil {
+			return err
+		}
+	}
+	for block := make([]byte, 1<<20); free == 0 && len(block) > 0; {
 		if _, err := f.Write(block); err != nil {
 			block = block[:len(block)/2] // smaller ones may still fit
 		}

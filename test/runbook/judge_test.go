@@ -56,10 +56,10 @@ func (s *stage) judge(switches int, steps ...string) {
 // bound is what no gap is longer than, but that of a switch may be twice that; how fast a
 // switch is make bench measures. Clients that nothing disturbs wait for a busy machine too:
 // how long was seen before the page began. A server that went without saying goodbye would
-// hold up commits for commit_stall_max, 2 s.
+// hold up commits for commit_stall_max, 12 s (stallMax).
 func bound(r *probe.Result) time.Duration {
 	quiet, _ := r.Mark(calm)
-	return 1800*time.Millisecond + 4*time.Duration(quiet.Gap.Length)
+	return 4*time.Second + 4*time.Duration(quiet.Gap.Length)
 }
 
 // misplaced are the gaps that should not have been, and those that should. For so long a
@@ -136,8 +136,8 @@ func TestMisplacedGaps(t *testing.T) {
 		{[]probe.Gap{gap(1990, 400, a, b)}, ""}, // the last answer came before the command began
 		{[]probe.Gap{gap(1500, 400, a, b)}, "switch 1 was in"},
 		{[]probe.Gap{gap(3100, 400, a, b)}, "switch 1 was in"},
-		{[]probe.Gap{gap(2100, 4100, a, b)}, "4100.0 ms, which is more than 4s, for switch 1"},
-		{[]probe.Gap{gap(2100, 400, a, b), gap(3100, 2100, b, b)}, "but nothing was switched: line 9"},
+		{[]probe.Gap{gap(2100, 8500, a, b)}, "8500.0 ms, which is more than 8.4s, for switch 1"},
+		{[]probe.Gap{gap(2100, 400, a, b), gap(3100, 4300, b, b)}, "but nothing was switched: line 9"},
 		{[]probe.Gap{gap(2100, 400, a, b), gap(2600, 300, b, a)}, "2 gaps after which another server answered, want 1"},
 		{nil, "0 gaps"},
 	} {

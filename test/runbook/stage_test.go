@@ -72,8 +72,24 @@ func newStage(t *testing.T, opt lab.Options) *stage {
 	}
 	for _, server := range []pair.Server{one, two} {
 		s.variables[server] = s.paths(server)
+		if err := appendTo(filepath.Join(s.lab.Mcdir(server), "pair.toml"), stallMax); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return s
+}
+
+// stallMax makes commits wait for long when a server goes without saying goodbye, so that
+// such a gap is told from those of a busy machine, see bound.
+const stallMax = "commit_stall_max = \"12s\"\n"
+
+func appendTo(path, text string) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errorsOf(err, f.Close())
 }
 
 func errorsOf(errs ...error) error {
