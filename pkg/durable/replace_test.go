@@ -79,11 +79,7 @@ func TestWhoComesToWriteMeanwhileIsLetIn(t *testing.T) {
 	}
 	saved := make(chan error, 1)
 	go func() { saved <- os.WriteFile(path, []byte("theirs"), 0o600) }()
-	for began := time.Now(); !g.awaited(); time.Sleep(time.Millisecond) {
-		if time.Since(began) > 10*time.Second {
-			t.Fatal("nobody waits")
-		}
-	}
+	untilAwaited(t, g)
 	wantContent(t, path, "old")
 	_ = g.Close()
 	if err := <-saved; err != nil {
@@ -92,17 +88,33 @@ func TestWhoComesToWriteMeanwhileIsLetIn(t *testing.T) {
 	wantContent(t, path, "theirs")
 }
 
-// A writer that waits for the old file may be interrupted by a signal and come again: then
-// it finds the new one, and what it saves there stays.
-func TestWhoIsInterruptedAndComesAgainLosesNothing(t *testing.T) {
+// guardOld guards the file at path, which holds "old"; "ours" is at temp, to be exchanged.
+func guardOld(t *testing.T) (g *guard, path, temp string) {
+	t.Helper()
 	dir := t.TempDir()
-	path, temp := filepath.Join(dir, "f"), filepath.Join(dir, ".f"+suffix)
+	path, temp = filepath.Join(dir, "f"), filepath.Join(dir, ".f"+suffix)
 	write(t, path, "old", 0o600)
 	write(t, temp, "ours", 0o600)
 	g, err := guardFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return g, path, temp
+}
+
+func untilAwaited(t *testing.T, g *guard) {
+	t.Helper()
+	for began := time.Now(); !g.awaited(); time.Sleep(time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("nobody waits")
+		}
+	}
+}
+
+// A writer that waits for the old file may be interrupted by a signal and come again: then
+// it finds the new one, and what it saves there stays.
+func TestWhoIsInterruptedAndComesAgainLosesNothing(t *testing.T) {
+	g, path, temp := guardOld(t)
 	if err := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE); err != nil {
 		t.Fatal(err)
 	}
@@ -116,27 +128,16 @@ func TestWhoIsInterruptedAndComesAgainLosesNothing(t *testing.T) {
 		t.Errorf("left %q, %v", left, err)
 	}
 	wantContent(t, path, "theirs")
-	wantOnly(t, dir, "f")
+	wantOnly(t, filepath.Dir(path), "f")
 }
 
 // The name was taken away, or the disk fails, when a writer's file is to get it back: what
 // the writer saves is kept, and the error says where.
 func TestASaveThatCannotBePutBackIsKept(t *testing.T) {
-	dir := t.TempDir()
-	path, temp := filepath.Join(dir, "f"), filepath.Join(dir, ".f"+suffix)
-	write(t, path, "old", 0o600)
-	write(t, temp, "ours", 0o600)
-	g, err := guardFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g, path, temp := guardOld(t)
 	saved := make(chan error, 1)
 	go func() { saved <- os.WriteFile(path, []byte("theirs"), 0o600) }()
-	for began := time.Now(); !g.awaited(); time.Sleep(time.Millisecond) {
-		if time.Since(began) > 10*time.Second {
-			t.Fatal("nobody waits")
-		}
-	}
+	untilAwaited(t, g)
 	if err := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +153,7 @@ func TestASaveThatCannotBePutBackIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantContent(t, left, "theirs")
-	wantOnly(t, dir, "f"+Displaced)
+	wantOnly(t, filepath.Dir(path), "f"+Displaced)
 }
 
 // Somebody saves in place, again and again, and looks each time: what was saved is there
