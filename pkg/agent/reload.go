@@ -70,13 +70,13 @@ func (a *Agent) watchOwnFiles(ctx context.Context) error {
 		defer watch.close()
 	}
 	r := &reloader{agent: a}
-	for first := true; ; first = false {
-		if err == nil { // again and again, since a link may come to lead elsewhere
+	read := r.reload // what was changed before the watch began
+	for {
+		if err == nil { // again and again, since a link may come to lead elsewhere; first, lest a change be missed
 			a.watchOwnDirectories(watch)
 		}
-		if first {
-			r.reload() // what was changed before the watch began
-		}
+		read()
+		read = func() { a.systemd.reloading(r.reload) }
 		select {
 		case <-watch.changed:
 			watch.settle(ctx)
@@ -86,7 +86,6 @@ func (a *Agent) watchOwnFiles(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		a.systemd.reloading(r.reload)
 	}
 }
 

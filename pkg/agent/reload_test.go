@@ -20,12 +20,25 @@ import (
 type logged struct {
 	mu   sync.Mutex
 	text strings.Builder
+	at   string // what is told when then is called, once
+	then func()
 }
 
 func (s *logged) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.then != nil && strings.Contains(string(p), s.at) {
+		s.then()
+		s.then = nil
+	}
 	return s.text.Write(p)
+}
+
+// when has something done before whoever tells goes on.
+func (s *logged) when(told string, then func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at, s.then = told, then
 }
 
 func (s *logged) has(text string) bool {
@@ -151,6 +164,10 @@ func TestReloadThroughLinks(t *testing.T) {
 	ok(t, err)
 	target := filepath.Join(store, config.PairFile)
 	ok(t, os.WriteFile(target, []byte(strings.Replace(string(text), "failover = true", "failover = false", 1)), 0o600))
+	told.when("policy.failover: true -> false", func() { // at once, before anything else is done
+		ok(t, os.WriteFile(target+"~", text, 0o600))
+		ok(t, os.Rename(target+"~", target))
+	})
 	last := time.Time{}
 	eventually(t, "a link is noticed", func() bool {
 		if time.Since(last) > time.Second {
@@ -160,9 +177,6 @@ func TestReloadThroughLinks(t *testing.T) {
 		}
 		return told.has("policy.failover: true -> false")
 	})
-	time.Sleep(100 * time.Millisecond)
-	ok(t, os.WriteFile(target+"~", text, 0o600))
-	ok(t, os.Rename(target+"~", target))
 	eventually(t, "a change behind the link is noticed", func() bool { return told.has("policy.failover: false -> true") })
 }
 
