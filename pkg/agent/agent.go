@@ -92,6 +92,7 @@ type Agent struct {
 
 	wishing    sync.Mutex  // held while a wish is saved, taken before mu
 	savingWord atomic.Bool // see saveWord
+	endingHold atomic.Bool // see endOldHold
 
 	mu    sync.Mutex // never held while a disk is waited for: the loop needs it
 	rule  decide.Rule

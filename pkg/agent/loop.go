@@ -37,6 +37,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		a.recallVainSwitch(facts)
 		a.dropVainRebuild(s)
 		a.endLeftPause(s)
+		a.endOldHold(s)
 		a.copyIsDue(s, rule)
 		a.commandsAreDue(s)
 		a.runner.consider(ctx, a.permitted(rule))

@@ -245,7 +245,13 @@ func (a *Agent) detach(_ context.Context, body json.RawMessage) (any, error) {
 		return nil, errors.Join(err, a.wish(func(w *wishes) { w.Held = before.Held }))
 	}
 	defer a.board.Release(decide.TaskDetach)
-	if err := a.await(ctx, func(s board.Sight) bool { return board.Mode(s) == decide.Alone && s.Doing == "" }); err != nil {
+	err := a.await(ctx, func(s board.Sight) bool {
+		return !s.Names(a.config.Me()) || board.Mode(s) == decide.Alone && s.Doing == ""
+	})
+	if s := a.board.Read(); err == nil && !s.Names(a.config.Me()) {
+		err = fmt.Errorf("%s became primary meanwhile", a.config.Other())
+	}
+	if err != nil {
 		err = fmt.Errorf("detach %s: %w; see mcctl explain", a.config.Other(), err)
 		return nil, errors.Join(err, a.takeBackDetach(before.Held))
 	}
@@ -260,7 +266,7 @@ func (a *Agent) detach(_ context.Context, body json.RawMessage) (any, error) {
 // at the last moment stays as it was asked for.
 func (a *Agent) takeBackDetach(held bool) error {
 	a.board.Release(decide.TaskDetach)
-	if board.Mode(a.board.Read()) == decide.Alone {
+	if s := a.board.Read(); s.Names(a.config.Me()) && board.Mode(s) == decide.Alone {
 		return nil
 	}
 	return a.wish(func(w *wishes) { w.Held = held })

@@ -112,6 +112,55 @@ func TestAPairedStandbyThatIsHeldOffIsToldOf(t *testing.T) {
 	}
 }
 
+// The other server became primary in that moment: it was not detached, and what it does
+// alone is not what was asked for.
+func TestADetachThatATakeOverForestallsHoldsNobodyOff(t *testing.T) {
+	a := pairedPrimary(t)
+	r := rec(4, 9, "server2", pair.Alone)
+	done := make(chan error, 1)
+	go func() {
+		_, err := a.detach(t.Context(), nil)
+		done <- err
+	}()
+	eventually(t, "the detach is under way", func() bool { return a.board.Read().Task == decide.TaskDetach })
+	a.board.Note(func(s *board.Sight) { s.Learn(r, true) })
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "server2 became primary meanwhile") {
+		t.Errorf("detach: %v", err)
+	}
+	w, err := a.store.LoadWishes()
+	ok(t, err)
+	if a.board.Read().Held || w.Held {
+		t.Error("server2 is held off")
+	}
+}
+
+// A supervisor that was killed in a detach, and whose server was replaced, is a standby
+// again when it comes back: the wish was another reign's, and must not outlive it.
+func TestAHoldDoesNotOutliveItsReign(t *testing.T) {
+	for reign, c := range map[string]struct {
+		record record.Record
+		ends   bool
+	}{
+		"it is primary still":       {rec(3, 8, "server1", pair.Paired), false},
+		"it is primary, and alone":  {rec(3, 9, "server1", pair.Alone), false},
+		"replaced, not yet a pair":  {rec(4, 9, "server2", pair.Alone), false},
+		"the pair was made by both": {rec(4, 10, "server2", pair.Paired), true},
+	} {
+		t.Run(reign, func(t *testing.T) {
+			a := pairedPrimary(t)
+			ok(t, a.wish(func(w *wishes) { w.Held = true }))
+			a.board.Set(func(s *board.Sight) { s.Record = c.record })
+			a.endOldHold(a.board.Read())
+			eventually(t, "that is over", func() bool { return !a.endingHold.Load() })
+			w, err := a.store.LoadWishes()
+			ok(t, err)
+			if held := a.board.Read().Held; held == c.ends || w.Held == c.ends {
+				t.Errorf("held %v, on the disk %v", held, w.Held)
+			}
+		})
+	}
+}
+
 // knowing is a link to a supervisor that knows a job, or that does not answer.
 type knowing struct {
 	Link

@@ -9,6 +9,7 @@ import (
 	"mcctl/pkg/act"
 	"mcctl/pkg/board"
 	"mcctl/pkg/clock"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
 )
 
@@ -49,6 +50,31 @@ func (a *Agent) lookAfter() {
 			}
 		}
 	})
+}
+
+// endOldHold drops the wish of a former reign. A detach whose primary lost its role in that
+// moment leaves it there, and the attach that follows is asked of the new primary: the
+// pair was made again, and a server that reigns later must not go by the old wish.
+func (a *Agent) endOldHold(s board.Sight) {
+	a.mu.Lock()
+	held := a.wishes.Held
+	a.mu.Unlock()
+	if !held || !a.standsBy(s) || !a.endingHold.CompareAndSwap(false, true) {
+		return
+	}
+	a.background("drop the hold of a former reign", func(context.Context) error {
+		defer a.endingHold.Store(false)
+		err := a.wish(func(w *wishes) { w.Held = w.Held && !a.standsBy(a.board.Read()) })
+		if err == nil {
+			a.log.Info("a detach of a former reign is forgotten: the pair was made again", "primary", a.config.Other())
+		}
+		return err
+	})
+}
+
+// standsBy: the record pairs this server with the other one, who is primary.
+func (a *Agent) standsBy(s board.Sight) bool {
+	return s.Record.Mode == pair.Paired && s.Names(a.config.Other())
 }
 
 // setFailover serves enable-failover and disable-failover, and carries them to the

@@ -75,6 +75,9 @@ func (w *World) whole(since int) (missing string) {
 		if got := board.Postgres(s); got != want || s.Doing != "" {
 			return fmt.Sprintf("%s is %s, rule %d, doing %q: %s", n.me, got, rule.ID, s.Doing, s.Progress)
 		}
+		if s.Held {
+			return fmt.Sprintf("%s would hold the other off", n.me)
+		}
 		if pm := n.data.pm; pm != nil && pm.paused {
 			return fmt.Sprintf("replay is paused on %s", n.me)
 		}
