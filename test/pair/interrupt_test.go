@@ -183,7 +183,7 @@ func TestEditsOfTheConfigurationWithoutDiskOrNetwork(t *testing.T) {
 			}
 			if command == "detach" {
 				s.again("detach")
-				s.until("detached", one, func(st wire.Status) bool { return st.Record.Mode == pair.Alone && st.Held })
+				s.detached()
 				s.flowing()
 				continue
 			}
@@ -211,6 +211,18 @@ func (s *stage) again(command string) {
 		}
 	}
 	s.Fatalf("%s is never done: %v\n%s", command, err, out)
+}
+
+// detached waits until the primary holds the other server off: server1, or server2 if a
+// network that was gone has made it that.
+func (s *stage) detached() {
+	s.Helper()
+	s.until("detached", one, func(st wire.Status) bool {
+		if st.Record.Primary == two {
+			st, _ = s.status(two)
+		}
+		return st.Record.Mode == pair.Alone && st.Held
+	})
 }
 
 // reigns makes server1 the primary, if a network that was gone has made server2 it.

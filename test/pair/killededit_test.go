@@ -13,7 +13,6 @@ import (
 
 	"mcctl/pkg/lab"
 	"mcctl/pkg/pair"
-	"mcctl/pkg/wire"
 	"mcctl/test/fault"
 )
 
@@ -60,7 +59,7 @@ func (s *stage) killedAt(sign int, command string) (met bool) {
 	}
 	if command == "detach" {
 		s.again("detach")
-		s.until("detached", one, func(st wire.Status) bool { return st.Record.Mode == pair.Alone && st.Held })
+		s.detached()
 		s.flowing()
 	}
 	if command != "switch" {
