@@ -6,8 +6,9 @@ GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS     := -X main.version=$(VERSION)
 # What to test, and how: make test PKG=./pkg/lab TESTFLAGS='-run Up -v'. What takes
-# longest begins first, so that everything else runs beside it.
-PKG         ?= ./test/pair ./test/storm ./test/first ./test/model ./test/runbook ./test/script ./pkg/lab ./test/hosts ./...
+# longest begins first, and beside it what mostly waits; then what computes.
+PKG         ?= ./test/pair ./test/first ./test/hosts ./pkg/arbiter ./pkg/agent ./pkg/cli ./pkg/act ./test/storm ./pkg/lab \
+               ./test/runbook ./test/sim ./test/model ./pkg/postgres ./test/script ./...
 TESTFLAGS   ?=
 
 export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
@@ -110,7 +111,7 @@ model: ## check the protocol's model within wide bounds (TRAIL='no pledge': tell
 
 .PHONY: sim
 sim: ## simulate pairs in virtual time (SEEDS=2000 HOURS=1 or MINUTES=5; SEED=7 tells all that happens in one)
-	GOGC=400 SIM_SEEDS='$(or $(SEEDS),2000)' SIM_MINUTES='$(or $(MINUTES),$(shell expr 60 \* $(or $(HOURS),1)))' SIM_SEED='$(SEED)' \
+	SIM_SEEDS='$(or $(SEEDS),2000)' SIM_MINUTES='$(or $(MINUTES),$(shell expr 60 \* $(or $(HOURS),1)))' SIM_SEED='$(SEED)' \
 	  $(GO) test -count=1 -v -timeout 2h -run 'TestSeeds' ./test/sim
 
 .PHONY: docs
