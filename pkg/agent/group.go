@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -86,6 +87,18 @@ func (a *Agent) background(name string, work func(context.Context) error) {
 		if err := work(a.group.ctx); err != nil && a.group.ctx.Err() == nil {
 			a.log.Warn(name+" failed", "error", err)
 		}
+	})
+}
+
+// backgroundOnce is background for what the loop asks for at every turn: it is not begun
+// again while it is under way.
+func (a *Agent) backgroundOnce(underWay *atomic.Bool, name string, work func(context.Context) error) {
+	if !underWay.CompareAndSwap(false, true) {
+		return
+	}
+	a.background(name, func(ctx context.Context) error {
+		defer underWay.Store(false)
+		return work(ctx)
 	})
 }
 

@@ -129,10 +129,9 @@ func (a *Agent) permitted(rule decide.Rule) decide.Rule {
 }
 
 // note keeps the deciding rule for status and explain, and writes a change of it
-// to the journal. In the middle of an action facts are between two states: that
-// nothing else needs doing then is no news.
+// to the journal.
 func (a *Agent) note(rule decide.Rule, facts decide.Facts) {
-	if rule.Do == decide.Wait && a.runner.doing() != "" {
+	if isNoNews(rule.Do, a.runner.doing()) {
 		return
 	}
 	a.mu.Lock()
@@ -146,6 +145,13 @@ func (a *Agent) note(rule decide.Rule, facts decide.Facts) {
 		a.journal.decided(rule, facts)
 		a.detachDecided(rule)
 	}
+}
+
+// isNoNews: in the middle of an action facts are between two states, and that nothing
+// else needs doing then says nothing. Nor is the server that recovers a crashed primary's
+// data for pg_rewind (in single-user mode) one that would come up as a primary.
+func isNoNews(do, doing decide.Action) bool {
+	return do == decide.Wait && doing != "" || do == decide.Retire && doing == decide.Rejoin
 }
 
 // opDone is called by the runner when an action has ended.

@@ -43,11 +43,10 @@ func (a *Agent) endLeftPause(s board.Sight) {
 		p.left.Store(false)
 		return
 	}
-	if !p.left.Load() || !p.resuming.CompareAndSwap(false, true) {
+	if !p.left.Load() {
 		return
 	}
-	a.background("resume replay", func(ctx context.Context) error {
-		defer p.resuming.Store(false)
+	a.backgroundOnce(&p.resuming, "resume replay", func(ctx context.Context) error {
 		ctx, cancel := a.clock.Timeout(ctx, replayLimit, nil)
 		defer cancel()
 		return a.replay.resume(ctx)

@@ -138,11 +138,10 @@ func (a *Agent) saveWord() {
 	a.mu.Lock()
 	saved := a.wishes.PeerResting == s.PeerResting && a.wishes.PeerFailoverOff == s.PeerFailoverOff
 	a.mu.Unlock()
-	if saved || !a.savingWord.CompareAndSwap(false, true) {
+	if saved {
 		return
 	}
-	a.background("save what the other server said last", func(context.Context) error {
-		defer a.savingWord.Store(false)
+	a.backgroundOnce(&a.savingWord, "save what the other server said last", func(context.Context) error {
 		return a.wish(func(w *wishes) {
 			s := a.board.Read()
 			w.PeerResting, w.PeerFailoverOff = s.PeerResting, s.PeerFailoverOff

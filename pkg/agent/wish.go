@@ -59,11 +59,10 @@ func (a *Agent) endOldHold(s board.Sight) {
 	a.mu.Lock()
 	held := a.wishes.Held
 	a.mu.Unlock()
-	if !held || !a.standsBy(s) || !a.endingHold.CompareAndSwap(false, true) {
+	if !held || !a.standsBy(s) {
 		return
 	}
-	a.background("drop the hold of a former reign", func(context.Context) error {
-		defer a.endingHold.Store(false)
+	a.backgroundOnce(&a.endingHold, "drop the hold of a former reign", func(context.Context) error {
 		err := a.wish(func(w *wishes) { w.Held = w.Held && !a.standsBy(a.board.Read()) })
 		if err == nil {
 			a.log.Info("a detach of a former reign is forgotten: the pair was made again", "primary", a.config.Other())

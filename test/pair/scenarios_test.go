@@ -63,6 +63,9 @@ func TestPostmasterKilledOnEitherServer(t *testing.T) {
 	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
 	s.flowing()
 	s.paired(two)
+	if told := s.mcctl("events", "-M", s.lab.Mcdir(one)); !strings.Contains(told, "rejoin") || strings.Contains(told, "retire") {
+		t.Errorf("it came back, and had nothing to retire from:\n%s", told)
+	}
 	s.kill(s.lab.Pids().Servers[one].Postmaster) // the standby's
 	s.until("the primary went alone or is whole again", two, func(st wire.Status) bool { return st.Record.Revision > 4 })
 	s.flowing()
