@@ -27,7 +27,7 @@ func diskHands() []string {
 func inMemory() []string { return []string{"hands.Rebuilds"} }
 
 // handsOver begin their arguments beside their caller.
-func handsOver() []string { return []string{"background", "begins", "After"} }
+func handsOver() []string { return []string{"background", "backgroundOnce", "begins", "After"} }
 
 // DecidingLoop keeps the loop away from disks and from PostgreSQL: it goes by the board,
 // and the runner works beside it. The board and the table call nothing of the kind either.
