@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mcctl/pkg/probe"
 )
 
 func gap(subject, profile, event string, ms float64) sample {
@@ -26,6 +28,19 @@ func TestSummaryComparesWithTheFloorBesideIt(t *testing.T) {
 	}
 	if s, _ := find(all, ours, "default", "kill-server", "gap_ms"); s.ToFloor != 1.5 {
 		t.Errorf("kill-server: %+v", s)
+	}
+}
+
+func TestAMoveIsToldApartFromTheWayBack(t *testing.T) {
+	noise := probe.Gap{At: 10, Length: 30, From: "one", To: "one"}
+	move := probe.Gap{At: 99, Length: 120, From: "one", To: "two"}
+	back := probe.Gap{At: 400, Length: 300, From: "two", To: "two"}
+	event := probe.Event{At: 100, Gap: back}
+	if moved, after := apart([]probe.Gap{noise, move, back}, event); moved != move || after != back {
+		t.Errorf("moved in %+v, came back in %+v", moved, after)
+	}
+	if moved, after := apart(nil, event); moved != back || after.Length != 0 {
+		t.Errorf("none listed: moved in %+v, came back in %+v", moved, after)
 	}
 }
 

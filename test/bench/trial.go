@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"mcctl/pkg/lab"
@@ -133,15 +134,36 @@ func (t *trial) mark(name string) {
 
 func (t *trial) sample(r *probe.Result, e event) sample {
 	s := observed(r)
-	gap, _ := r.Mark(markEvent)
-	s.Values = map[string]float64{"gap_ms": millis(time.Duration(gap.Gap.Length))}
-	if mend, ok := r.Mark(markMend); ok {
-		s.Values["mend_gap_ms"] = millis(time.Duration(mend.Gap.Length))
+	at, _ := r.Mark(markEvent)
+	mend, mended := r.Mark(markMend)
+	gap, way := at.Gap, mend.Gap
+	if e.moves && e.mend == nil {
+		gap, way = apart(r.Gaps, at)
+		mended = true
+	}
+	s.Values = map[string]float64{"gap_ms": millis(time.Duration(gap.Length))}
+	if mended {
+		s.Values["mend_gap_ms"] = millis(time.Duration(way.Length))
 	}
 	if e.mend != nil || e.moves {
 		s.Values["whole_ms"] = millis(t.whole)
 	}
 	return s
+}
+
+// apart tells the gap in which the role moved from the longest after it, while the old
+// primary comes back by itself. Here it has the disk and the CPUs of the new one.
+func apart(gaps []probe.Gap, event probe.Event) (moved, after probe.Gap) {
+	moved = event.Gap
+	if i := slices.IndexFunc(gaps, func(g probe.Gap) bool { return g.At+g.Length > event.At && g.From != g.To }); i >= 0 {
+		moved = gaps[i]
+	}
+	for _, g := range gaps {
+		if g.At > moved.At && g.Length > after.Length {
+			after = g
+		}
+	}
+	return moved, after
 }
 
 // observed is the part of a sample that is the same for whatever was measured.
