@@ -72,7 +72,7 @@ func (in *Instance) Rewind(ctx context.Context, source Source, opt RewindOptions
 
 // runRewind spares the source compiling pg_rewind's query for the list of its files: the
 // planner takes it for a costly one, so that jit, on by default, needs far longer for it than
-// the query does (libpq_source.c, 13 to 18). Options of the source's own win.
+// the query does (libpq_source.c, in 13 libpq_fetch.c; 13 to 18). Options of the source's own win.
 func (in *Instance) runRewind(ctx context.Context, source Source, line func(string), args ...string) error {
 	return in.runWith(ctx, []string{"PGPASSFILE=" + source.Passfile, "PGOPTIONS=-c jit=off"}, line, "pg_rewind", args...)
 }
