@@ -52,12 +52,22 @@ func (h *Hands) sayGoodbye(ctx context.Context, s board.Sight) {
 	if !s.Names(h.me()) {
 		kind = wire.KindRelease
 	}
-	asked, cancel := h.within(ctx, h.goodbyePatience(kind, s), nil)
-	defer cancel()
 	h.progress("telling %s", h.other())
-	if err := h.Peer.Call(asked, kind, struct{}{}, nil); err != nil {
+	if err := h.goodbye(ctx, kind, s); err != nil {
 		h.Log.Warn("the other server was not told of the stop", "error", err)
 	}
+}
+
+// TakeLeave asks the primary to go on without this standby. A refusal (wire.ErrRefused) is
+// its word that it cannot, so that commits would wait; no answer says nothing.
+func (h *Hands) TakeLeave(ctx context.Context) error {
+	return h.goodbye(ctx, wire.KindRelease, h.Board.Read())
+}
+
+func (h *Hands) goodbye(ctx context.Context, kind string, s board.Sight) error {
+	ctx, cancel := h.within(ctx, h.goodbyePatience(kind, s), nil)
+	defer cancel()
+	return h.Peer.Call(ctx, kind, struct{}{}, nil)
 }
 
 // goodbyePatience: with a record that is alone nothing waits for a standby.

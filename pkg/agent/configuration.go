@@ -11,6 +11,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
 	"mcctl/pkg/observe"
 	"mcctl/pkg/settings"
 	"mcctl/pkg/wire"
@@ -103,7 +104,7 @@ const releasedPatience = 3 * time.Second
 func (a *Agent) released(ctx context.Context) error {
 	ctx, cancel := a.clock.Timeout(ctx, releasedPatience, errors.New("PostgreSQL has not read its configuration"))
 	defer cancel()
-	err := a.await(ctx, func(s board.Sight) bool { return s.PID == 0 || s.Look.InRecovery || s.Look.SyncNames == "" })
+	err := a.await(ctx, waitsForNobody)
 	if err == nil {
 		return nil
 	}
@@ -111,4 +112,18 @@ func (a *Agent) released(ctx context.Context) error {
 		err = errors.New(trouble)
 	}
 	return fmt.Errorf("detach %s: the record says alone, but commits still wait for it: %w", a.config.Other(), err)
+}
+
+// waitsForNobody: no commit waits for the standby, or none can be made.
+func waitsForNobody(s board.Sight) bool {
+	return s.PID == 0 || s.Look.InRecovery || s.Look.SyncNames == ""
+}
+
+// stuck tells of a detach that PostgreSQL does not go by, or "": the record says alone, and
+// commits would wait for ever for a standby that has gone.
+func (a *Agent) stuck(s board.Sight) string {
+	if board.Mode(s) != decide.Alone || !s.Names(a.config.Me()) || waitsForNobody(s) || s.ConfigTrouble == "" {
+		return ""
+	}
+	return fmt.Sprintf("commits on %s wait for %s although the record says alone: %s", a.config.Me(), a.config.Other(), s.ConfigTrouble)
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -86,17 +87,36 @@ func (a *Agent) mayDetach(q wire.DetachRequest) error {
 	return fmt.Errorf("%w: %s is not reached, so it cannot give its word not to take over: repeat when it is, or make sure that it is off and say so: mcctl detach --standby-is-off", wire.ErrRefused, a.config.Other())
 }
 
-// stopInOrder is the operator's stop. On a paired standby it is a detach, and the
-// site's commands come first, for no longer than their timeout; whoever asks a
-// second time does not wait for them.
+// stopInOrder is a stop that nobody takes a no for, such as that of a host which goes down.
 func (a *Agent) stopInOrder(ctx context.Context) error {
+	a.beforeStop(ctx)
+	a.beginStop()
+	return nil
+}
+
+// beforeStop: on a paired standby a stop is a detach, and the site's commands come first,
+// for no longer than their timeout; whoever asks a second time does not wait for them.
+func (a *Agent) beforeStop(ctx context.Context) {
 	s := a.board.Read()
 	if a.commands != nil && s.Record.Mode == pair.Paired && !s.Names(a.config.Me()) && a.commands.detaching.Load() != uint64(s.Record.Revision) {
 		a.beforeDetach(ctx, s)
 	}
-	a.board.Note(func(s *board.Sight) { s.Task = decide.TaskStop })
-	return nil
 }
+
+// mayStop refuses the stop of a standby for which commits would wait then: a primary whose
+// PostgreSQL does not read its configuration cannot go on without it, nor one without arbiter.
+func (a *Agent) mayStop(ctx context.Context) error {
+	if s := a.board.Read(); !s.Names(a.config.Other()) {
+		return nil
+	}
+	var no *wire.RemoteError
+	if err := a.hands.TakeLeave(ctx); !errors.As(err, &no) || !errors.Is(no, wire.ErrRefused) {
+		return nil
+	}
+	return fmt.Errorf("%w; mend that first, or stop %s all the same: mcctl stop -e", no, a.config.Me())
+}
+
+func (a *Agent) beginStop() { a.board.Note(func(s *board.Sight) { s.Task = decide.TaskStop }) }
 
 // fences: the site has a command for it.
 func (a *Agent) fences() bool { return a.commands != nil && a.commands.runner.Has(hook.Fencing) }
@@ -143,7 +163,7 @@ func (a *Agent) detachDecided(rule decide.Rule) {
 // stopOther asks the other server to stop first, waits for its end and says what came of
 // it.
 func (a *Agent) stopOther(ctx context.Context, q wire.StopRequest, answer *wire.StopAnswer) {
-	err := a.link.Call(ctx, wire.KindStop, wire.StopRequest{KeepPostgres: q.KeepPostgres}, nil)
+	err := a.link.Call(ctx, wire.KindStop, wire.StopRequest{KeepPostgres: q.KeepPostgres, Regardless: true}, nil)
 	if err != nil {
 		// It may have ended before its answer got out, or long ago.
 		gone := func(s board.Sight, p decide.Peer) bool {

@@ -310,9 +310,13 @@ func (a *Agent) stop(ctx context.Context, body json.RawMessage) (any, error) {
 		a.clock.After(lingering, func() { a.group.stop(errDone) })
 		return answer, nil
 	}
-	if err := a.stopInOrder(ctx); err != nil {
-		return nil, err
+	a.beforeStop(ctx)
+	if !q.Both && !q.Regardless {
+		if err := a.mayStop(ctx); err != nil {
+			return nil, err
+		}
 	}
+	a.beginStop()
 	if a.clock.Wait(ctx, -1, a.stopped) {
 		return answer, nil
 	}

@@ -171,9 +171,14 @@ func (a *Agent) release(ctx context.Context, _ json.RawMessage) (any, error) {
 	a.board.Note(func(s *board.Sight) { s.Report.Postgres = wire.ReportLeaving })
 	for {
 		s := a.board.Read()
-		settled := board.Mode(s) == decide.Alone && s.Doing != decide.Detach && !s.SettingsWrong
-		if settled || s.Task == decide.TaskStop || !s.Names(a.config.Me()) {
+		decided := board.Mode(s) == decide.Alone && s.Doing != decide.Detach
+		switch {
+		case decided && !s.SettingsWrong && waitsForNobody(s), s.Task == decide.TaskStop, !s.Names(a.config.Me()):
 			return nil, nil
+		case decided && s.ConfigTrouble != "":
+			return nil, fmt.Errorf("%w: %s", wire.ErrRefused, a.stuck(s))
+		case !decided && !s.KeeperReached:
+			return nil, fmt.Errorf("%w: the arbiter at %s is not reached, so %s cannot go on alone and commits would wait", wire.ErrRefused, a.config.Pair.Arbiter.Where(), a.config.Me())
 		}
 		if clock.Pause(a.clock, ctx, 2*time.Millisecond) != nil {
 			return nil, errors.New("the primary could not go alone in time")

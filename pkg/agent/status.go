@@ -124,6 +124,8 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	switch {
 	case problem != "":
 		return problem
+	case a.stuck(s) != "":
+		return a.stuck(s)
 	case a.fencing.nextStep(s, f, other) != "":
 		return a.fencing.nextStep(s, f, other)
 	case f.Record == decide.RecordUnread || f.Record == decide.RecordClaimed:

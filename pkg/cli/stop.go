@@ -26,8 +26,9 @@ func newStop(env *Env, run func(context.Context, *Env, *stopOptions) error) *cob
 		Use:   "stop",
 		Short: "Stop the supervisor of this server, and with it PostgreSQL",
 		Long: `Stop PostgreSQL on this server in good order, then its supervisor. A standby
-says goodbye first, so that no commit on the primary waits for it. Stopping a
-primary is no fault: the standby does not take over.`,
+says goodbye first, so that no commit on the primary waits for it; if the primary
+cannot go on without it (a line of its configuration cannot be read, or the arbiter
+is not reached), nothing is stopped. Stopping a primary is no fault: the standby does not take over.`,
 		Example: `  mcctl stop -M /etc/mcctl/orders             # this server
   mcctl stop -M /etc/mcctl/orders -a          # both servers
   mcctl stop -M /etc/mcctl/orders --mc-only   # PostgreSQL goes on, unsupervised

@@ -208,6 +208,8 @@ type JobRequest struct {
 type StopRequest struct {
 	KeepPostgres bool `json:"keep_postgres,omitempty"`
 	Both         bool `json:"both,omitempty"`
+	// Regardless: the other server stops too, so nobody will wait for this one.
+	Regardless bool `json:"regardless,omitempty"`
 }
 
 // StopAnswer is given when PostgreSQL has stopped and the supervisor is about to end.

@@ -98,6 +98,22 @@ func TestStandbySaysGoodbye(t *testing.T) {
 	s.hasLine(one, "synchronous_standby_names = 'server2'")
 }
 
+// Without the arbiter the primary could not go on alone: commits would wait for a standby
+// that stops.
+func TestAStandbyStaysWhereThePrimaryCannotGoOnAlone(t *testing.T) {
+	s := newStage(t, lab.Options{})
+	s.mcctl("arbiter", "stop", "-M", s.lab.ArbiterDir())
+	s.until("the arbiter is missed", one, func(st wire.Status) bool { return !st.Arbiter.Reached })
+	if out, err := s.try("stop", "-M", s.lab.Mcdir(two)); err == nil || !strings.Contains(out, "is not reached, so server1 cannot go on alone and commits would wait; mend that first") {
+		t.Errorf("stop: %v\n%s", err, out)
+	}
+	s.flowing()
+	s.mcctl("arbiter", "start", "-M", s.lab.ArbiterDir())
+	s.paired(one)
+	s.mcctl("stop", "-M", s.lab.Mcdir(two))
+	s.flowing()
+}
+
 func TestDetachHoldsUntilAttach(t *testing.T) {
 	s := newStage(t, lab.Options{})
 	s.mcctl("detach", "-M", s.lab.Mcdir(two))
