@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 	"time"
 
@@ -43,8 +44,26 @@ func (c control) call(ctx context.Context, kind string, request, answer any) err
 	return nil
 }
 
+// typed are the commands behind requests of another name.
+var typed = map[string]string{
+	wire.KindRebuildJob: "rebuild --status", wire.KindRebuildCancel: "rebuild --cancel", wire.KindPreview: "switch --dry-run",
+	wire.KindJob: "switch", wire.KindCancel: "switch", wire.KindMove: "arbiter move",
+}
+
+// inWords is an error that begins with what was typed.
+type inWords struct {
+	error
+	text string
+}
+
+func (e inWords) Error() string { return e.text }
+func (e inWords) Unwrap() error { return e.error }
+
 // explain says what an error means to whoever typed the command.
 func (c control) explain(kind string, err error) error {
+	if rest, ours := strings.CutPrefix(err.Error(), kind+": "); ours && typed[kind] != "" {
+		err = inWords{err, typed[kind] + ": " + rest}
+	}
 	var remote *wire.RemoteError
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
