@@ -94,6 +94,8 @@ type Agent struct {
 	savingWord atomic.Bool // see saveWord
 	endingHold atomic.Bool // see endOldHold
 
+	configRefused atomic.Bool // pair.toml or server.toml is not the one in force
+
 	mu    sync.Mutex // never held while a disk is waited for: the loop needs it
 	rule  decide.Rule
 	facts decide.Facts

@@ -119,6 +119,7 @@ func (r *reloader) reload() {
 		return // it begins anew with what is there now
 	}
 	next, err := config.Load(r.agent.config.Dir)
+	r.agent.configRefused.Store(err != nil)
 	if err != nil {
 		r.tell(fmt.Sprintf("the configuration is refused, the one in force stays:\n%v", err))
 		return

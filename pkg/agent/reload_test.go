@@ -125,7 +125,14 @@ func TestReloadRefusesWhatIsInvalid(t *testing.T) {
 	if got := a.config.Timings().CommitStallMax.Duration; got != 2*time.Second {
 		t.Errorf("commit_stall_max is %s", got)
 	}
+	warned := func() bool { return strings.Contains(strings.Join(a.status().Warnings, "\n"), "is refused") }
+	if !warned() {
+		t.Error("the status does not say so")
+	}
 	edit(t, a, told, config.PairFile, "commit_stall_max = \"1ms\"\nnonsense = 1", `commit_stall_max = "2s"`, "the configuration was read again: it is the one in force")
+	if warned() {
+		t.Error("the status still says so")
+	}
 }
 
 // Timings that wait for a restart may contradict those that need not: then all wait.

@@ -39,6 +39,9 @@ func (a *Agent) status() wire.Status {
 	st.Switched = f.Mode == decide.Alone && a.commands.switched(s.Record)
 	st.Summary = summary(st, f)
 	st.NextStep, st.Warnings = a.nextStep(s, f), strings.FieldsFunc(s.ConfigTrouble, func(c rune) bool { return c == '\n' })
+	if a.configRefused.Load() {
+		st.Warnings = append(st.Warnings, fmt.Sprintf("pair.toml or server.toml is refused, the one in force stays, and a start would fail: mcctl config check -M %s", a.config.Dir))
+	}
 	st.Warnings = append(st.Warnings, a.roomWarnings(s, st)...)
 	st.Warnings = append(st.Warnings, differentArbiters(local, other)...)
 	return st
