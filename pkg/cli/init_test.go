@@ -142,6 +142,22 @@ func TestInitAsksForWhatIsMissing(t *testing.T) {
 	}
 }
 
+// An answer that cannot be is asked for again, with what is wrong with it.
+func TestInitAsksAgainForWhatCannotBe(t *testing.T) {
+	got, out := asked(t, setup.Plan{}, "Orders!", "orders", "first", "", "server1", "192.0.2.1:27540", "192.0.2.1:http", "", "Two", "", "192.0.2.2", "192.0.2.2:27540", "", "none", "/data")
+	if got.Pair != "orders" || got.Name != "server1" || got.Admin != "192.0.2.1:27540" || got.OtherAdmin != "192.0.2.2:27540" {
+		t.Errorf("got %+v", got)
+	}
+	for _, wrong := range []string{
+		`"Orders!" is not a usable name`, `"first" cannot stand in synchronous_standby_names`, `"server1" is not an address`,
+		`"192.0.2.1:http" has no usable port`, `"Two" is not a usable name`, `"192.0.2.2" is not an address`,
+	} {
+		if !strings.Contains(out, wrong) {
+			t.Errorf("nothing is said of %s:\n%s", wrong, out)
+		}
+	}
+}
+
 // What is asked for an arbiter is what its kind needs, and what the flags do not say.
 func TestInitAsksForAnArbiter(t *testing.T) {
 	rest := setup.Plan{

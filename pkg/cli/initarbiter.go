@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -12,6 +13,13 @@ const arbiterKinds = "witness, etcd, command or none"
 
 func isArbiterKind(text string) bool {
 	return slices.Contains([]config.ArbiterKind{config.Witness, config.Etcd, config.Command, config.None}, config.ArbiterKind(text))
+}
+
+func checkArbiterKind(text string) error {
+	if !isArbiterKind(text) {
+		return fmt.Errorf("%q is no kind of arbiter; write %s", text, arbiterKinds)
+	}
+	return nil
 }
 
 // arbitrationFlag is of mcctl init alone: the command stands in server.toml.

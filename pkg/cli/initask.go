@@ -61,8 +61,11 @@ func (a *asker) ask(q question) error {
 		if answer == "" {
 			answer = likely
 		}
-		if q.flag == "arbiter-kind" && !isArbiterKind(answer) {
-			continue
+		if answer != "" && q.check != nil {
+			if err := q.check(answer); err != nil {
+				a.say(err.Error())
+				continue
+			}
 		}
 		if answer != "" || q.optional {
 			*a.o.Plan.Answer(q.flag) = answer

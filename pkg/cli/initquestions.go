@@ -3,6 +3,7 @@ package cli
 import (
 	"strings"
 
+	"mcctl/pkg/config"
 	"mcctl/pkg/setup"
 )
 
@@ -10,6 +11,8 @@ import (
 type question struct {
 	flag, text string
 	likely     func(setup.Plan) string
+	// check says what is wrong with an answer, which is asked for again then.
+	check func(string) error
 	// when is for what is asked only where the flags leave the arbiter open; without it,
 	// what is needed is asked for.
 	when     func(setup.Plan) bool
@@ -19,15 +22,15 @@ type question struct {
 func questions() []question {
 	word := func(s string) func(setup.Plan) string { return func(setup.Plan) string { return s } }
 	all := []question{
-		{flag: "pair", text: "name of the pair"},
-		{flag: "name", text: "name of this server", likely: word("server1")},
-		{flag: "admin", text: "host:port of this server's supervisor"},
-		{flag: "replication", text: "host:port of this server's PostgreSQL", likely: func(p setup.Plan) string { return withPort(p.Admin, "5432") }},
-		{flag: "other-name", text: "name of the other server", likely: word("server2")},
-		{flag: "other-admin", text: "host:port of the other server's supervisor"},
-		{flag: "other-replication", text: "host:port of the other server's PostgreSQL", likely: func(p setup.Plan) string { return withPort(p.OtherAdmin, "5432") }},
-		{flag: "arbiter-kind", text: "kind of the arbiter: " + arbiterKinds, likely: word("witness"), when: func(setup.Plan) bool { return true }},
-		{flag: "arbiter-address", text: "host:port of the witness"},
+		{flag: "pair", text: "name of the pair", check: config.CheckPairName},
+		{flag: "name", text: "name of this server", check: config.CheckServerName, likely: word("server1")},
+		{flag: "admin", text: "host:port of this server's supervisor", check: config.CheckAddress},
+		{flag: "replication", text: "host:port of this server's PostgreSQL", check: config.CheckAddress, likely: func(p setup.Plan) string { return withPort(p.Admin, "5432") }},
+		{flag: "other-name", text: "name of the other server", check: config.CheckServerName, likely: word("server2")},
+		{flag: "other-admin", text: "host:port of the other server's supervisor", check: config.CheckAddress},
+		{flag: "other-replication", text: "host:port of the other server's PostgreSQL", check: config.CheckAddress, likely: func(p setup.Plan) string { return withPort(p.OtherAdmin, "5432") }},
+		{flag: "arbiter-kind", text: "kind of the arbiter: " + arbiterKinds, check: checkArbiterKind, likely: word("witness"), when: func(setup.Plan) bool { return true }},
+		{flag: "arbiter-address", text: "host:port of the witness", check: config.CheckAddress},
 	}
 	all = append(all, etcdQuestions()...)
 	return append(all,

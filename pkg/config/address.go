@@ -13,6 +13,9 @@ import (
 // hostName allows the letters of host names and what people put in /etc/hosts.
 var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
 
+// CheckAddress says what is wrong with a host:port to connect to.
+func CheckAddress(address string) error { return checkAddress(address, false) }
+
 // checkAddress says what is wrong with host:port. An address to listen on may
 // name any interface; one to connect to may not.
 func checkAddress(address string, listen bool) error {
@@ -45,7 +48,7 @@ func canonical(address string) string {
 
 func (s *source) requireAddress(key, address string) {
 	s.require(key, address)
-	if err := checkAddress(address, false); err != nil {
+	if err := CheckAddress(address); err != nil {
 		s.complain(key, "%v", err)
 	}
 }

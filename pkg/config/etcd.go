@@ -81,7 +81,7 @@ func (e *EtcdOf) checkEndpoints(at *source) {
 			at.complain(key, "%q is not an endpoint; write one such as \"https://192.0.2.21:2379\"", text)
 			return
 		}
-		if err := checkAddress(u.Host, false); err != nil {
+		if err := CheckAddress(u.Host); err != nil {
 			at.complain(key, "%v", err)
 		}
 		if slices.Contains(e.Endpoints[:i], text) {

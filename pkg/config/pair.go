@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"path/filepath"
 	"regexp"
@@ -153,21 +154,37 @@ var (
 	pairName  = regexp.MustCompile(`^[a-z0-9_][a-z0-9_-]{0,49}$`)
 )
 
+// CheckPairName says what is wrong with the name of a pair.
+func CheckPairName(name string) error {
+	if !pairName.MatchString(name) {
+		return fmt.Errorf("%q is not a usable name; take 1 to 50 of a-z, 0-9, _ and -", name)
+	}
+	return nil
+}
+
+// CheckServerName says what is wrong with the name of a server.
+func CheckServerName(name string) error {
+	switch {
+	case !serverName.MatchString(name):
+		return fmt.Errorf("%q is not a usable name; take 1 to 50 of a-z, 0-9 and _", name)
+	case ofGrammar.MatchString(name):
+		return fmt.Errorf("%q cannot stand in synchronous_standby_names, where it means something else; take another name", name)
+	}
+	return nil
+}
+
 func (p *Pair) check(at *source) {
 	at.require("pair", p.Name)
-	if !pairName.MatchString(p.Name) {
-		at.complain("pair", "%q is not a usable name; take 1 to 50 of a-z, 0-9, _ and -", p.Name)
+	if err := CheckPairName(p.Name); err != nil {
+		at.complain("pair", "%v", err)
 	}
 	if n := len(p.Servers); n != 2 {
 		at.complain("servers", "a pair has exactly two servers, but %d are here; write [servers.NAME] twice", n)
 	}
 	for _, name := range p.Names() {
 		key := dotted("servers", string(name))
-		if !serverName.MatchString(string(name)) {
-			at.complain(key, "%q is not a usable name; take 1 to 50 of a-z, 0-9 and _", name)
-		}
-		if ofGrammar.MatchString(string(name)) {
-			at.complain(key, "%q cannot stand in synchronous_standby_names, where it means something else; take another name", name)
+		if err := CheckServerName(string(name)); err != nil {
+			at.complain(key, "%v", err)
 		}
 		e := p.Servers[string(name)]
 		at.requireAddress(key+".admin", e.Admin)
