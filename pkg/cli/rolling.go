@@ -30,7 +30,7 @@ type rollingOptions struct {
 
 func newRollingUpdate(env *Env, run func(context.Context, *Env, *rollingOptions) error) *cobra.Command {
 	o := &rollingOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use:   "rolling-update",
 		Short: "Do maintenance on this server while the other one serves",
 		Long: `Take this server out of the pair, do maintenance on it, and bring it back. A

@@ -56,7 +56,7 @@ func (o *superviseOptions) args() []string {
 
 func newSupervise(env *Env, run func(context.Context, *Env, *superviseOptions) error) *cobra.Command {
 	o := &superviseOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use: "supervise", Hidden: true, Args: noArgs,
 		Short: "Be the supervisor (started by mcctl start)",
 		RunE:  func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },

@@ -30,7 +30,7 @@ type switchOptions struct {
 
 func newSwitch(env *Env, run func(context.Context, *Env, *switchOptions) error) *cobra.Command {
 	o := &switchOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use:   "switch [--dry-run | --cancel [ID] | --status [ID]]",
 		Short: "Make the standby the primary, without losing a commit",
 		Long: `Make the standby the primary. Clients see one short gap; no acknowledged commit is
