@@ -41,6 +41,9 @@ type Options struct {
 	WaitForArbiter bool
 	// Stops gives a signal for each time that an operator asks for the stop.
 	Stops <-chan os.Signal
+	// Unwatched tells that nobody is left to start this supervisor again when it dies;
+	// nil where that is not mcctl's own watch but systemd, or the like.
+	Unwatched func() bool
 }
 
 // Agent is a running supervisor.

@@ -48,6 +48,7 @@ func (a *Agent) known() check.Known {
 	return check.Known{
 		Record: s.Record, Linked: s.Link.Connected, LinkError: s.Link.Error, Reached: s.KeeperReached, ArbiterError: s.KeeperError,
 		Failover: !s.FailoverOff, Held: s.Held, DiskError: s.DiskError, Postgres: f.Postgres.String(), Stream: f.Stream.String(),
+		Unwatched: a.opt.Unwatched != nil && a.opt.Unwatched(),
 	}
 }
 

@@ -54,6 +54,12 @@ func supervisorChecks() []Check {
 			Mend:   "dmesg | tail; df -h {data}",
 			Blocks: blocks(Failover, Switch, Rewind, Rebuild), Needs: needs(Supervisor), Judge: diskAnswers,
 		},
+		{
+			ID: "watch", What: "the watch runs, unless systemd or the like stands in for it", Severity: Warning,
+			Why:   "nobody else starts the supervisor again when it dies, and without it the pair can neither fail over nor switch",
+			Mend:  "mcctl stop --mc-only -M {mcdir} && mcctl start -M {mcdir}",
+			Needs: needs(Supervisor), Judge: watched,
+		},
 	}
 }
 
@@ -109,6 +115,13 @@ func diskAnswers(v View) []Trouble {
 		return nil
 	}
 	return one(v.Me.Supervisor.DiskError)
+}
+
+func watched(v View) []Trouble {
+	if !v.Me.Supervisor.Unwatched {
+		return nil
+	}
+	return one("the supervisor of " + string(v.Me.Server) + " runs, but its watch has gone")
 }
 
 // pairChecks compare the two servers.

@@ -106,6 +106,7 @@ type Known struct {
 	DiskError    string `json:"disk_error,omitempty"`
 	Postgres     string `json:"postgres"` // as it classifies its own
 	Stream       string `json:"stream"`
+	Unwatched    bool   `json:"unwatched,omitempty"` // its watch, which would start it again, has gone
 }
 
 // Scene is what a report is made from.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mcctl/pkg/check"
@@ -21,6 +22,7 @@ func supervised() []spoiled {
 	}
 	return []spoiled{
 		{id: "failover-enabled", on: one, spoil: toggle("disable-failover", "enable-failover")},
+		{id: "watch", on: two, spoil: unwatched},
 		{id: "paired", on: one, spoil: toggle("detach", "attach")},
 		{id: "arbiter-reached", on: two, spoil: func(s *stage) func() {
 			s.mcctl("arbiter", "stop", "-M", s.lab.ArbiterDir())
@@ -41,6 +43,17 @@ func stopped(s *stage) func() {
 	back := s.edit(s.conf[two].Server.ConfigFile, func(old string) string { return old + "nonsense.\n" })
 	s.program("pg_ctl", "-D", s.lab.Data(two), "-w", "-m", "fast", "stop")
 	return back
+}
+
+// unwatched is a supervisor whose watch was killed. The mend is what the finding says.
+func unwatched(s *stage) func() {
+	if err := syscall.Kill(s.lab.Pids().Servers[two].Watch, syscall.SIGKILL); err != nil {
+		s.Fatal(err)
+	}
+	return func() {
+		s.mcctl("stop", "--mc-only", "-M", s.lab.Mcdir(two))
+		s.mcctl("start", "-M", s.lab.Mcdir(two))
+	}
 }
 
 // TestSupervised asks the command, as an operator does.

@@ -30,7 +30,7 @@ type moveOptions struct {
 
 func newArbiterMove(env *Env, run func(context.Context, *Env, *moveOptions) error) *cobra.Command {
 	o := &moveOptions{Texts: map[string]*string{}}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use:   "move witness|etcd|command|none",
 		Short: "Replace the arbiter of a pair that serves",
 		Long: `Replace the arbiter of a pair while it serves. It is called once, on either server, with

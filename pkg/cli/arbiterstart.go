@@ -20,7 +20,7 @@ type arbiterStartOptions struct {
 
 func newArbiterStart(env *Env, run func(context.Context, *Env, *arbiterStartOptions) error) *cobra.Command {
 	o := &arbiterStartOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needArbiter(&cobra.Command{
 		Use:   "start",
 		Short: "Start the arbiter of this host",
 		Long: `Start the arbiter in the background, where it is kept running. The management

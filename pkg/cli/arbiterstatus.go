@@ -20,7 +20,7 @@ type arbiterStatusOptions struct {
 
 func newArbiterStatus(env *Env, run func(context.Context, *Env, *arbiterStatusOptions) error) *cobra.Command {
 	o := &arbiterStatusOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needArbiter(&cobra.Command{
 		Use:     "status",
 		Short:   "Show the pairs of this arbiter",
 		Long:    `Show each pair that this arbiter keeps a record of, and which servers it hears.`,

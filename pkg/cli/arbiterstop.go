@@ -18,7 +18,7 @@ type arbiterStopOptions struct {
 
 func newArbiterStop(env *Env, run func(context.Context, *Env, *arbiterStopOptions) error) *cobra.Command {
 	o := &arbiterStopOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needArbiter(&cobra.Command{
 		Use:   "stop",
 		Short: "Stop the arbiter of this host",
 		Long: `Stop the arbiter. Its pairs go on as they are; until it is back no role of theirs

@@ -19,7 +19,7 @@ type arbitrateOptions struct{ Mcdir string }
 
 func newArbitrate(env *Env, run func(context.Context, *Env, *arbitrateOptions) error) *cobra.Command {
 	o := &arbitrateOptions{}
-	return needMcdir(&cobra.Command{
+	return needArbiter(&cobra.Command{
 		Use: "arbitrate", Hidden: true, Args: noArgs,
 		Short: "Be the arbiter (started by mcctl arbiter start)",
 		RunE:  func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },

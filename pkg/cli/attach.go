@@ -11,7 +11,7 @@ import (
 
 func newAttach(env *Env, run func(context.Context, *Env, *askOptions) error) *cobra.Command {
 	o := &askOptions{Kind: wire.KindAttach}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use:   "attach",
 		Short: "Attach a standby that was detached",
 		Long: `Undo mcctl detach: as soon as the standby streams and is close, commits wait for it

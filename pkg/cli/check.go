@@ -26,7 +26,7 @@ const checkPatience = 3 * time.Second
 
 func newCheck(env *Env, run func(context.Context, *Env, *checkOptions) error) *cobra.Command {
 	o := &checkOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use:   "check",
 		Short: "Find what is wrong, and say what would work now",
 		Long: `Look at this server and, through the supervisors, at the other one: files,

@@ -19,7 +19,7 @@ import (
 
 func newConfigDiff(env *Env, run func(context.Context, *Env, *configOptions) error) *cobra.Command {
 	o := &configOptions{}
-	return needMcdir(&cobra.Command{
+	return needServer(&cobra.Command{
 		Use:   "diff",
 		Short: "Compare pair.toml with the other server's, and PostgreSQL's files with what is wanted",
 		Long: `Compare this server's pair.toml with the other server's, key by key with the value in

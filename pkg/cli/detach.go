@@ -16,7 +16,7 @@ const (
 
 func newDetach(env *Env, run func(context.Context, *Env, *askOptions) error) *cobra.Command {
 	o := &askOptions{Kind: wire.KindDetach}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use:   "detach",
 		Short: "Let the primary go on without its standby",
 		Long: `Let the primary acknowledge commits by itself, as before maintenance of the

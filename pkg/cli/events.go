@@ -24,7 +24,7 @@ type eventsOptions struct {
 
 func newEvents(env *Env, run func(context.Context, *Env, *eventsOptions) error) *cobra.Command {
 	o := &eventsOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use:   "events",
 		Short: "Show what this server has decided and done",
 		Long: `Show the journal of this server: each change of the deciding rule, with the facts,

@@ -21,7 +21,7 @@ type eventsShowOptions struct {
 
 func newEventsShow(env *Env, run func(context.Context, *Env, *eventsShowOptions) error) *cobra.Command {
 	o := &eventsShowOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use:   "show [ID]",
 		Short: "Show which transactions this server had to discard",
 		Long: `Show a report of transactions that were committed on this server and are not in the

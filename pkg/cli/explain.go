@@ -19,7 +19,7 @@ type explainOptions struct {
 
 func newExplain(env *Env, run func(context.Context, *Env, *explainOptions) error) *cobra.Command {
 	o := &explainOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use:   "explain",
 		Short: "Say why this server does what it does",
 		Long: `Say which rule decides on this server now, the facts it decided on, and for each

@@ -17,7 +17,7 @@ type failoverOptions struct {
 
 func newEnableFailover(env *Env, run func(context.Context, *Env, *failoverOptions) error) *cobra.Command {
 	o := &failoverOptions{On: true}
-	return needMcdir(&cobra.Command{
+	return needServer(&cobra.Command{
 		Use:     "enable-failover",
 		Short:   "Enable automatic switch and detach on both servers",
 		Example: `  mcctl enable-failover -M /etc/mcctl/orders`,
@@ -28,7 +28,7 @@ func newEnableFailover(env *Env, run func(context.Context, *Env, *failoverOption
 
 func newDisableFailover(env *Env, run func(context.Context, *Env, *failoverOptions) error) *cobra.Command {
 	o := &failoverOptions{}
-	return needMcdir(&cobra.Command{
+	return needServer(&cobra.Command{
 		Use:   "disable-failover",
 		Short: "Disable automatic switch and detach on both servers",
 		Long: `Disable automatic switch and detach on both servers. After a fault of the standby,

@@ -25,7 +25,7 @@ type rebuildOptions struct {
 
 func newRebuild(env *Env, run func(context.Context, *Env, *rebuildOptions) error) *cobra.Command {
 	o := &rebuildOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use:   "rebuild [--cancel [ID] | --status [ID]]",
 		Short: "Make this server's standby anew, by rewind or by a copy of the primary",
 		Long: `Make the standby on this server anew. It says first which way it will take and

@@ -12,6 +12,7 @@ import (
 
 	"mcctl/pkg/config"
 	"mcctl/pkg/durable"
+	"mcctl/pkg/pair"
 )
 
 // rollingOptions are the flags of mcctl rolling-update.
@@ -30,7 +31,7 @@ type rollingOptions struct {
 
 func newRollingUpdate(env *Env, run func(context.Context, *Env, *rollingOptions) error) *cobra.Command {
 	o := &rollingOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use:   "rolling-update",
 		Short: "Do maintenance on this server while the other one serves",
 		Long: `Take this server out of the pair, do maintenance on it, and bring it back. A
@@ -129,6 +130,9 @@ func (u *updater) run(ctx context.Context) error {
 		if u.o.Done && u.before(updateMaintain) {
 			return failed(exitRefused, fmt.Errorf("rolling-update: it is in step %s, before the maintenance", u.Step), "let it come there first: mcctl rolling-update -M %s", u.o.Mcdir)
 		}
+		if err := u.mayComeBack(u.Server, u.Primary); err != nil {
+			return err
+		}
 		u.say("going on with the rolling update of %s that began at %s, with: %s", u.Server, u.Began.Format(time.DateTime), u.Step)
 		if u.o.Exec != "" {
 			u.Exec = u.o.Exec
@@ -168,6 +172,9 @@ func (u *updater) begin(ctx context.Context) error {
 		return err
 	}
 	primary := st.Record.Primary == st.Local
+	if err := u.mayComeBack(st.Local, primary); err != nil {
+		return err
+	}
 	now := time.Now()
 	command := u.o.Exec
 	if command == "" && u.updateState != nil && !u.final() {
@@ -181,6 +188,16 @@ func (u *updater) begin(ctx context.Context) error {
 		return err
 	}
 	return confirm(u.env, "rolling-update", "Begin?", u.o.Mcdir, u.o.Yes, u.o.Output)
+}
+
+// mayComeBack refuses --switch-back of a server that was not the primary: the plan would
+// leave it out, and whoever has asked for it would wait for a switch.
+func (u *updater) mayComeBack(server pair.Server, primary bool) error {
+	if !u.o.SwitchBack || primary {
+		return nil
+	}
+	return failed(exitRefused, fmt.Errorf("rolling-update: --switch-back is for the primary, which %s is not", server),
+		"leave it out here; it is for the update of %s", u.conf.Other())
 }
 
 func (u *updater) showPlan() error {

@@ -138,6 +138,14 @@ func TestASwitchBackIsPlannedLater(t *testing.T) {
 	mcctl(t.Context(), "rolling-update", "--switch-back", "--dry-run", "-M", s.mcdir).wants(t, exitDone, "  switch-back  make server1 the primary again")
 }
 
+func TestAStandbyIsNotSwitchedBackTo(t *testing.T) {
+	s := updating(t, asStandby(), false, updateAttach)
+	mcctl(t.Context(), "rolling-update", "--switch-back", "-M", s.mcdir).wants(t, exitRefused, "--switch-back is for the primary, which server1 is not", "it is for the update of server2")
+	if u, err := readUpdate(s.mcdir); err != nil || u.Step != updateAttach || u.Note != "" {
+		t.Errorf("it was touched: %+v, %v", u, err)
+	}
+}
+
 func TestStatusWithoutAnUpdate(t *testing.T) {
 	s := newSupervisor(t, paired())
 	writeConfig(t, s.mcdir)

@@ -31,7 +31,7 @@ type startOptions struct {
 func newStart(env *Env, run func(context.Context, *Env, *startOptions) error) *cobra.Command {
 	o := &startOptions{}
 	var wait, enable, disable bool
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use:   "start",
 		Short: "Start the supervisor of this server, and with it PostgreSQL",
 		Long: `Start the supervisor of this server in the background, where it is kept running.

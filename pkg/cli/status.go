@@ -22,7 +22,7 @@ type statusOptions struct {
 
 func newStatus(env *Env, run func(context.Context, *Env, *statusOptions) error) *cobra.Command {
 	o := &statusOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use:   "status",
 		Short: "Show both servers, the record and the arbiter",
 		Long: `Show both servers, the record and the arbiter, as the supervisor of this server

@@ -22,7 +22,7 @@ type stopOptions struct {
 
 func newStop(env *Env, run func(context.Context, *Env, *stopOptions) error) *cobra.Command {
 	o := &stopOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use:   "stop",
 		Short: "Stop the supervisor of this server, and with it PostgreSQL",
 		Long: `Stop PostgreSQL on this server in good order, then its supervisor. A standby

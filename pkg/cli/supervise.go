@@ -26,6 +26,7 @@ type superviseOptions struct {
 	McOnly   bool
 	Async    bool
 	Again    bool
+	Watch    int // the pid of mcctl's own watch; 0 for none
 }
 
 func (o *superviseOptions) flags(cmd *cobra.Command) {
@@ -56,10 +57,13 @@ func (o *superviseOptions) args() []string {
 
 func newSupervise(env *Env, run func(context.Context, *Env, *superviseOptions) error) *cobra.Command {
 	o := &superviseOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use: "supervise", Hidden: true, Args: noArgs,
 		Short: "Be the supervisor (started by mcctl start)",
-		RunE:  func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Watch = os.Getppid()
+			return run(cmd.Context(), env, o)
+		},
 	}, env, &o.Mcdir)
 	o.flags(cmd)
 	return cmd
@@ -80,6 +84,9 @@ func runSupervise(ctx context.Context, env *Env, o *superviseOptions) error {
 	}
 	if !o.Again {
 		opt.LeaveDown = &o.McOnly
+	}
+	if o.Watch != 0 { // its pid file says the same, but lies on a disk, which may hang
+		opt.Unwatched = func() bool { return os.Getppid() != o.Watch }
 	}
 	if o.Failover != "" {
 		on := o.Failover == failoverOn

@@ -30,7 +30,7 @@ type switchOptions struct {
 
 func newSwitch(env *Env, run func(context.Context, *Env, *switchOptions) error) *cobra.Command {
 	o := &switchOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use:   "switch [--dry-run | --cancel [ID] | --status [ID]]",
 		Short: "Make the standby the primary, without losing a commit",
 		Long: `Make the standby the primary. Clients see one short gap; no acknowledged commit is
@@ -60,6 +60,9 @@ it out.`,
 			if len(args) > 0 {
 				o.Job = args[0]
 			}
+			if err := o.check(cmd); err != nil {
+				return err
+			}
 			return run(cmd.Context(), env, o)
 		},
 	}, env, &o.Mcdir)
@@ -81,6 +84,18 @@ it out.`,
 	f.DurationVar(&o.Timeout, "timeout", time.Minute, "how long to follow it; it goes on afterwards")
 	exclusive(cmd, "force", "cancel", "status", "dry-run")
 	return cmd
+}
+
+// check refuses what says something of a forced takeover only: an ordinary switch, which
+// nobody has asked for by that, would cut off clients.
+func (o *switchOptions) check(cmd *cobra.Command) error {
+	switch {
+	case o.NoFence && !o.Force:
+		return misuse(cmd, "switch: --no-fencing belongs to --force")
+	case o.Yes && !o.Force:
+		return misuse(cmd, "switch: --yes belongs to --force")
+	}
+	return nil
 }
 
 func runSwitch(ctx context.Context, env *Env, o *switchOptions) error {

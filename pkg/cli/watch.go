@@ -35,7 +35,7 @@ type watchOptions struct {
 
 func newWatchSupervisor(env *Env, run func(context.Context, *Env, *watchOptions) error) *cobra.Command {
 	o, s := &watchOptions{}, &superviseOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needServer(&cobra.Command{
 		Use: "watch-supervisor", Hidden: true, Args: noArgs,
 		Short: "Keep the supervisor running (started by mcctl start)",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -53,7 +53,7 @@ func newWatchSupervisor(env *Env, run func(context.Context, *Env, *watchOptions)
 
 func newWatchArbiter(env *Env, run func(context.Context, *Env, *watchOptions) error) *cobra.Command {
 	o := &watchOptions{}
-	cmd := needMcdir(&cobra.Command{
+	cmd := needArbiter(&cobra.Command{
 		Use: "watch-arbiter", Hidden: true, Args: noArgs,
 		Short: "Keep the arbiter running (started by mcctl arbiter start)",
 		RunE: func(cmd *cobra.Command, _ []string) error {

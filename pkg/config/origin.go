@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -74,9 +75,16 @@ func ReadPair(text string) (*Pair, error) {
 }
 
 // IsArbiter tells whether the management directory is an arbiter's.
-func IsArbiter(dir string) bool {
-	at := open(filepath.Join(dir, ArbiterFile))
-	return at.problems == nil || !errors.Is(at.problems[0].Err, fs.ErrNotExist)
+func IsArbiter(dir string) bool { return has(dir, ArbiterFile) }
+
+// IsServer tells whether the management directory is a server's: one of its two files
+// may be missing while they are mended.
+func IsServer(dir string) bool { return has(dir, ServerFile) || has(dir, PairFile) }
+
+// has tells of a file that is there. So may be one that cannot be looked at.
+func has(dir, file string) bool {
+	_, err := os.Stat(filepath.Join(dir, file))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 func (s *source) values(file string, v any, profile string) (all []Value) {
