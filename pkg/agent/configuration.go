@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -111,4 +112,30 @@ func (a *Agent) released(ctx context.Context) error {
 		err = errors.New(trouble)
 	}
 	return fmt.Errorf("detach %s: the record says alone, but commits still wait for it: %w", a.config.Other(), err)
+}
+
+// toldMax bounds what the other server is told of the configuration: it goes with every report.
+const toldMax = 1000
+
+// brief is what the other server is told of a text.
+func brief(text string) string {
+	if len(text) <= toldMax {
+		return text
+	}
+	return strings.ToValidUTF8(text[:toldMax], "") + "... (all of it: mcctl status there)"
+}
+
+// eachLine is the lines of what is wrong with a configuration.
+func eachLine(text string) []string {
+	return strings.FieldsFunc(text, func(c rune) bool { return c == '\n' })
+}
+
+// configurationWarnings tells of both servers' files: they often have the same names.
+func configurationWarnings(servers []wire.ServerStatus) (found []string) {
+	for _, s := range servers {
+		for _, line := range eachLine(s.ConfigTrouble) {
+			found = append(found, fmt.Sprintf("%s: %s", s.Server, line))
+		}
+	}
+	return found
 }
