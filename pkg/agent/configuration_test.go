@@ -147,8 +147,8 @@ func TestTheFilesOfBothServersAreToldAndInTheWay(t *testing.T) {
 		if !slices.Equal(blockers, c.blockers) {
 			t.Errorf("%s: in the way is %q, want %q", c.name, blockers, c.blockers)
 		}
-		if st.Healthy && len(blockers) > 0 {
-			t.Errorf("%s: called healthy", c.name)
+		if in := len(blockers) > 0; in && st.Healthy || in != strings.HasPrefix(st.NextStep, "put right ") {
+			t.Errorf("%s: healthy %t, next step %q", c.name, st.Healthy, st.NextStep)
 		}
 		if after := a.limits.Classify(a.board.Read(), a.clock.Now()); a.board.Read().Link.Connected && after != before {
 			t.Errorf("%s: a take-over would be decided by %+v, was %+v", c.name, after, before)

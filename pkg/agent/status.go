@@ -157,6 +157,8 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return a.settlingText(s)
 	case f.Mode != decide.Paired && s.Report.Doing == "" && s.Doing == "":
 		return fmt.Sprintf("not paired yet: see mcctl explain here and on %s", other)
+	case s.ConfigInTheWay != "" || s.Report.ConfigInTheWay != "":
+		return "put right what the warnings tell of PostgreSQL's configuration files: until then no switch is made, and after a failover commits may hang"
 	}
 	return a.versions(s, f)
 }
