@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -122,8 +123,46 @@ func waitsForNobody(s board.Sight) bool {
 // stuck tells of a detach that PostgreSQL does not go by, or "": the record says alone, and
 // commits would wait for ever for a standby that has gone.
 func (a *Agent) stuck(s board.Sight) string {
-	if board.Mode(s) != decide.Alone || !s.Names(a.config.Me()) || waitsForNobody(s) || s.ConfigTrouble == "" {
+	if board.Mode(s) != decide.Alone || !s.Names(a.config.Me()) || waitsForNobody(s) || s.ConfigInTheWay == "" {
 		return ""
 	}
-	return fmt.Sprintf("commits on %s wait for %s although the record says alone: %s", a.config.Me(), a.config.Other(), s.ConfigTrouble)
+	return fmt.Sprintf("commits on %s wait for %s although the record says alone: %s", a.config.Me(), a.config.Other(), firstLine(s.ConfigInTheWay))
+}
+
+// toldMax bounds what the other server is told of the configuration: it goes with every report.
+const toldMax = 1000
+
+// brief is what the other server is told of a text.
+func brief(text string) string {
+	if len(text) <= toldMax {
+		return text
+	}
+	return strings.ToValidUTF8(text[:toldMax], "") + "... (all of it: mcctl status there)"
+}
+
+// eachLine is the lines of what is wrong with a configuration.
+func eachLine(text string) []string {
+	return strings.FieldsFunc(text, func(c rune) bool { return c == '\n' })
+}
+
+// firstLine is the first of them, and how many more there are.
+func firstLine(text string) string {
+	all := eachLine(text)
+	switch len(all) {
+	case 0:
+		return ""
+	case 1:
+		return all[0]
+	}
+	return fmt.Sprintf("%s (and %d more: mcctl status)", all[0], len(all)-1)
+}
+
+// configurationWarnings tells of both servers' files: they often have the same names.
+func configurationWarnings(servers []wire.ServerStatus) (found []string) {
+	for _, s := range servers {
+		for _, line := range eachLine(s.ConfigTrouble) {
+			found = append(found, fmt.Sprintf("%s: %s", s.Server, line))
+		}
+	}
+	return found
 }

@@ -8,6 +8,7 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/check"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
@@ -109,7 +110,20 @@ func (a *Agent) conditions(s board.Sight) []check.Hurdle {
 		fmt.Sprintf("PostgreSQL of %s is %s, not open", me, f.Postgres))
 	add("disk", f.Disk != decide.DiskFailed, f.Disk, decide.DiskFine,
 		fmt.Sprintf("a disk of %s fails (%s): it hands over without a switch when failover is enabled (mcctl enable-failover)", me, s.DiskError))
+	// No rule of the table goes by these: an automatic take-over must not wait for an editor.
+	all = append(all, configuration("primary-configuration", me, s.ConfigInTheWay), configuration("standby-configuration", other, s.Report.ConfigInTheWay))
 	add("task", s.Task == decide.NoTask, s.Task, decide.NoTask,
 		fmt.Sprintf("a %s is under way", s.Task))
 	return all
+}
+
+// configuration tells whether a server can take its other role with the files that it has.
+func configuration(id string, of pair.Server, inTheWay string) check.Hurdle {
+	const inOrder = "in order"
+	h := check.Hurdle{ID: id, Value: inOrder, Threshold: inOrder, State: check.Fine}
+	if inTheWay != "" {
+		h.Value, h.State = "not "+inOrder, check.Blocker
+		h.Text = fmt.Sprintf("%s cannot change its role with PostgreSQL's configuration files as they are: %s", of, firstLine(inTheWay))
+	}
+	return h
 }

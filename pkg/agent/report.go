@@ -23,6 +23,7 @@ func (a *Agent) report() wire.Report {
 		Stream: s.Look.Receiver.Status, Failover: !s.FailoverOff,
 		Rule: rule.ID, Why: rule.Why, Doing: doingText(s), Version: a.opt.Version, DiskError: s.DiskError, DiskPart: s.DiskPart,
 		Discarded: s.Discarded, Arbiter: a.config.Pair.Arbiter.String(),
+		ConfigTrouble: brief(s.ConfigTrouble), ConfigInTheWay: brief(s.ConfigInTheWay),
 	}
 	fullest, level := a.limits.now().Fullest(s.Places)
 	r.DiskLevel, r.Disk = level, fullest.Describe()

@@ -118,6 +118,7 @@ func TestEssenceTellsNewsFromProgress(t *testing.T) {
 		{"failover", func(r *wire.Report) { r.Failover = true }, true},
 		{"rule", func(r *wire.Report) { r.Rule = 290 }, true},
 		{"doing", func(r *wire.Report) { r.Doing = "rejoin: copying 1 of 9 MB" }, true},
+		{"configuration", func(r *wire.Report) { r.ConfigTrouble = "x.conf:1: syntax error" }, true},
 		{"insert", func(r *wire.Report) { r.Insert++ }, false},
 		{"received", func(r *wire.Report) { r.Received++ }, false},
 		{"replayed", func(r *wire.Report) { r.Replayed++ }, false},

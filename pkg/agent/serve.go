@@ -175,7 +175,7 @@ func (a *Agent) release(ctx context.Context, _ json.RawMessage) (any, error) {
 		switch {
 		case decided && !s.SettingsWrong && waitsForNobody(s), s.Task == decide.TaskStop, !s.Names(a.config.Me()):
 			return nil, nil
-		case decided && s.ConfigTrouble != "":
+		case decided && a.stuck(s) != "":
 			return nil, fmt.Errorf("%w: %s", wire.ErrRefused, a.stuck(s))
 		case !decided && !s.KeeperReached:
 			return nil, fmt.Errorf("%w: the arbiter at %s is not reached, so %s cannot go on alone and commits would wait", wire.ErrRefused, a.config.Pair.Arbiter.Where(), a.config.Me())

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"mcctl/pkg/act"
@@ -35,10 +34,11 @@ func (a *Agent) status() wire.Status {
 		st.Job = &job
 	}
 	st.Healthy = f.Mode == decide.Paired && f.Peer == decide.PeerHere && f.Failover == decide.FailoverOn && st.Arbiter.Reached && st.Arbiter.Error == "" &&
-		inRole(local) && inRole(other) && a.fencing.settled() && f.Stream == decide.StreamClose && !a.heldUntimely(s)
+		inRole(local) && inRole(other) && a.fencing.settled() && f.Stream == decide.StreamClose && !a.heldUntimely(s) &&
+		local.ConfigInTheWay == "" && other.ConfigInTheWay == ""
 	st.Switched = f.Mode == decide.Alone && a.commands.switched(s.Record)
 	st.Summary = summary(st, f)
-	st.NextStep, st.Warnings = a.nextStep(s, f), strings.FieldsFunc(s.ConfigTrouble, func(c rune) bool { return c == '\n' })
+	st.NextStep, st.Warnings = a.nextStep(s, f), configurationWarnings(st.Servers)
 	if a.configRefused.Load() {
 		st.Warnings = append(st.Warnings, fmt.Sprintf("pair.toml or server.toml is refused, the one in force stays, and a start would fail: mcctl config check -M %s", a.config.Dir))
 	}
@@ -75,7 +75,7 @@ func (a *Agent) here(s board.Sight, f decide.Facts) wire.ServerStatus {
 	me := wire.ServerStatus{
 		Server: a.config.Me(), Role: a.role(s, a.config.Me()), Supervisor: decide.PeerHere.String(), Postgres: f.Postgres.String(),
 		Client: a.config.Endpoint(a.config.Me()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version, Stream: r.Stream, DiskError: r.DiskError, DiskPart: r.DiskPart, DiskLevel: r.DiskLevel, Disk: r.Disk,
-		Discarded: r.Discarded, Arbiter: r.Arbiter,
+		Discarded: r.Discarded, Arbiter: r.Arbiter, ConfigTrouble: s.ConfigTrouble, ConfigInTheWay: s.ConfigInTheWay,
 	}
 	position(&me, r)
 	if me.Role == pair.Standby && s.ReportAt > 0 {
@@ -90,12 +90,13 @@ func (a *Agent) there(s board.Sight, f decide.Facts) wire.ServerStatus {
 	other := wire.ServerStatus{
 		Server: a.config.Other(), Role: a.role(s, a.config.Other()), Supervisor: f.Peer.String(), Postgres: f.PeerPG.String(),
 		Client: a.config.Endpoint(a.config.Other()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version, Stream: r.Stream, DiskError: r.DiskError, DiskPart: r.DiskPart, DiskLevel: r.DiskLevel, Disk: r.Disk,
-		Discarded: r.Discarded, Arbiter: r.Arbiter,
+		Discarded: r.Discarded, Arbiter: r.Arbiter, ConfigTrouble: r.ConfigTrouble, ConfigInTheWay: r.ConfigInTheWay,
 	}
 	position(&other, r)
 	if f.Peer != decide.PeerHere { // what it said last is no longer what it does
 		other.Rule, other.Why, other.Doing, other.Stream, other.Arbiter = 0, "", "", "", ""
 		other.DiskError, other.DiskPart, other.DiskLevel, other.Disk = "", "", "", ""
+		other.ConfigTrouble, other.ConfigInTheWay = "", ""
 	}
 	if p := s.Look.Peer; p != nil {
 		other.SyncState, other.LSN, other.Replayed = p.SyncState, p.Flush, p.Replay
@@ -161,6 +162,8 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return a.settlingText(s)
 	case f.Mode != decide.Paired && s.Report.Doing == "" && s.Doing == "":
 		return fmt.Sprintf("not paired yet: see mcctl explain here and on %s", other)
+	case s.ConfigInTheWay != "" || s.Report.ConfigInTheWay != "":
+		return "put right what the warnings tell of PostgreSQL's configuration files: until then no switch is made, and after a failover commits may hang"
 	}
 	return a.versions(s, f)
 }

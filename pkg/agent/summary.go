@@ -41,7 +41,7 @@ func switchable(st wire.Status, f decide.Facts) bool {
 		return false
 	}
 	for _, s := range st.Servers {
-		if !inRole(s) || s.Supervisor != "here" || s.DiskError != "" {
+		if !inRole(s) || s.Supervisor != "here" || s.DiskError != "" || s.ConfigInTheWay != "" {
 			return false
 		}
 	}

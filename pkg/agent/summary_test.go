@@ -40,6 +40,12 @@ var onEither = []deviation{
 	{"PostgreSQL is down there", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Report.Postgres = wire.ReportDown })},
 	{"the disk fails here", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.DiskFailed, s.DiskError = true, "write failed" })},
 	{"the disk fails there", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Report.DiskError = "write failed" })},
+	{"its files are in the way here", wire.SummaryNotSwitchable, seen(func(s *board.Sight) {
+		s.ConfigTrouble, s.ConfigInTheWay = "x.conf:1: syntax error", "x.conf:1: syntax error"
+	})},
+	{"its files are in the way there", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Report.ConfigInTheWay = "x.conf:1: syntax error" })},
+	{"a setting waits for a restart here", wire.SummarySwitchable, seen(func(s *board.Sight) { s.ConfigTrouble = "x.conf:1: port waits for a restart" })},
+	{"a setting waits for a restart there", wire.SummarySwitchable, seen(func(s *board.Sight) { s.Report.ConfigTrouble = "x.conf:1: port waits for a restart" })},
 	{"a task is under way here", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Task = decide.TaskDetach })},
 	{"the arbiter is away", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.KeeperReached = false })},
 	{"the arbiter has no record", wire.SummaryNotSwitchable, func(a *Agent, _ *board.Sight) {

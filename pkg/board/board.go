@@ -72,6 +72,9 @@ type Sight struct {
 	SettingsStale bool
 	// ConfigTrouble is what is wrong with PostgreSQL's configuration, a line each.
 	ConfigTrouble string
+	// ConfigInTheWay are the lines of it with which this server could not take the other
+	// role and keep it: no planned switch is begun beside them.
+	ConfigInTheWay string
 	// DiskFailed: on one of the disks writes hang or fail; DiskError says where, DiskPart
 	// what of PostgreSQL's that is.
 	DiskFailed bool

@@ -108,15 +108,11 @@ func (l Looker) configuration(s *Side) error {
 
 // managed are the settings that mcctl changes on this server, in one role or the other.
 func (l Looker) managed(major int) []string {
-	names := []string{settings.SyncNames, settings.Conninfo, settings.SlotName}
-	if majors.Of(major).SyncSlots && l.Config.Policy().ManageSynchronizedStandbySlots {
-		names = append(names, settings.SyncSlots)
-	}
-	return names
+	return settings.Managed(majors.Of(major).SyncSlots && l.Config.Policy().ManageSynchronizedStandbySlots)
 }
 
 // closed says where a managed setting could not be changed: in the file where it stands,
-// or in the main one, where it would be added. A file that cannot be read has its own check.
+// or in the one where it would be added, as a rule the main one. A file that cannot be read has its own check.
 func closed(roots pgconf.Roots, names []string) (trouble []string) {
 	t, err := conffiles.Read(roots)
 	if err != nil {
@@ -124,8 +120,8 @@ func closed(roots pgconf.Roots, names []string) (trouble []string) {
 	}
 	for _, name := range names {
 		places := t.All(name)
-		if len(places) == 0 && !t.Writable(roots.Main) {
-			trouble = append(trouble, fmt.Sprintf("%s would be added to %s, but %s", name, roots.Main, conffiles.Refusal(roots.Main)))
+		if home := t.Home(name); len(places) == 0 && !t.Writable(home) {
+			trouble = append(trouble, fmt.Sprintf("%s would be added to %s, but %s", name, home, conffiles.Refusal(home)))
 		}
 		for _, o := range places {
 			if !t.Writable(o.File) {

@@ -30,8 +30,8 @@ sees them, and how far replication is by each server's own account. Without a su
 copy of the record, which may be old, and whether PostgreSQL runs.
 
 The exit status is 0 when there was an answer, however bad; with --check it is 1
-unless the pair is healthy: paired, both servers well, failover enabled, and the
-arbiter hears both.`,
+unless the pair is healthy: paired, both servers well, with configuration files by
+which PostgreSQL can change its role, failover enabled, and the arbiter hears both.`,
 		Example: `  mcctl status -M /etc/mcctl/orders
   mcctl status -M /etc/mcctl/orders --watch      # every second; --watch=5s: every five
   mcctl status -M /etc/mcctl/orders --check -o json | jq .record.mode`,

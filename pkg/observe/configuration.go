@@ -42,6 +42,8 @@ type looked struct {
 	names        string
 	wanted       settings.Wanted
 	judged       bool
+	// closed is looked at every time: whether a file may be written is not up to it alone.
+	closed string
 }
 
 const (
@@ -59,25 +61,40 @@ func (c *Configuration) Check(ctx context.Context) {
 	s := c.Board.Read()
 	w, judged := c.Wanted(s)
 	t, version, err := c.Files.Tree()
-	now := looked{version: version, pid: s.PID, up: s.LookAt != 0, names: s.Look.SyncNames, wanted: w, judged: judged}
+	now := looked{version: version, pid: s.PID, up: s.LookAt != 0, names: s.Look.SyncNames, wanted: w, judged: judged, closed: closedHomes(t, w, err)}
 	if err == nil && now == c.seen && wire.Now()-c.checked < rarely && c.stale == 0 {
 		return
 	}
 	c.seen, c.checked = now, wire.Now()
-	trouble, wrong := c.judge(ctx, s, t, w, judged, err)
+	found := c.judge(ctx, s, t, now, err)
 	if c.Busy() { // it began meanwhile
 		c.seen = looked{}
 		return
 	}
-	if !wrong {
+	if !found.stale {
 		c.stale = 0
 	} else if c.stale == 0 {
 		c.stale = wire.Now()
 	}
 	stale := c.stale > 0 && wire.Now()-c.stale >= staleAfter
-	c.tellNews(lines(s.ConfigTrouble), trouble)
-	if text := strings.Join(trouble, "\n"); stale != s.SettingsStale || text != s.ConfigTrouble {
-		c.Board.Note(func(s *board.Sight) { s.ConfigTrouble, s.SettingsStale = text, stale })
+	c.tellNews(lines(s.ConfigTrouble), found.trouble)
+	text, inTheWay := strings.Join(found.trouble, "\n"), strings.Join(found.inTheWay, "\n")
+	if stale != s.SettingsStale || text != s.ConfigTrouble || inTheWay != s.ConfigInTheWay {
+		c.Board.Note(func(s *board.Sight) { s.ConfigTrouble, s.ConfigInTheWay, s.SettingsStale = text, inTheWay, stale })
+	}
+}
+
+// finding is what a look has found.
+type finding struct {
+	trouble  []string
+	inTheWay []string // what of it is (board.Sight.ConfigInTheWay)
+	stale    bool     // a reload would bring other values of managed settings into force
+}
+
+func (f *finding) add(text string, inTheWay bool) {
+	f.trouble = append(f.trouble, text)
+	if inTheWay {
+		f.inTheWay = append(f.inTheWay, text)
 	}
 }
 
@@ -98,59 +115,69 @@ func (c *Configuration) tellNews(before, after []string) {
 	}
 }
 
-// judge tells what is in the way, and whether a reload would bring other values of
-// managed settings into force.
-func (c *Configuration) judge(ctx context.Context, s board.Sight, t *pgconf.Tree, w settings.Wanted, judged bool, err error) (trouble []string, stale bool) {
+// judge tells what is wrong. What PostgreSQL would not start with, and what mcctl could not
+// change, is in the way of a change of roles; what waits for a restart is not, since a switch
+// is how a primary is restarted.
+func (c *Configuration) judge(ctx context.Context, s board.Sight, t *pgconf.Tree, now looked, err error) (found finding) {
 	if err != nil {
-		return []string{err.Error()}, false
+		found.add(err.Error(), true)
+		return found
 	}
-	trouble = closedHomes(t, w)
+	for _, text := range lines(now.closed) {
+		found.add(text, true)
+	}
 	if s.LookAt == 0 || s.PID == 0 { // down, or nobody can ask
 		for _, p := range t.Problems() {
-			trouble = append(trouble, "PostgreSQL will not start with its configuration files: "+p.String())
+			found.add("PostgreSQL will not start with its configuration files: "+p.String(), true)
 		}
-		return trouble, false
+		return found
 	}
-	asked, err := c.ask(ctx, w, judged)
-	if err != nil {
-		return lines(s.ConfigTrouble), s.SettingsStale // the next look may know
+	if c.ask(ctx, now.wanted, &found) != nil {
+		return finding{lines(s.ConfigTrouble), lines(s.ConfigInTheWay), s.SettingsStale} // the next look may know
 	}
-	return append(trouble, asked.trouble...), asked.stale && judged
+	found.stale = found.stale && now.judged
+	return found
 }
 
-// closedHomes names the managed lines that stand in files that mcctl may not write.
-func closedHomes(t *pgconf.Tree, w settings.Wanted) (trouble []string) {
-	for _, name := range w.Names() {
+// closedHomes names, a line each, the managed settings that stand in files that mcctl may
+// not write, or would have to be added to one. In the other role all of them count.
+func closedHomes(t *pgconf.Tree, w settings.Wanted, unread error) string {
+	if unread != nil {
+		return ""
+	}
+	var trouble []string
+	for _, name := range settings.Managed(w.Slots) {
+		stands := false // where mcctl would set it: postgresql.auto.conf is no place for it
 		for _, o := range t.All(name) {
-			if !t.Writable(o.File) {
-				trouble = append(trouble, fmt.Sprintf("%s: mcctl must be able to change %s, but %s; or move the line to a file that mcctl may write", o.Place(), name, conffiles.Refusal(o.File)))
+			stands = stands || !o.Auto
+			if why := conffiles.Refusal(o.File); why != "" {
+				trouble = append(trouble, fmt.Sprintf("%s: mcctl must be able to change %s, but %s; or move the line to a file that mcctl may write", o.Place(), name, why))
 			}
 		}
+		home := t.Home(name)
+		if why := conffiles.Refusal(home); !stands && why != "" {
+			trouble = append(trouble, fmt.Sprintf("%s: mcctl must be able to add %s, but %s; or put #%s = '' into a file that mcctl may write", home, name, why, name))
+		}
 	}
-	return trouble
-}
-
-type answer struct {
-	trouble []string
-	stale   bool
+	return strings.Join(trouble, "\n")
 }
 
 // ask lets the server say what it goes by and what it would not read.
-func (c *Configuration) ask(ctx context.Context, w settings.Wanted, judged bool) (a answer, err error) {
+func (c *Configuration) ask(ctx context.Context, w settings.Wanted, found *finding) error {
 	ctx, cancel := context.WithTimeout(ctx, staleAfter)
 	defer cancel()
 	session, err := c.Instance.Connect(ctx)
 	if err != nil {
-		return a, err
+		return err
 	}
 	defer session.Close()
 	refused, faults, err := session.FileFaults(ctx)
 	if err != nil {
-		return a, err
+		return err
 	}
 	inForce, err := session.InForce(ctx, w.Names())
 	if err != nil {
-		return a, err
+		return err
 	}
 	for _, f := range faults {
 		text := "PostgreSQL ignores " + f.String()
@@ -160,17 +187,17 @@ func (c *Configuration) ask(ctx context.Context, w settings.Wanted, judged bool)
 		case refused:
 			text = "PostgreSQL refuses to reload any of its configuration files until this is mended: " + f.String()
 		}
-		a.trouble = append(a.trouble, text)
+		found.add(text, !f.Restart)
 	}
-	values := w.Values()
+	standby, values := w.Upstream != "", w.Values()
 	for _, f := range inForce {
 		wants, managed := values[f.Name]
 		switch {
-		case managed && f.Fixed():
-			a.trouble = append(a.trouble, fmt.Sprintf("%s was set on %s of PostgreSQL, which wins over every file: mcctl stop, then mcctl start", f.Name, f.Place()))
+		case managed && f.Fixed(): // a primary is started anew when it becomes the standby, a standby is not
+			found.add(fmt.Sprintf("%s was set on %s of PostgreSQL, which wins over every file: mcctl stop, then mcctl start", f.Name, f.Place()), standby)
 		case managed && f.Value != wants && !refused: // else a reload cannot help
-			a.stale = true
+			found.stale = true
 		}
 	}
-	return a, nil
+	return nil
 }

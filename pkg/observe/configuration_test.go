@@ -53,13 +53,13 @@ func TestABrokenLineIsToldUntilItIsMended(t *testing.T) {
 		c.Check(context.Background())
 	}
 	want := "PostgreSQL refuses to reload any of its configuration files until this is mended: " + extra + ":2: syntax error"
-	if s := c.Board.Read(); s.ConfigTrouble != want || told() != want || s.SettingsStale {
-		t.Errorf("trouble %q, told %q; want %q", s.ConfigTrouble, told(), want)
+	if s := c.Board.Read(); s.ConfigTrouble != want || s.ConfigInTheWay != want || told() != want || s.SettingsStale {
+		t.Errorf("trouble %q, in the way %q, told %q; want %q", s.ConfigTrouble, s.ConfigInTheWay, told(), want)
 	}
 	write(t, conf, string(base))
 	c.Files.Forget()
 	c.Check(context.Background())
-	if s := c.Board.Read(); s.ConfigTrouble != "" || told() != want+"\nmended: "+want {
+	if s := c.Board.Read(); s.ConfigTrouble+s.ConfigInTheWay != "" || told() != want+"\nmended: "+want {
 		t.Errorf("trouble %q, told %q", s.ConfigTrouble, told())
 	}
 }
@@ -103,11 +103,15 @@ func TestWhatWaitsForARestartIsTold(t *testing.T) {
 	}
 	add(t, conf, "\nmax_locks_per_transaction = 65\n")
 	sees(": max_locks_per_transaction waits for a restart of PostgreSQL, or is invalid")
+	if got := c.Board.Read().ConfigInTheWay; got != "" {
+		t.Errorf("a switch is how it comes into force, and this is in its way: %q", got)
+	}
 	add(t, conf, "\nwork_mem = 'x'\n")
 	eventually(t, "both are told", func() bool {
 		c.Files.Forget()
 		c.Check(context.Background())
-		return strings.Contains(c.Board.Read().ConfigTrouble, "PostgreSQL ignores "+conf+":")
+		s := c.Board.Read()
+		return strings.Contains(s.ConfigTrouble, "PostgreSQL ignores "+conf+":") && strings.HasPrefix(s.ConfigInTheWay, "PostgreSQL ignores ") && !strings.Contains(s.ConfigInTheWay, "restart")
 	})
 	write(t, conf, strings.Replace(string(base), line, "", 1))
 	sees(`parameter "max_files_per_process" cannot be changed without restarting the server, but its line was taken away`)
@@ -122,6 +126,41 @@ func TestALineInAFileThatIsNotOursIsTold(t *testing.T) {
 	c.Check(context.Background())
 	if got := told(); !strings.HasPrefix(got, extra+":2: mcctl must be able to change synchronous_standby_names, but it is read-only (mode 0400)") {
 		t.Errorf("told %q", got)
+	}
+	if s := c.Board.Read(); s.ConfigInTheWay != s.ConfigTrouble {
+		t.Errorf("in the way is %q", s.ConfigInTheWay)
+	}
+}
+
+// In the other role lines count that are not there yet: where they would be added, as a rule
+// in the main file. Nothing in it tells when its directory can be written again.
+func TestALineThatCouldNotBeAddedIsToldUntilItCould(t *testing.T) {
+	c, conf, told := configured(t, "synchronous_standby_names = 'server2'")
+	c.Wanted = func(board.Sight) (settings.Wanted, bool) { return settings.Wanted{Other: "server2", Wait: true}, true }
+	site := filepath.Join(t.TempDir(), "site.conf") // of a directory that nothing else needs
+	write(t, site, "#primary_slot_name = ''\n")
+	add(t, conf, "\ninclude '"+site+"'\n")
+	ok(t, os.Chmod(conf, 0o400))
+	c.Check(context.Background())
+	if got := told(); !strings.Contains(got, conf+": mcctl must be able to add primary_conninfo, but it is read-only (mode 0400)") || strings.Contains(got, "primary_slot_name") {
+		t.Errorf("told %q", got)
+	}
+	ok(t, os.Chmod(conf, 0o600))
+	c.Check(context.Background())
+	if got := c.Board.Read(); got.ConfigTrouble+got.ConfigInTheWay != "" {
+		t.Errorf("mended, and told %q", got.ConfigTrouble)
+	}
+	write(t, site, "primary_slot_name = 'mcctl_server1'\n")
+	ok(t, os.Chmod(filepath.Dir(site), 0o500))
+	defer func() { ok(t, os.Chmod(filepath.Dir(site), 0o700)) }()
+	c.Check(context.Background())
+	if got := c.Board.Read().ConfigInTheWay; !strings.HasPrefix(got, site+":1: mcctl must be able to change primary_slot_name, but its directory ") {
+		t.Errorf("in the way is %q", got)
+	}
+	ok(t, os.Chmod(filepath.Dir(site), 0o700))
+	c.Check(context.Background())
+	if got := c.Board.Read().ConfigInTheWay; got != "" {
+		t.Errorf("mended, and in the way is %q", got)
 	}
 }
 

@@ -160,6 +160,25 @@ func (t *Tree) Set(name, value string) {
 	}
 }
 
+// Home is the file where Set would put a parameter, as far as that can be told without the
+// value: where it stands, else one that we may write with a line of it that was commented
+// out, else the main file.
+func (t *Tree) Home(name string) string {
+	home, stands := t.roots.Main, false
+	for _, r := range t.reading {
+		s := t.files[r.path]
+		l := s.file.lines[r.line]
+		switch {
+		case r.path == t.roots.Auto:
+		case l.sets(name):
+			home, stands = r.path, true
+		case !stands && s.writable && l.sleeping().sets(name):
+			home = r.path
+		}
+	}
+	return home
+}
+
 // CommentOut puts the parameter out of use in all files.
 func (t *Tree) CommentOut(name string) {
 	for _, s := range t.files {

@@ -77,11 +77,18 @@ func TestSetInATree(t *testing.T) {
 		{"a line that was commented out", "#port = 'w'\ninclude in\n", "#port=x # c\n#port = 'y'\n", "", "#port = 'w'\ninclude in\n", "port=x # c\n#port = 'y'\n", ""},
 		{"else one in normal form", "include in\n", "#port = 'w'\n#port=y\n", "", "include in\n", "port = 'x'\n#port=y\n", ""},
 		{"not one of ALTER SYSTEM", "include in\n", "", "#port = 'x'\n", "include in\nport = 'x'\n", "", "#port = 'x'\n"},
+		{"ALTER SYSTEM's place is not its own", "include in\n", "#port = 'w'\n", "port = '2'\n", "include in\n", "port = 'x'\n", "#port = '2'\n"},
 		{"else a new line", "include in", "", "", "include in\nport = 'x'\n", "", ""},
 	} {
 		m := memory{files: map[string]string{"/c/main": c.main, "/c/in": c.in, "/d/auto": c.auto}}
 		tree := m.read()
+		home := tree.Home("port")
 		tree.Set("port", "x")
+		for _, e := range tree.Edits() {
+			if e.File != "/d/auto" && e.File != home {
+				t.Errorf("%s: it goes to %s, not %s", c.why, e.File, home)
+			}
+		}
 		if o, ok := tree.Get("port"); !ok || o.Value != "x" {
 			t.Errorf("%s: in memory it is %q", c.why, o.Value)
 		}

@@ -127,6 +127,15 @@ func (w Wanted) Names() (names []string) {
 	return names
 }
 
+// Managed lists what mcctl changes on a server in one role or the other.
+func Managed(slots bool) []string {
+	names := []string{SyncNames}
+	if slots {
+		names = append(names, SyncSlots)
+	}
+	return append(names, Conninfo, SlotName)
+}
+
 type line struct {
 	name, value string
 	active      bool

@@ -89,6 +89,10 @@ type Report struct {
 	// that is not known. Disk says which it is and what is free there.
 	DiskLevel string `json:"disk_level,omitempty"`
 	Disk      string `json:"disk,omitempty"`
+	// ConfigTrouble is what is wrong with PostgreSQL's configuration files, a line each;
+	// ConfigInTheWay is what of it no switch is begun beside. An older supervisor tells neither.
+	ConfigTrouble  string `json:"config_trouble,omitempty"`
+	ConfigInTheWay string `json:"config_in_the_way,omitempty"`
 	// Discarded says which transactions that server had to discard.
 	Discarded string `json:"discarded,omitempty"`
 	// Arbiter is the one that the server goes by.
@@ -239,12 +243,11 @@ type Status struct {
 	Pair    string        `json:"pair"`
 	Local   pair.Server   `json:"local"`
 	Record  record.Record `json:"record"`
-	Healthy bool          `json:"healthy"` // paired, both servers well, failover enabled, the arbiter hears both
+	Healthy bool          `json:"healthy"` // paired, both servers and their files well, failover enabled, the arbiter hears both
 	// Summary is the pair in one word of Mirroring Controller's.
 	Summary  string `json:"summary"`
 	NextStep string `json:"next_step,omitempty"`
-	// Warnings are about PostgreSQL's configuration files on the answering server, and
-	// about room on the disks of both.
+	// Warnings are about PostgreSQL's configuration files, and about room on the disks.
 	Warnings []string `json:"warnings,omitempty"`
 	Failover bool     `json:"failover"`
 	Held     bool     `json:"attach_held"`
@@ -296,6 +299,10 @@ type ServerStatus struct {
 	// DiskLevel is fine, low or critical; Disk says which disk is the fullest.
 	DiskLevel string `json:"disk_level,omitempty"`
 	Disk      string `json:"disk,omitempty"`
+	// ConfigTrouble is what is wrong with PostgreSQL's configuration files, a line each;
+	// ConfigInTheWay is what of it no switch is begun beside.
+	ConfigTrouble  string `json:"config_trouble,omitempty"`
+	ConfigInTheWay string `json:"config_in_the_way,omitempty"`
 	// Discarded says which transactions the server had to discard, until an operator has
 	// marked the report as seen.
 	Discarded string `json:"discarded,omitempty"`

@@ -89,14 +89,15 @@ func (s *stage) meddle() {
 	restored("the managed line", func() bool { return maps.Equal(s.etc(one), calm) && inForce() })
 	s.told(s.confD(one) + ":2: " + names + " says 'nobody' and is to be 'server2'")
 
-	// A broken line makes PostgreSQL refuse every reload. The pair stays as it is.
+	// A broken line makes PostgreSQL refuse every reload. The pair stays as it is, but no
+	// server could take the other role and keep it.
 	broken := filepath.Join(filepath.Dir(s.confD(one)), "zz-site.conf")
 	s.rewriteFile(broken, "work_mem = 4 MB\n")
 	s.psql(one, "select pg_reload_conf()")
 	warned := func(st wire.Status) bool {
 		return len(st.Warnings) == 1 && strings.Contains(st.Warnings[0], broken+":1: syntax error")
 	}
-	s.until("the broken line is told", one, func(st wire.Status) bool { return warned(st) && st.Healthy })
+	s.until("the broken line is told", one, func(st wire.Status) bool { return warned(st) && !st.Healthy && st.Record.Mode == pair.Paired })
 	s.flowing()
 	// Nothing can be released while it is there; that is an error with the line's place.
 	out, err := s.try("detach", "-M", s.lab.Mcdir(one))
