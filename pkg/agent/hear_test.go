@@ -200,7 +200,9 @@ func TestARecordOfAnotherPairIsRefused(t *testing.T) {
 
 func TestAGoodbyeIsAnsweredOnceNobodyWaitsForTheStandby(t *testing.T) {
 	mine, alone := rec(1, 2, "server1", pair.Paired), rec(1, 3, "server1", pair.Alone)
-	set := func(a *Agent, r record.Record) { a.board.Set(func(s *board.Sight) { s.Record, s.Copy = r, r }) }
+	set := func(a *Agent, r record.Record) {
+		a.board.Set(func(s *board.Sight) { s.Record, s.Copy, s.KeeperReached = r, r, true })
+	}
 	for _, c := range []struct {
 		name         string
 		before, then func(*board.Sight)
@@ -208,6 +210,11 @@ func TestAGoodbyeIsAnsweredOnceNobodyWaitsForTheStandby(t *testing.T) {
 		{"the record is alone", nil, func(s *board.Sight) { s.Record, s.Copy = alone, alone }},
 		{"it is, and the names are gone too", func(s *board.Sight) { s.Record, s.Copy, s.SettingsWrong = alone, alone, true }, func(s *board.Sight) { s.SettingsWrong = false }},
 		{"it is, and the detach has ended", func(s *board.Sight) { s.Record, s.Copy, s.Doing = alone, alone, decide.Detach }, func(s *board.Sight) { s.Doing = "" }},
+		{
+			"it is, and PostgreSQL goes by it", func(s *board.Sight) {
+				s.Record, s.Copy, s.PID, s.Look.SyncNames = alone, alone, 7, "server2"
+			}, func(s *board.Sight) { s.Look.SyncNames = "" },
+		},
 		{"this server stops as well", nil, func(s *board.Sight) { s.Task = decide.TaskStop }},
 		{"the other one has taken over", nil, func(s *board.Sight) { s.Record = rec(2, 3, "server2", pair.Alone) }},
 	} {
@@ -236,6 +243,22 @@ func TestAGoodbyeIsAnsweredOnceNobodyWaitsForTheStandby(t *testing.T) {
 	defer cancel()
 	if _, err := a.Handle(ctx, otherServer, wire.KindRelease, nil); err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a primary that stays paired: %v", err)
+	}
+}
+
+func TestAGoodbyeIsRefusedByAPrimaryThatCannotGoOnAlone(t *testing.T) {
+	mine, alone := rec(1, 2, "server1", pair.Paired), rec(1, 3, "server1", pair.Alone)
+	for want, sight := range map[string]func(*board.Sight){
+		"the arbiter at  is not reached, so server1 cannot go on alone": func(s *board.Sight) { s.Record, s.Copy = mine, mine },
+		"commits on server1 wait for server2 although the record says alone: x.conf:1: syntax error (and 1 more: mcctl status)": func(s *board.Sight) {
+			s.Record, s.Copy, s.KeeperReached, s.PID, s.Look.SyncNames, s.ConfigInTheWay = alone, alone, true, 7, "server2", "x.conf:1: syntax error\ny"
+		},
+	} {
+		a := someAgent(t)
+		a.board.Set(sight)
+		if _, err := a.Handle(t.Context(), otherServer, wire.KindRelease, nil); !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 }
 
