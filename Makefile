@@ -114,6 +114,12 @@ sim: ## simulate pairs in virtual time (SEEDS=2000 HOURS=1 or MINUTES=5; SEED=7 
 	SIM_SEEDS='$(or $(SEEDS),2000)' SIM_MINUTES='$(or $(MINUTES),$(shell expr 60 \* $(or $(HOURS),1)))' SIM_SEED='$(SEED)' \
 	  $(GO) test -count=1 -v -timeout 2h -run 'TestSeeds' ./test/sim
 
+.PHONY: fuzz
+fuzz: ## fuzz what reads configuration files and messages (TIME=5m for each)
+	@set -eu; for package in $$(grep -rlE '^func Fuzz' --include='*_test.go' pkg | xargs -n 1 dirname | sort -u); do \
+	  for law in $$($(GO) test -list '^Fuzz' ./$$package | grep '^Fuzz'); do \
+	    $(GO) test -run '^$$' -fuzz "^$$law\$$" -fuzztime $(or $(TIME),30s) -fuzzminimizetime 10x ./$$package; done; done
+
 .PHONY: docs
 docs: ## write the pages that are made from the code
 	$(GO) test -count=1 ./pkg/decide ./pkg/check ./pkg/config ./pkg/cli ./test/tidy ./test/model -run 'TestDocs|TestTheOrderThatMatters|TestWhatWas' -update
