@@ -37,10 +37,10 @@ func TestAMoveIsToldApartFromTheWayBack(t *testing.T) {
 	back := probe.Gap{At: 400, Length: 300, From: "two", To: "two"}
 	event := probe.Event{At: 100, Gap: back}
 	if moved, after := apart([]probe.Gap{noise, move, back}, event); moved != move || after != back {
-		t.Errorf("moved in %+v, came back in %+v", moved, after)
+		t.Errorf("moved in %+v, the other %+v", moved, after)
 	}
 	if moved, after := apart(nil, event); moved != back || after.Length != 0 {
-		t.Errorf("none listed: moved in %+v, came back in %+v", moved, after)
+		t.Errorf("none listed: moved in %+v, the other %+v", moved, after)
 	}
 }
 

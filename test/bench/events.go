@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"mcctl/pkg/pair"
 	"mcctl/test/bench/floor"
 	"mcctl/test/bench/stage"
 )
@@ -51,6 +52,11 @@ func events() []event {
 		{
 			name: "stop-standby", title: "mcctl stop on the standby",
 			act: stopStandby, mend: start, mendTitle: "mcctl start on the standby: it attaches",
+		},
+		{name: "update-standby", title: "mcctl rolling-update of the standby", act: update(func(t *trial) pair.Server { return t.standby })},
+		{
+			name: "update-primary", title: "mcctl rolling-update of the primary: it switches", floor: floor.Switch,
+			act: update(func(t *trial) pair.Server { return t.primary }), moves: true,
 		},
 		{name: "kill-supervisor", title: "kill -9 of the primary's supervisor", act: killSupervisor},
 		{name: "kill-witness", title: "kill -9 of the witness", act: killWitness},
@@ -118,6 +124,15 @@ func stopStandby(ctx context.Context, t *trial) error {
 	t.broken = t.standby
 	_, err := t.Run(ctx, t.standby, "stop")
 	return err
+}
+
+// update takes a server out of the pair and brings it back, as if there had been
+// something to do on it meanwhile.
+func update(whom func(*trial) pair.Server) func(context.Context, *trial) error {
+	return func(ctx context.Context, t *trial) error {
+		_, err := t.Run(ctx, whom(t), "rolling-update", "--yes", "--exec", "true")
+		return err
+	}
 }
 
 func killSupervisor(_ context.Context, t *trial) error {

@@ -15,7 +15,7 @@ func (r results) markdown() string {
 	b.WriteString("\n### How long clients could not write\n\nMilliseconds: median (shortest–longest); × is the median in relation to bare PostgreSQL's.\n\n")
 	r.gaps(&b)
 	fmt.Fprintf(&b, "\nRuns of each event: %s.\n", r.counts())
-	b.WriteString("\n### When the trouble ends\n\nMilliseconds. The gap at that moment, and how long until both servers are in the pair again\n(for a pair that mends itself: the longest gap after the role moved, 0 if there was none of 20 ms,\nand the time counted from the event). The old primary comes back on the new one's disk here.\n\n")
+	b.WriteString("\n### When the trouble ends\n\nMilliseconds. The gap at that moment, and how long until both servers are in the pair again\n(for a pair that mends itself: the longest gap but that in which the role moved, 0 if there was none of 20 ms,\nand the time counted from the event). The old primary comes back on the new one's disk here.\n\n")
 	r.mends(&b)
 	b.WriteString("\n### What it costs\n\nAt rest, over 30 s without clients. RSS counts pages that several processes share in each of them; PSS divides them.\n\n")
 	r.costs(&b)

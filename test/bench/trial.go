@@ -151,19 +151,20 @@ func (t *trial) sample(r *probe.Result, e event) sample {
 	return s
 }
 
-// apart tells the gap in which the role moved from the longest after it, while the old
-// primary comes back by itself. Here it has the disk and the CPUs of the new one.
-func apart(gaps []probe.Gap, event probe.Event) (moved, after probe.Gap) {
+// apart tells the gap in which the role moved from the longest other one: where the old
+// primary comes back by itself, it has the disk and the CPUs of the new one here.
+func apart(gaps []probe.Gap, event probe.Event) (moved, other probe.Gap) {
 	moved = event.Gap
-	if i := slices.IndexFunc(gaps, func(g probe.Gap) bool { return g.At+g.Length > event.At && g.From != g.To }); i >= 0 {
-		moved = gaps[i]
+	touched := slices.DeleteFunc(slices.Clone(gaps), func(g probe.Gap) bool { return g.At+g.Length <= event.At })
+	if i := slices.IndexFunc(touched, func(g probe.Gap) bool { return g.From != g.To }); i >= 0 {
+		moved = touched[i]
 	}
-	for _, g := range gaps {
-		if g.At > moved.At && g.Length > after.Length {
-			after = g
+	for _, g := range touched {
+		if g != moved && g.Length > other.Length {
+			other = g
 		}
 	}
-	return moved, after
+	return moved, other
 }
 
 // observed is the part of a sample that is the same for whatever was measured.
