@@ -30,6 +30,9 @@ func (s *Setup) First(ctx context.Context, plan Plan) (waiting []string, err err
 	if err == nil {
 		err = plan.absolute()
 	}
+	if err == nil {
+		err = s.isUnsupervised(plan)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +50,11 @@ func (s *Setup) First(ctx context.Context, plan Plan) (waiting []string, err err
 		return nil, err
 	}
 	defer release()
+	free, err := s.claimData(plan)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
 	if err := s.begin(First, plan); err != nil {
 		return nil, err
 	}
