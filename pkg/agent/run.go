@@ -231,3 +231,14 @@ func lock(c *config.Config) (unlock func(), err error) {
 	}
 	return func() { _ = f.Close() }, nil
 }
+
+// lockData makes sure that no other supervisor, nor mcctl init, works on the data directory.
+func lockData(c *config.Config) (unlock func(), err error) {
+	in := &postgres.Instance{Data: c.Server.DataDirectory}
+	unlock, err = in.Claim(postgres.Holder{Dir: c.Dir})
+	var other *postgres.ClaimedError
+	if errors.As(err, &other) {
+		err = fmt.Errorf("lock data directory: %w: check data_directory in server.toml, each server has its own", err)
+	}
+	return unlock, err
+}

@@ -62,13 +62,17 @@ func (in *Instance) WaitReady(ctx context.Context) error {
 	var last error
 	for missed := 0; ; { // looks that found no socket: a server that is just ending has none either
 		if in.statusOf(pid) == "ready" {
-			if last = in.Knock(ctx); last == nil {
+			err := in.Knock(ctx)
+			if err == nil {
 				return nil
 			}
-			if Refusal(last) != "" {
-				return fmt.Errorf("wait for PostgreSQL: %w", last)
+			if Refusal(err) != "" {
+				return fmt.Errorf("wait for PostgreSQL: %w", err)
 			}
-			if !errors.Is(last, fs.ErrNotExist) {
+			if last == nil || ctx.Err() == nil && !pgconn.Timeout(err) { // one that was cut off tells less
+				last = err
+			}
+			if !errors.Is(err, fs.ErrNotExist) {
 				missed = 0
 			} else if missed++; missed == looksForSocket {
 				return fmt.Errorf("wait for PostgreSQL at %s: %w", in.SocketPath(), ErrElsewhere)

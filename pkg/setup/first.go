@@ -30,6 +30,9 @@ func (s *Setup) First(ctx context.Context, plan Plan) (waiting []string, err err
 	if err == nil {
 		err = plan.absolute()
 	}
+	if err == nil {
+		err = s.isUnsupervised(plan)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +50,11 @@ func (s *Setup) First(ctx context.Context, plan Plan) (waiting []string, err err
 		return nil, err
 	}
 	defer release()
+	free, err := s.claimData(plan)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
 	if err := s.begin(First, plan); err != nil {
 		return nil, err
 	}
@@ -216,7 +224,7 @@ func (s *Setup) ensureRunning(ctx context.Context) error {
 		}
 		return s.start(ctx)
 	}
-	return in.WaitReady(ctx) // an earlier call may have just started it
+	return untilReady(ctx, in, letInLimit) // an earlier call may have just started it
 }
 
 func (s *Setup) start(ctx context.Context) error {
@@ -225,10 +233,10 @@ func (s *Setup) start(ctx context.Context) error {
 	if _, err := in.Start(postgres.StartOptions{}); err != nil {
 		return err
 	}
-	err := in.WaitReady(ctx)
-	if _, running := in.Postmaster(); err != nil && running && ctx.Err() == nil {
+	err := untilReady(ctx, in, letInLimit)
+	if _, running := in.Postmaster(); err != nil && running && ctx.Err() == nil && !errors.Is(err, errKeptOut) {
 		// An earlier call was cut off right after its start, and that one came first.
-		return in.WaitReady(ctx)
+		return untilReady(ctx, in, letInLimit)
 	}
 	return err
 }

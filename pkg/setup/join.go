@@ -31,6 +31,9 @@ func (s *Setup) Join(ctx context.Context, token Token, plan Plan) error {
 	if err == nil {
 		err = plan.absolute()
 	}
+	if err == nil {
+		err = s.isUnsupervised(plan)
+	}
 	if err != nil {
 		return err
 	}
@@ -48,6 +51,11 @@ func (s *Setup) Join(ctx context.Context, token Token, plan Plan) error {
 		return err
 	}
 	defer release()
+	free, err := s.claimData(plan)
+	if err != nil {
+		return err
+	}
+	defer free()
 	if err := s.begin(Second, plan); err != nil {
 		return err
 	}

@@ -26,6 +26,11 @@ func (s *Setup) Restart(ctx context.Context) (waiting []string, err error) {
 		return nil, err
 	}
 	defer free()
+	unlock, err := s.claimData(Plan{})
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	if err := s.mayRestart(); err != nil {
 		return nil, err
 	}

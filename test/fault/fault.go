@@ -103,8 +103,13 @@ func (d *Disk) Grow(by int64) {
 	}
 }
 
-// Fill leaves no byte: the disk becomes as small as what is on it.
-func (d *Disk) Fill() {
+// Fill leaves no byte: the disk becomes as small as what is on it, until Free.
+func (d *Disk) Fill() { d.fill() }
+
+// Shrink is Fill for good: Grow goes on from there.
+func (d *Disk) Shrink() { d.size = d.fill() }
+
+func (d *Disk) fill() (size int64) {
 	d.Helper()
 	for {
 		var is unix.Statfs_t
@@ -114,7 +119,7 @@ func (d *Disk) Fill() {
 		used := int64(is.Blocks-is.Bfree) * is.Bsize
 		err := d.resize(used)
 		if err == nil {
-			return
+			return used
 		}
 		if !errors.Is(err, unix.EINVAL) { // somebody has written meanwhile
 			d.Fatalf("fill the disk: %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,18 +55,20 @@ func (h *hosts) growing(c *fault.Counts, d *fault.Disk, b block, stdin string) {
 			return
 		}
 		exit, _ := err.(*exec.ExitError)
-		if exit == nil || exit.ExitCode() != 1 || !strings.Contains(strings.ToLower(out), "no space left on device") {
+		if exit == nil || exit.ExitCode() != 1 || !slices.ContainsFunc(noRoom(), func(words string) bool { return strings.Contains(strings.ToLower(out), words) }) {
 			h.Fatalf("on %s, a full disk is told so: %v\n%s", b.host, err, out)
 		}
 		if !strings.Contains(out, "hint: when that is mended run the same command again: it goes on") && !strings.Contains(out, "hint: nothing was changed") {
 			h.Fatalf("on %s, nothing is said of how to go on:\n%s", b.host, out)
 		}
 		step := h.lastStep(out)
-		c.Add(b.host + ": " + step)
-		by := int64(3 << 20) // a cluster takes some 40 MB
-		switch step {
-		case "beginning", "making the certificates", "making the certificate", "making a key, and asking the first server to sign it", "writing the configuration of mcctl":
-			by = 4 << 10
+		if step != "beginning" {
+			c.Add(b.host + ": " + step)
+		}
+		by := int64(4 << 10)
+		switch step { // a cluster takes some 40 MB
+		case "creating the cluster", "starting PostgreSQL", "copying the data of the first server", "giving the copy its name":
+			by = 3 << 20
 		}
 		d.Grow(by)
 		last = out
@@ -73,14 +76,21 @@ func (h *hosts) growing(c *fault.Counts, d *fault.Disk, b block, stdin string) {
 	h.Fatalf("on %s it never comes to its end; last:\n%s%s", b.host, last, c)
 }
 
+// noRoom is what is said of a full disk: by the system, by PostgreSQL that has written a
+// part (disk_full), and by one that cannot write what its sessions begin with.
+func noRoom() []string {
+	return []string{"no space left on device", "sqlstate 53100", "could not write init file"}
+}
+
 // lastStep is the last thing that a command has said it does.
 func (h *hosts) lastStep(out string) string {
 	step := "beginning"
 	for line := range strings.Lines(out) {
 		line = strings.TrimSpace(line)
-		for _, begins := range []string{"making", "writing", "creating the cluster", "starting PostgreSQL", "editing", "copying the data", "giving the copy"} {
+		for _, begins := range []string{"making", "writing", "creating the cluster", "stopping PostgreSQL", "starting PostgreSQL", "editing", "copying the data", "giving the copy"} {
 			if strings.HasPrefix(line, begins) {
 				step, _, _ = strings.Cut(line, " in /")
+				step = strings.Replace(step, h.path("server1", "data")+"/", "", 1)
 			}
 		}
 	}

@@ -32,6 +32,19 @@ func (h *hosts) cutEverywhere(c *fault.Counts, host, stdin, text string) {
 	h.Fatalf("%s: it never comes to its end", text)
 }
 
+// stepsOf leaves out what is only said.
+func (h *hosts) stepsOf(c *fault.Counts) *fault.Counts {
+	steps := &fault.Counts{}
+	for _, step := range c.Steps {
+		if _, what, _ := strings.Cut(step, ": "); h.lastStep(what) != "beginning" {
+			for range c.Of(step) {
+				steps.Add(step)
+			}
+		}
+	}
+	return steps
+}
+
 // Each mcctl init is killed after each thing it says, and called again. The second server
 // keeps a tablespace and pg_wal on other disks.
 func TestKilledAnywhere(t *testing.T) {
@@ -45,15 +58,7 @@ func TestKilledAnywhere(t *testing.T) {
 		w.usual(b, func(token string) { h.cutEverywhere(c, b.host, token, h.elsewhere(b).text) })
 	}
 	t.Logf("killed, and called again:%s", c)
-	steps := &fault.Counts{}
-	for _, step := range c.Steps { // without what is only said
-		if host, what, _ := strings.Cut(step, ": "); h.lastStep(what) != "beginning" {
-			for range c.Of(step) {
-				steps.Add(host + ": " + what)
-			}
-		}
-	}
-	steps.Promised(t, "mcctl init", "kill -9")
+	h.stepsOf(c).Promised(t, "mcctl init", "kill -9")
 	h.mustBePair()
 	h.mustLieElsewhere()
 	for _, name := range []string{"data.mcctl-init", "data.part", "data.new"} {
@@ -63,20 +68,4 @@ func TestKilledAnywhere(t *testing.T) {
 			}
 		}
 	}
-}
-
-// Over a running PostgreSQL that has to be restarted, too.
-func TestTakeOverKilledAnywhere(t *testing.T) {
-	h, c := newHosts(t), &fault.Counts{}
-	h.cluster("wal_level = minimal\nmax_wal_senders = 0\n")
-	p := h.writers()
-	for _, b := range page(t) {
-		if b.host == "server1" && strings.Contains(b.text, "--yes") {
-			text := strings.ReplaceAll(b.text, "--yes", "--yes --restart")
-			h.cutEverywhere(c, b.host, "", text)
-		}
-	}
-	t.Logf("killed, and called again:%s", c)
-	h.must("server1", "", "mcctl config check -M /etc/mcctl/orders")
-	h.judge(p)
 }
