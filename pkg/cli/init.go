@@ -269,7 +269,7 @@ func explainInit(o *initOptions, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, setup.ErrNotEmpty), errors.Is(err, setup.ErrInTheWay), errors.Is(err, setup.ErrSupervised):
+	case errors.Is(err, setup.ErrNotEmpty), errors.Is(err, setup.ErrInTheWay), errors.Is(err, setup.ErrSupervised), errors.Is(err, setup.ErrPaired):
 		return failed(exitRefused, fmt.Errorf("init: %w", err), "%s", next)
 	case errors.Is(err, setup.ErrAnswers), errors.Is(err, setup.ErrNoAuthority):
 		return failed(exitUsage, fmt.Errorf("init: %w", err), "nothing was changed")

@@ -75,6 +75,17 @@ func (in *Instance) Claimed() error {
 	return in.take(f, beside)
 }
 
+// LastHolder is who worked on the data directory last, or does now, as far as it could
+// say so.
+func (in *Instance) LastHolder() Holder {
+	f, beside, err := in.openClaim(os.O_RDONLY)
+	if err != nil || f == nil {
+		return Holder{}
+	}
+	defer f.Close()
+	return heldBy(f, beside)
+}
+
 // openClaim opens what is locked. No file and no error: there is nothing.
 func (in *Instance) openClaim(how int) (f *os.File, beside bool, err error) {
 	data := in.Data
@@ -106,12 +117,20 @@ func (in *Instance) take(f *os.File, beside bool) error {
 		case time.Now().Before(end):
 			continue
 		}
-		claimed := &ClaimedError{Data: in.Data}
-		if text, err := io.ReadAll(io.LimitReader(f, 8192)); err == nil && beside {
-			claimed.Holder = holderOf(string(text))
-		}
-		return claimed
+		return &ClaimedError{Data: in.Data, Holder: heldBy(f, beside)}
 	}
+}
+
+// heldBy reads the lock, which a data directory that is locked itself has not got.
+func heldBy(f *os.File, beside bool) Holder {
+	if !beside {
+		return Holder{}
+	}
+	text, err := io.ReadAll(io.LimitReader(f, 8192))
+	if err != nil {
+		return Holder{}
+	}
+	return holderOf(string(text))
 }
 
 const initMark = "mcctl init"

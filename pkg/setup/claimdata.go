@@ -7,7 +7,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"mcctl/pkg/durable"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
+	"mcctl/pkg/record"
 )
 
 // ErrSupervised tells that a data directory is not this command's to work on. What is
@@ -15,10 +18,28 @@ import (
 // all; and what is restarted or copied here is what it watches.
 var ErrSupervised = errors.New("a supervisor works on it already")
 
+// ErrPaired tells the same of a supervisor that will come back.
+var ErrPaired = errors.New("its supervisor was stopped, and the record says paired")
+
 // isUnsupervised looks, before anything is shown or made, whether the data directory
 // may be claimed.
 func (s *Setup) isUnsupervised(given Plan) error {
-	return s.ofClaim(s.claimable(given).Claimed())
+	in := s.claimable(given)
+	if err := s.ofClaim(in.Claimed()); err != nil {
+		return err
+	}
+	return s.isLeft(in)
+}
+
+// isLeft refuses the data of a server whose supervisor was only stopped: as long as its
+// record says that commits wait for the standby, somebody may rely on that.
+func (s *Setup) isLeft(in *postgres.Instance) error {
+	var r record.Record
+	dir := in.LastHolder().Dir
+	if dir == "" || dir == s.Dir || durable.Machine.ReadJSON(filepath.Join(dir, "record.json"), &r) != nil || !r.Exists() || r.Mode == pair.Alone {
+		return nil
+	}
+	return fmt.Errorf("use data directory %s: %w (management directory %s): go on with that one; or take this server out of its pair first: mcctl start -M %[3]s, then mcctl detach -M %[3]s, then mcctl stop --mc-only -M %[3]s", in.Data, ErrPaired, dir)
 }
 
 // claimData keeps supervisors and other calls from the data directory until release.

@@ -9,7 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"mcctl/pkg/durable"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
+	"mcctl/pkg/record"
 )
 
 // supervisedBy has a supervisor of a management directory work on a data directory.
@@ -54,6 +57,25 @@ func TestWhatWasBegunIsLeftToASupervisor(t *testing.T) {
 	ok(t, s.save())
 	_, err := s.Restart(t.Context())
 	mustBeLeftTo(t, "/etc/mcctl/a", data, err)
+}
+
+// It was only stopped: its pair still relies on what would be edited here.
+func TestTheDataOfAStoppedSupervisorOfAPair(t *testing.T) {
+	mcdir, data := t.TempDir(), filepath.Join(t.TempDir(), "main")
+	release, err := (&postgres.Instance{Data: data}).Claim(postgres.Holder{Dir: mcdir})
+	ok(t, err)
+	release()
+	s := quiet(filepath.Join(t.TempDir(), "mc"))
+	for mode, left := range map[pair.Mode]bool{pair.Paired: false, pair.Alone: true} {
+		r := record.First("orders", "server1")
+		r.Mode = mode
+		ok(t, durable.Machine.WriteJSON(filepath.Join(mcdir, "record.json"), r, 0o600))
+		if err := s.isUnsupervised(Plan{DataDirectory: data}); (err == nil) != left || err != nil && (!errors.Is(err, ErrPaired)) {
+			t.Errorf("%s: %v", mode, err)
+		}
+	}
+	ok(t, os.Remove(filepath.Join(mcdir, "record.json")))
+	ok(t, s.isUnsupervised(Plan{DataDirectory: data}))
 }
 
 // A supervisor that begins meanwhile is refused, and so is another mcctl init.
