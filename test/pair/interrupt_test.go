@@ -38,14 +38,15 @@ func afflictedLab(t *testing.T, opt lab.Options) (s *stage, full, cut affliction
 	s.mcctl("start", "-M", s.lab.Mcdir(two))
 	s.mcctl("start", "-M", s.lab.Mcdir(one))
 	s.paired(one)
-	full = affliction{"full disk", disk.Fill, disk.Free}
-	cut = affliction{"network cut", func() { fault.Network(t, false) }, func() { fault.Network(t, true) }}
+	full = affliction{"full disk", disk.Fill, disk.Free, disk.Leave}
+	cut = affliction{"network cut", func() { fault.Network(t, false) }, func() { fault.Network(t, true) }, nil}
 	return s, full, cut
 }
 
 type affliction struct {
 	name       string
 	begin, end func()
+	leave      func(bytes int64) // instead of begin, where some of it can be left
 }
 
 // A rolling update meets a full disk at each of its steps, then a network that is gone.
@@ -154,49 +155,6 @@ func (s *stage) clear(f affliction, step, text string, err error) {
 		s.Errorf("%s at %s: it ended with %v\n%s", f.name, step, err, text)
 	case !strings.Contains(text, "mcctl: rolling-update: in step ") || !strings.Contains(text, "go on: mcctl rolling-update -M "):
 		s.Errorf("%s at %s: it does not say where it was and how to go on:\n%s", f.name, step, text)
-	}
-}
-
-// What edits postgresql.conf meets a full disk or a network that is gone on the primary's
-// server. When that is over the pair is whole again, or as it was asked to be.
-func TestEditsOfTheConfigurationWithoutDiskOrNetwork(t *testing.T) {
-	beside(t)
-	if !fault.Inside(t) {
-		return
-	}
-	s, full, cut := afflicted(t)
-	before := unmanaged(s.conf(one))
-	for _, f := range []affliction{full, cut} {
-		c := &fault.Counts{}
-		for _, command := range []string{"detach", "attach", "switch"} {
-			c.Add(command)
-			f.begin()
-			args := []string{command, "-M", s.lab.Mcdir(one)}
-			if command == "switch" {
-				args = append(args, "--timeout", "20s") // a dead network would be waited for longer than this test does
-			}
-			out, err := s.try(args...)
-			f.end()
-			t.Logf("%s at %s: %v\n%s", f.name, command, err, out)
-			if err != nil && !strings.Contains(out, "mcctl: ") {
-				t.Errorf("%s at %s: nothing is said: %v", f.name, command, err)
-			}
-			if command == "detach" {
-				s.again("detach")
-				s.detached()
-				s.flowing()
-				continue
-			}
-			s.again("attach")
-			s.whole()
-			s.flowing()
-		}
-		s.reigns()
-		t.Logf("%s:%s", f.name, c)
-		c.Promised(t, "Edits of postgresql.conf", f.name)
-	}
-	if now := unmanaged(s.conf(one)); now != before {
-		t.Errorf("postgresql.conf is\n%s\nand was\n%s", now, before)
 	}
 }
 
