@@ -233,7 +233,9 @@ func (s *stage) add(path, text string) {
 	}
 }
 
-// A rebuild meets a full disk on the standby, or a network that is gone, while it copies.
+// A rebuild meets a full disk on the standby, or a network that is gone, at any of its
+// steps. One that could not go on says why; then the old data serves, and where that was
+// given up the supervisor copies again.
 func TestARebuildWithoutDiskOrNetwork(t *testing.T) {
 	beside(t)
 	if !fault.Inside(t) {
@@ -245,23 +247,21 @@ func TestARebuildWithoutDiskOrNetwork(t *testing.T) {
 	s.psql(two, "create table filler as select g, repeat(md5(g::text), 8) from generate_series(1, 20000) g")
 	for _, f := range []affliction{full, cut} {
 		c := &fault.Counts{}
-		for _, phase := range []string{wire.RebuildWaiting, wire.RebuildStopping, wire.RebuildCopying, wire.RebuildStarting} {
-			s.meets(phase, func() bool {
-				s.mcctl("rebuild", "--way", "copy", "--yes", "--no-wait", "--max-rate", "15M", "-M", s.lab.Mcdir(one))
-				job := s.inPhase(one, phase)
-				f.begin()
-				met := job.Phase == phase && s.rebuildOf(one).Phase == phase // as it stands on the disk
-				time.Sleep(3 * time.Second)
-				f.end()
-				end := s.ended(one, job.ID)
-				t.Logf("%s while %-9s: %s %s", f.name, phase, end.Phase, end.Error)
-				if end.Phase != wire.RebuildDone && end.Error == "" {
-					t.Errorf("%s while %s: %+v", f.name, phase, end)
-				}
-				s.reignsAgain(two) // where the rebuild failed the old data serves
-				s.flowing()
+		for _, step := range []struct {
+			phase   string
+			inPlace bool
+		}{
+			{wire.RebuildWaiting, false},
+			{wire.RebuildStopping, false},
+			{wire.RebuildCopying, false},
+			{wire.RebuildStarting, false},
+			{wire.RebuildCopying, true},
+		} {
+			name := stepOfRebuild(step.phase, step.inPlace)
+			s.meets(name, func() bool {
+				met := s.rebuildAfflicted(f, step.phase, step.inPlace)
 				if met {
-					c.Add(phase)
+					c.Add(name)
 				}
 				return met
 			})
@@ -272,4 +272,65 @@ func TestARebuildWithoutDiskOrNetwork(t *testing.T) {
 	if n := s.psql(one, "select count(*) from filler"); n != "20000" {
 		t.Errorf("the standby has %s rows of 20000", n)
 	}
+}
+
+// rebuildAfflicted rebuilds server1, and afflicts that in the phase; a copy in place when the
+// old data has gone. It tells whether it was in the phase, as it stands on the disk.
+func (s *stage) rebuildAfflicted(f affliction, phase string, inPlace bool) (met bool) {
+	s.Helper()
+	args := []string{"rebuild", "--way", "copy", "--yes", "--no-wait", "--max-rate", "15M", "-M", s.lab.Mcdir(one)}
+	if inPlace {
+		args = append(args, "--in-place")
+	}
+	s.mcctl(args...)
+	job := s.inPhase(one, phase)
+	if inPlace {
+		s.eventually("the old data has gone", func() bool { return s.emptied(one) })
+	}
+	f.begin()
+	met = job.Phase == phase && s.rebuildOf(one).Phase == phase && s.emptied(one) == inPlace
+	time.Sleep(3 * time.Second)
+	if inPlace {
+		s.saysItIsNotWhole(one)
+	}
+	f.end()
+	if inPlace {
+		s.madeWhole(f, job.ID)
+		return met
+	}
+	end := s.ended(one, job.ID)
+	s.Logf("%s while %-9s: %s %s", f.name, phase, end.Phase, end.Error)
+	if end.Phase != wire.RebuildDone && end.Error == "" {
+		s.Errorf("%s while %s: %+v", f.name, phase, end)
+	}
+	s.reignsAgain(two) // where the rebuild failed the old data serves
+	s.flowing()
+	return met
+}
+
+// madeWhole waits until server1 has its data again: by the rebuild that was afflicted, or by
+// one that the supervisor has begun by itself.
+func (s *stage) madeWhole(f affliction, afflicted string) {
+	s.Helper()
+	s.reignsAgain(two)
+	s.flowing()
+	var last wire.RebuildJob
+	s.eventually("the rebuild has ended", func() bool { last = s.rebuildOf(one); return last.Final })
+	s.Logf("%s in place: %s, begun by the supervisor itself: %t", f.name, last.Phase, last.Automatic)
+	if last.Phase != wire.RebuildDone || last.Automatic != (last.ID != afflicted) {
+		s.Errorf("%s in place: the last rebuild is %+v, and %s was afflicted", f.name, last, afflicted)
+	}
+}
+
+// saysItIsNotWhole asks a server whose data is gone how it stands.
+func (s *stage) saysItIsNotWhole(of pair.Server) {
+	s.Helper()
+	if out, err := s.try("status", "--check", "-M", s.lab.Mcdir(of)); err == nil {
+		s.Errorf("all is well without data:\n%s", out)
+	}
+	out, err := s.try("rebuild", "--status", "-M", s.lab.Mcdir(of))
+	if err == nil || !strings.Contains(out, " (copy") {
+		s.Errorf("without data the rebuild says: %v\n%s", err, out)
+	}
+	s.Logf("meanwhile: %s", out)
 }
