@@ -65,7 +65,7 @@ func TestARollingUpdateWithoutDiskOrNetworkGoesOn(t *testing.T) {
 	}
 }
 
-// updateAfflicted brings an update to its end that was afflicted at each step, and the
+// updateAfflicted brings updates to their end that were afflicted at each step, and the
 // pair back. It tells whether each step was met, by now.
 func (s *stage) updateAfflicted(f affliction, c *fault.Counts) (all bool) {
 	s.Helper()
@@ -79,30 +79,67 @@ func (s *stage) updateAfflicted(f affliction, c *fault.Counts) (all bool) {
 			c.Add(step)
 		}
 	}
-	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-		// The last one may have come to its end: then this is another one.
-		out, err := s.try("rolling-update", "--yes", "--exec", "sleep 0.2", "-M", s.lab.Mcdir(one))
-		if err == nil {
-			break
+	s.updated()
+	s.paired(two)
+	s.flowing()
+	flags := []string{"--done", "--abort"}
+	for _, flag := range flags { // server1 is the standby
+		if s.byHandWith(f, flag) {
+			c.Add(flag)
 		}
-		if time.Since(began) > patience {
+	}
+	s.reigns()
+	if s.updateWith(f, "switch-back", "--switch-back") {
+		c.Add("switch-back")
+	}
+	s.updated()
+	s.reigns()
+	s.flowing()
+	steps = append(append(steps, flags...), "switch-back")
+	return !slices.ContainsFunc(steps, func(step string) bool { return c.Of(step) == 0 })
+}
+
+// updated brings the update of server1 to its end, if it has not come there.
+func (s *stage) updated() {
+	s.Helper()
+	for began := time.Now(); s.stepOnDisk() != "done"; time.Sleep(100 * time.Millisecond) {
+		if out, err := s.try("rolling-update", "--yes", "--exec", "sleep 0.2", "-M", s.lab.Mcdir(one)); err != nil && time.Since(began) > patience {
 			s.Fatalf("it never comes to its end: %v\n%s", err, out)
 		}
 	}
-	s.paired(two)
-	s.flowing()
-	s.mcctl("switch", "-M", s.lab.Mcdir(one))
-	s.paired(one)
-	return !slices.ContainsFunc(steps, func(step string) bool { return c.Of(step) == 0 })
 }
+
+// byHandWith afflicts what comes after a maintenance by hand, --done or --abort, before it
+// is called: it has met the fault if it fails. Then it is called once more.
+func (s *stage) byHandWith(f affliction, flag string) (met bool) {
+	s.Helper()
+	var exit *exec.ExitError
+	s.eventually("server1 is down for the maintenance", func() bool {
+		_, err := s.try("rolling-update", "--yes", "-M", s.lab.Mcdir(one))
+		return errors.As(err, &exit) && exit.ExitCode() == 3
+	})
+	f.begin()
+	out, err := s.try("rolling-update", flag, "--timeout", stepTimeout, "-M", s.lab.Mcdir(one))
+	f.end()
+	s.Logf("%s at %s: %v\n%s", f.name, flag, err, out)
+	s.clear(f, flag, out, err)
+	if err != nil {
+		s.again("rolling-update", flag)
+	}
+	s.reignsAgain(two)
+	return err != nil
+}
+
+// stepTimeout is how long a step of an update may wait for what it has not got.
+const stepTimeout = "4s"
 
 // updateWith runs a rolling update until it begins a step, and afflicts it then. It must
 // end with a clear word, unless it needs nothing of what it has not got. It tells whether
 // the step was still that one, as it stands on the disk.
-func (s *stage) updateWith(f affliction, step string) (met bool) {
+func (s *stage) updateWith(f affliction, step string, flags ...string) (met bool) {
 	s.Helper()
 	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-		cmd := exec.Command(s.lab.Mcctl(), "rolling-update", "--yes", "-o", "json", "--exec", "sleep 0.2", "--timeout", "10s", "-M", s.lab.Mcdir(one))
+		cmd := exec.Command(s.lab.Mcctl(), append([]string{"rolling-update", "--yes", "-o", "json", "--exec", "sleep 0.2", "--timeout", stepTimeout, "-M", s.lab.Mcdir(one)}, flags...)...)
 		var said bytes.Buffer
 		cmd.Stderr = &said
 		out, err := cmd.StdoutPipe()
@@ -159,16 +196,16 @@ func (s *stage) clear(f affliction, step, text string, err error) {
 }
 
 // again asks until it is done.
-func (s *stage) again(command string) {
+func (s *stage) again(command ...string) {
 	s.Helper()
 	var out string
 	var err error
 	for began := time.Now(); time.Since(began) < patience; time.Sleep(100 * time.Millisecond) {
-		if out, err = s.try(command, "-M", s.lab.Mcdir(one)); err == nil {
+		if out, err = s.try(append(command, "-M", s.lab.Mcdir(one))...); err == nil {
 			return
 		}
 	}
-	s.Fatalf("%s is never done: %v\n%s", command, err, out)
+	s.Fatalf("%q is never done: %v\n%s", command, err, out)
 }
 
 // detached waits until the primary holds the other server off: server1, or server2 if a
