@@ -111,13 +111,19 @@ func (d *Disk) Shrink() { d.size = d.fill() }
 
 func (d *Disk) fill() (size int64) {
 	d.Helper()
+	d.Leave(0)
+}
+
+// Leave leaves so many bytes: a file that needs more is not written to its end.
+func (d *Disk) Leave(room int64) {
+	d.Helper()
 	for {
 		var is unix.Statfs_t
 		if err := unix.Statfs(d.Dir, &is); err != nil {
 			d.Fatal(err)
 		}
 		used := int64(is.Blocks-is.Bfree) * is.Bsize
-		err := d.resize(used)
+		err := d.resize(used + room)
 		if err == nil {
 			return used
 		}

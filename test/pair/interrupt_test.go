@@ -38,14 +38,15 @@ func afflictedLab(t *testing.T, opt lab.Options) (s *stage, full, cut affliction
 	s.mcctl("start", "-M", s.lab.Mcdir(two))
 	s.mcctl("start", "-M", s.lab.Mcdir(one))
 	s.paired(one)
-	full = affliction{"full disk", disk.Fill, disk.Free}
-	cut = affliction{"network cut", func() { fault.Network(t, false) }, func() { fault.Network(t, true) }}
+	full = affliction{"full disk", disk.Fill, disk.Free, disk.Leave}
+	cut = affliction{"network cut", func() { fault.Network(t, false) }, func() { fault.Network(t, true) }, nil}
 	return s, full, cut
 }
 
 type affliction struct {
 	name       string
 	begin, end func()
+	leave      func(bytes int64) // instead of begin, where some of it can be left
 }
 
 // A rolling update meets a full disk at each of its steps, then a network that is gone.
@@ -64,7 +65,7 @@ func TestARollingUpdateWithoutDiskOrNetworkGoesOn(t *testing.T) {
 	}
 }
 
-// updateAfflicted brings an update to its end that was afflicted at each step, and the
+// updateAfflicted brings updates to their end that were afflicted at each step, and the
 // pair back. It tells whether each step was met, by now.
 func (s *stage) updateAfflicted(f affliction, c *fault.Counts) (all bool) {
 	s.Helper()
@@ -78,30 +79,67 @@ func (s *stage) updateAfflicted(f affliction, c *fault.Counts) (all bool) {
 			c.Add(step)
 		}
 	}
-	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-		// The last one may have come to its end: then this is another one.
-		out, err := s.try("rolling-update", "--yes", "--exec", "sleep 0.2", "-M", s.lab.Mcdir(one))
-		if err == nil {
-			break
+	s.updated()
+	s.paired(two)
+	s.flowing()
+	flags := []string{"--done", "--abort"}
+	for _, flag := range flags { // server1 is the standby
+		if s.byHandWith(f, flag) {
+			c.Add(flag)
 		}
-		if time.Since(began) > patience {
+	}
+	s.reigns()
+	if s.updateWith(f, "switch-back", "--switch-back") {
+		c.Add("switch-back")
+	}
+	s.updated()
+	s.reigns()
+	s.flowing()
+	steps = append(append(steps, flags...), "switch-back")
+	return !slices.ContainsFunc(steps, func(step string) bool { return c.Of(step) == 0 })
+}
+
+// updated brings the update of server1 to its end, if it has not come there.
+func (s *stage) updated() {
+	s.Helper()
+	for began := time.Now(); s.stepOnDisk() != "done"; time.Sleep(100 * time.Millisecond) {
+		if out, err := s.try("rolling-update", "--yes", "--exec", "sleep 0.2", "-M", s.lab.Mcdir(one)); err != nil && time.Since(began) > patience {
 			s.Fatalf("it never comes to its end: %v\n%s", err, out)
 		}
 	}
-	s.paired(two)
-	s.flowing()
-	s.mcctl("switch", "-M", s.lab.Mcdir(one))
-	s.paired(one)
-	return !slices.ContainsFunc(steps, func(step string) bool { return c.Of(step) == 0 })
 }
+
+// byHandWith afflicts what comes after a maintenance by hand, --done or --abort, before it
+// is called: it has met the fault if it fails. Then it is called once more.
+func (s *stage) byHandWith(f affliction, flag string) (met bool) {
+	s.Helper()
+	var exit *exec.ExitError
+	s.eventually("server1 is down for the maintenance", func() bool {
+		_, err := s.try("rolling-update", "--yes", "-M", s.lab.Mcdir(one))
+		return errors.As(err, &exit) && exit.ExitCode() == 3
+	})
+	f.begin()
+	out, err := s.try("rolling-update", flag, "--timeout", stepTimeout, "-M", s.lab.Mcdir(one))
+	f.end()
+	s.Logf("%s at %s: %v\n%s", f.name, flag, err, out)
+	s.clear(f, flag, out, err)
+	if err != nil {
+		s.again("rolling-update", flag)
+	}
+	s.reignsAgain(two)
+	return err != nil
+}
+
+// stepTimeout is how long a step of an update may wait for what it has not got.
+const stepTimeout = "4s"
 
 // updateWith runs a rolling update until it begins a step, and afflicts it then. It must
 // end with a clear word, unless it needs nothing of what it has not got. It tells whether
 // the step was still that one, as it stands on the disk.
-func (s *stage) updateWith(f affliction, step string) (met bool) {
+func (s *stage) updateWith(f affliction, step string, flags ...string) (met bool) {
 	s.Helper()
 	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-		cmd := exec.Command(s.lab.Mcctl(), "rolling-update", "--yes", "-o", "json", "--exec", "sleep 0.2", "--timeout", "10s", "-M", s.lab.Mcdir(one))
+		cmd := exec.Command(s.lab.Mcctl(), append([]string{"rolling-update", "--yes", "-o", "json", "--exec", "sleep 0.2", "--timeout", stepTimeout, "-M", s.lab.Mcdir(one)}, flags...)...)
 		var said bytes.Buffer
 		cmd.Stderr = &said
 		out, err := cmd.StdoutPipe()
@@ -157,60 +195,17 @@ func (s *stage) clear(f affliction, step, text string, err error) {
 	}
 }
 
-// What edits postgresql.conf meets a full disk or a network that is gone on the primary's
-// server. When that is over the pair is whole again, or as it was asked to be.
-func TestEditsOfTheConfigurationWithoutDiskOrNetwork(t *testing.T) {
-	beside(t)
-	if !fault.Inside(t) {
-		return
-	}
-	s, full, cut := afflicted(t)
-	before := unmanaged(s.conf(one))
-	for _, f := range []affliction{full, cut} {
-		c := &fault.Counts{}
-		for _, command := range []string{"detach", "attach", "switch"} {
-			c.Add(command)
-			f.begin()
-			args := []string{command, "-M", s.lab.Mcdir(one)}
-			if command == "switch" {
-				args = append(args, "--timeout", "20s") // a dead network would be waited for longer than this test does
-			}
-			out, err := s.try(args...)
-			f.end()
-			t.Logf("%s at %s: %v\n%s", f.name, command, err, out)
-			if err != nil && !strings.Contains(out, "mcctl: ") {
-				t.Errorf("%s at %s: nothing is said: %v", f.name, command, err)
-			}
-			if command == "detach" {
-				s.again("detach")
-				s.detached()
-				s.flowing()
-				continue
-			}
-			s.again("attach")
-			s.whole()
-			s.flowing()
-		}
-		s.reigns()
-		t.Logf("%s:%s", f.name, c)
-		c.Promised(t, "Edits of postgresql.conf", f.name)
-	}
-	if now := unmanaged(s.conf(one)); now != before {
-		t.Errorf("postgresql.conf is\n%s\nand was\n%s", now, before)
-	}
-}
-
 // again asks until it is done.
-func (s *stage) again(command string) {
+func (s *stage) again(command ...string) {
 	s.Helper()
 	var out string
 	var err error
 	for began := time.Now(); time.Since(began) < patience; time.Sleep(100 * time.Millisecond) {
-		if out, err = s.try(command, "-M", s.lab.Mcdir(one)); err == nil {
+		if out, err = s.try(append(command, "-M", s.lab.Mcdir(one))...); err == nil {
 			return
 		}
 	}
-	s.Fatalf("%s is never done: %v\n%s", command, err, out)
+	s.Fatalf("%q is never done: %v\n%s", command, err, out)
 }
 
 // detached waits until the primary holds the other server off: server1, or server2 if a
@@ -275,7 +270,9 @@ func (s *stage) add(path, text string) {
 	}
 }
 
-// A rebuild meets a full disk on the standby, or a network that is gone, while it copies.
+// A rebuild meets a full disk on the standby, or a network that is gone, at any of its
+// steps. One that could not go on says why; then the old data serves, and where that was
+// given up the supervisor copies again.
 func TestARebuildWithoutDiskOrNetwork(t *testing.T) {
 	beside(t)
 	if !fault.Inside(t) {
@@ -287,23 +284,21 @@ func TestARebuildWithoutDiskOrNetwork(t *testing.T) {
 	s.psql(two, "create table filler as select g, repeat(md5(g::text), 8) from generate_series(1, 20000) g")
 	for _, f := range []affliction{full, cut} {
 		c := &fault.Counts{}
-		for _, phase := range []string{wire.RebuildWaiting, wire.RebuildStopping, wire.RebuildCopying, wire.RebuildStarting} {
-			s.meets(phase, func() bool {
-				s.mcctl("rebuild", "--way", "copy", "--yes", "--no-wait", "--max-rate", "15M", "-M", s.lab.Mcdir(one))
-				job := s.inPhase(one, phase)
-				f.begin()
-				met := job.Phase == phase && s.rebuildOf(one).Phase == phase // as it stands on the disk
-				time.Sleep(3 * time.Second)
-				f.end()
-				end := s.ended(one, job.ID)
-				t.Logf("%s while %-9s: %s %s", f.name, phase, end.Phase, end.Error)
-				if end.Phase != wire.RebuildDone && end.Error == "" {
-					t.Errorf("%s while %s: %+v", f.name, phase, end)
-				}
-				s.reignsAgain(two) // where the rebuild failed the old data serves
-				s.flowing()
+		for _, step := range []struct {
+			phase   string
+			inPlace bool
+		}{
+			{wire.RebuildWaiting, false},
+			{wire.RebuildStopping, false},
+			{wire.RebuildCopying, false},
+			{wire.RebuildStarting, false},
+			{wire.RebuildCopying, true},
+		} {
+			name := stepOfRebuild(step.phase, step.inPlace)
+			s.meets(name, func() bool {
+				met := s.rebuildAfflicted(f, step.phase, step.inPlace)
 				if met {
-					c.Add(phase)
+					c.Add(name)
 				}
 				return met
 			})
@@ -314,4 +309,65 @@ func TestARebuildWithoutDiskOrNetwork(t *testing.T) {
 	if n := s.psql(one, "select count(*) from filler"); n != "20000" {
 		t.Errorf("the standby has %s rows of 20000", n)
 	}
+}
+
+// rebuildAfflicted rebuilds server1, and afflicts that in the phase; a copy in place when the
+// old data has gone. It tells whether it was in the phase, as it stands on the disk.
+func (s *stage) rebuildAfflicted(f affliction, phase string, inPlace bool) (met bool) {
+	s.Helper()
+	args := []string{"rebuild", "--way", "copy", "--yes", "--no-wait", "--max-rate", "15M", "-M", s.lab.Mcdir(one)}
+	if inPlace {
+		args = append(args, "--in-place")
+	}
+	s.mcctl(args...)
+	job := s.inPhase(one, phase)
+	if inPlace {
+		s.eventually("the old data has gone", func() bool { return s.emptied(one) })
+	}
+	f.begin()
+	met = job.Phase == phase && s.rebuildOf(one).Phase == phase && s.emptied(one) == inPlace
+	time.Sleep(3 * time.Second)
+	if inPlace {
+		s.saysItIsNotWhole(one)
+	}
+	f.end()
+	if inPlace {
+		s.madeWhole(f, job.ID)
+		return met
+	}
+	end := s.ended(one, job.ID)
+	s.Logf("%s while %-9s: %s %s", f.name, phase, end.Phase, end.Error)
+	if end.Phase != wire.RebuildDone && end.Error == "" {
+		s.Errorf("%s while %s: %+v", f.name, phase, end)
+	}
+	s.reignsAgain(two) // where the rebuild failed the old data serves
+	s.flowing()
+	return met
+}
+
+// madeWhole waits until server1 has its data again: by the rebuild that was afflicted, or by
+// one that the supervisor has begun by itself.
+func (s *stage) madeWhole(f affliction, afflicted string) {
+	s.Helper()
+	s.reignsAgain(two)
+	s.flowing()
+	var last wire.RebuildJob
+	s.eventually("the rebuild has ended", func() bool { last = s.rebuildOf(one); return last.Final })
+	s.Logf("%s in place: %s, begun by the supervisor itself: %t", f.name, last.Phase, last.Automatic)
+	if last.Phase != wire.RebuildDone || last.Automatic != (last.ID != afflicted) {
+		s.Errorf("%s in place: the last rebuild is %+v, and %s was afflicted", f.name, last, afflicted)
+	}
+}
+
+// saysItIsNotWhole asks a server whose data is gone how it stands.
+func (s *stage) saysItIsNotWhole(of pair.Server) {
+	s.Helper()
+	if out, err := s.try("status", "--check", "-M", s.lab.Mcdir(of)); err == nil {
+		s.Errorf("all is well without data:\n%s", out)
+	}
+	out, err := s.try("rebuild", "--status", "-M", s.lab.Mcdir(of))
+	if err == nil || !strings.Contains(out, " (copy") {
+		s.Errorf("without data the rebuild says: %v\n%s", err, out)
+	}
+	s.Logf("meanwhile: %s", out)
 }

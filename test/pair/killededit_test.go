@@ -48,11 +48,7 @@ func (s *stage) killedAt(sign int, command string) (met bool) {
 	if s.paired(one); command == "attach" {
 		s.mcctl("detach", "-M", s.lab.Mcdir(one))
 	}
-	editor := one
-	if command == "switch" { // the new primary comments the names out
-		editor = two
-	}
-	met, out, err := s.killedInEdit(editor, sign, command)
+	met, out, err := s.killedInEdit(editorOf(command), sign, command)
 	s.Logf("killed at sign %d of %s, in its edit %t: %v\n%s", sign, command, met, err, out)
 	if err != nil && !strings.Contains(out, "mcctl: ") {
 		s.Errorf("%s: nothing is said: %v", command, err)
@@ -70,13 +66,42 @@ func (s *stage) killedAt(sign int, command string) (met bool) {
 	return met
 }
 
+// editorOf is who edits postgresql.conf when server1 is the primary.
+func editorOf(command string) pair.Server {
+	if command == "switch" { // the new primary comments the names out
+		return two
+	}
+	return one
+}
+
 // killedInEdit runs a command on server1, and kills the supervisor of the one that edits
-// at the n-th thing that happens to its postgresql.conf. An edit that was cut off leaves
-// its temporary file.
+// at the n-th thing that happens to its postgresql.conf.
 func (s *stage) killedInEdit(editor pair.Server, n int, command string) (met bool, out string, err error) {
 	s.Helper()
-	temporary := filepath.Join(s.lab.Data(editor), ".postgresql.conf.mcctl-tmp")
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	supervisor := s.lab.Pids().Servers[editor].Supervisor
+	c := s.atEdit(editor, n, []string{command, "-M", s.lab.Mcdir(one)}, func() {
+		s.killed(supervisor)
+		met = s.inEdit(editor)
+	})
+	return met, c.said.String(), c.err
+}
+
+// temporary is where postgresql.conf is written anew; an edit that was cut off leaves it.
+func (s *stage) temporary(editor pair.Server) string {
+	return filepath.Join(s.lab.Data(editor), ".postgresql.conf.mcctl-tmp")
+}
+
+// inEdit tells whether an edit has begun and not come to its end.
+func (s *stage) inEdit(editor pair.Server) bool {
+	_, err := os.Lstat(s.temporary(editor))
+	return err == nil
+}
+
+// atEdit runs a command to its end, and interrupts at the n-th thing that happens to the
+// postgresql.conf of the one that edits. A command that fails before that is not interrupted.
+func (s *stage) atEdit(editor pair.Server, n int, args []string, interrupt func()) *aCommand {
+	s.Helper()
+	if err := os.Remove(s.temporary(editor)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.Fatal(err)
 	}
 	w, err := fsnotify.NewWatcher()
@@ -87,28 +112,23 @@ func (s *stage) killedInEdit(editor pair.Server, n int, command string) (met boo
 		s.Fatal(err)
 	}
 	defer func() { _ = w.Close() }()
-	supervisor := s.lab.Pids().Servers[editor].Supervisor
-	type end struct {
-		out string
-		err error
-	}
-	ended := make(chan end, 1)
-	go func() {
-		out, err := s.try(command, "-M", s.lab.Mcdir(one))
-		ended <- end{out, err}
-	}()
-	for patient := time.After(patience); n > 0; {
+	c := s.start(args)
+	for ended, patient := c.ended, time.After(patience); n > 0; {
 		select {
 		case e := <-w.Events:
 			if strings.Contains(filepath.Base(e.Name), "postgresql.conf") {
 				n--
 			}
+		case <-ended:
+			if c.err != nil {
+				return c
+			}
+			ended = nil // the edit has been made, or will be
 		case <-patient:
-			s.Fatalf("%s does not edit postgresql.conf", command)
+			s.Fatalf("%q does not edit postgresql.conf", args)
 		}
 	}
-	s.killed(supervisor)
-	_, left := os.Lstat(temporary)
-	e := <-ended
-	return left == nil, e.out, e.err
+	interrupt()
+	<-c.ended
+	return c
 }

@@ -49,35 +49,12 @@ func (s *stage) moveSteps() (steps []string) {
 	return steps
 }
 
-// aMove is a command that moves the arbiter.
-type aMove struct {
-	*exec.Cmd
-	said  bytes.Buffer
-	ended chan struct{}
-	err   error
-}
-
-// startMove starts one.
-func (s *stage) startMove(args []string) *aMove {
-	s.Helper()
-	m := &aMove{Cmd: exec.Command(s.lab.Mcctl(), args...), ended: make(chan struct{})}
-	m.Stdout, m.Stderr = &m.said, &m.said
-	if err := m.Start(); err != nil {
-		s.Fatal(err)
-	}
-	go func() {
-		defer close(m.ended)
-		m.err = m.Wait()
-	}()
-	return m
-}
-
 // beginMove starts one, and returns when the journal has told so many of its steps, with
 // the last of them. One that is refused, since a server is busy, is asked for again.
-func (s *stage) beginMove(args []string, steps int) (m *aMove, last string) {
+func (s *stage) beginMove(args []string, steps int) (m *aCommand, last string) {
 	s.Helper()
 	before := len(s.moveSteps())
-	m = s.startMove(args)
+	m = s.start(args)
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
 		if told := s.moveSteps(); len(told) >= before+steps {
 			return m, stepOfMove(told[len(told)-1])
@@ -89,7 +66,7 @@ func (s *stage) beginMove(args []string, steps int) (m *aMove, last string) {
 			s.Fatalf("the move never began: %v\n%s", m.err, &m.said)
 		}
 		before = len(s.moveSteps())
-		m = s.startMove(args)
+		m = s.start(args)
 	}
 }
 
@@ -105,17 +82,6 @@ func stepOfMove(told string) string {
 		return movesSteps[2]
 	}
 	return told
-}
-
-// under tells whether the command has not ended yet: the pair is not whole under the new
-// arbiter.
-func (m *aMove) under() bool {
-	select {
-	case <-m.ended:
-		return false
-	default:
-		return true
-	}
 }
 
 // victim is what is killed in the middle of a move, by its name.
@@ -224,10 +190,10 @@ func TestAMoveOfTheArbiterWithoutDiskOrNetwork(t *testing.T) {
 func (s *stage) moveAfflicted(f affliction, kind string, steps int, files map[string]bool) (step string, under bool) {
 	s.Helper()
 	args := append(s.moving(one, kind), "--timeout", "20s")
-	var m *aMove
+	var m *aCommand
 	if steps == 0 {
 		f.begin()
-		m = s.startMove(args)
+		m = s.start(args)
 		under = true
 	} else {
 		m, step = s.beginMove(args, steps)

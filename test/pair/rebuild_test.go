@@ -131,10 +131,7 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 		}
 	}
 	whileEmptied := func(pid int) {
-		s.eventually("the old data has gone", func() bool {
-			_, err := os.Lstat(filepath.Join(s.lab.Data(two), "PG_VERSION"))
-			return errors.Is(err, fs.ErrNotExist)
-		})
+		s.eventually("the old data has gone", func() bool { return s.emptied(two) })
 		supervisor(pid)
 	}
 	const cut, emptied = "connection of the copy cut", "supervisor killed, emptied"
@@ -165,7 +162,7 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 		s.meets(c.phase, func() bool {
 			met, end := s.rebuildCutOff(c.phase, args, c.interrupt)
 			if met && c.what != cut {
-				kills.Add(c.phase)
+				kills.Add(stepOfRebuild(c.phase, c.inPlace))
 			}
 			if c.what == cut && end.Try < 2 {
 				t.Errorf("the copy was not begun again: %+v", end)
@@ -184,6 +181,20 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 	t.Logf("%d copies for %d rebuilds", tries, rebuilds)
 	kills.Promised(t, "mcctl rebuild", "kill -9")
 	s.bySitesCommand()
+}
+
+// stepOfRebuild is a phase by its name in docs/interruptions.md.
+func stepOfRebuild(phase string, inPlace bool) string {
+	if inPlace {
+		return phase + ", in place"
+	}
+	return phase
+}
+
+// emptied tells that a server has no data.
+func (s *stage) emptied(of pair.Server) bool {
+	_, err := os.Lstat(filepath.Join(s.lab.Data(of), "PG_VERSION"))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // rebuildCutOff rebuilds server2, interrupts that in the phase, and waits for the good end.
