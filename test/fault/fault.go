@@ -104,28 +104,25 @@ func (d *Disk) Grow(by int64) {
 }
 
 // Fill leaves no byte: the disk becomes as small as what is on it, until Free.
-func (d *Disk) Fill() { d.fill() }
+func (d *Disk) Fill() { d.Leave(0) }
 
 // Shrink is Fill for good: Grow goes on from there.
-func (d *Disk) Shrink() { d.size = d.fill() }
-
-func (d *Disk) fill() (size int64) {
-	d.Helper()
-	d.Leave(0)
-}
+func (d *Disk) Shrink() { d.size = d.leave(0) }
 
 // Leave leaves so many bytes: a file that needs more is not written to its end.
-func (d *Disk) Leave(room int64) {
+func (d *Disk) Leave(room int64) { d.leave(room) }
+
+func (d *Disk) leave(room int64) (size int64) {
 	d.Helper()
 	for {
 		var is unix.Statfs_t
 		if err := unix.Statfs(d.Dir, &is); err != nil {
 			d.Fatal(err)
 		}
-		used := int64(is.Blocks-is.Bfree) * is.Bsize
-		err := d.resize(used + room)
+		size = int64(is.Blocks-is.Bfree)*is.Bsize + room
+		err := d.resize(size)
 		if err == nil {
-			return used
+			return size
 		}
 		if !errors.Is(err, unix.EINVAL) { // somebody has written meanwhile
 			d.Fatalf("fill the disk: %v", err)
