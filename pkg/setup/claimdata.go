@@ -25,8 +25,9 @@ var ErrPaired = errors.New("its supervisor was stopped, and the record says pair
 // may be claimed.
 func (s *Setup) isUnsupervised(given Plan) error {
 	in := s.claimable(given)
-	if err := s.ofClaim(in.Claimed()); err != nil {
-		return err
+	var other *postgres.ClaimedError
+	if err := in.Claimed(); errors.As(err, &other) { // what cannot be opened has its own words later
+		return s.ofClaim(err)
 	}
 	return s.isLeft(in)
 }
