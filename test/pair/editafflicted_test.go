@@ -34,7 +34,7 @@ func TestEditsOfTheConfigurationWithoutDiskOrNetwork(t *testing.T) {
 		for _, command := range []string{"detach", "attach", "switch"} {
 			for _, afflict := range []func(affliction, string) bool{s.afflictedBefore, s.afflictedInEdit} {
 				s.meets(f.name+" at "+command, func() bool {
-					met := s.editAfflicted(f, command, afflict)
+					met := s.editInterrupted(command, func() bool { return afflict(f, command) })
 					if met {
 						c.Add(command)
 					}
@@ -50,27 +50,6 @@ func TestEditsOfTheConfigurationWithoutDiskOrNetwork(t *testing.T) {
 			t.Errorf("postgresql.conf of %s is\n%s\nand was\n%s", of, now, was)
 		}
 	}
-}
-
-// editAfflicted lets a command be afflicted, and the pair become what was asked for, and
-// then what it was. It tells whether the command met the fault.
-func (s *stage) editAfflicted(f affliction, command string, afflict func(affliction, string) bool) (met bool) {
-	s.Helper()
-	if s.paired(one); command == "attach" {
-		s.mcctl("detach", "-M", s.lab.Mcdir(one))
-	}
-	met = afflict(f, command)
-	if command == "detach" {
-		s.again("detach")
-		s.detached()
-		s.flowing()
-	}
-	if command != "switch" {
-		s.again("attach")
-	}
-	s.reigns()
-	s.flowing()
-	return met
 }
 
 // afflictedBefore lets a command find the fault there. It has met it if it fails, or has

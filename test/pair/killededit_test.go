@@ -41,18 +41,27 @@ func TestEditsOfTheConfigurationKilled(t *testing.T) {
 	}
 }
 
-// killedAt lets a command be cut off at its edit, and the pair become what was asked for,
-// and then what it was. It tells whether the edit was under way.
+// killedAt kills the editor's supervisor, see editInterrupted.
 func (s *stage) killedAt(sign int, command string) (met bool) {
+	s.Helper()
+	return s.editInterrupted(command, func() bool {
+		met, out, err := s.killedInEdit(editorOf(command), sign, command)
+		s.Logf("killed at sign %d of %s, in its edit %t: %v\n%s", sign, command, met, err, out)
+		if err != nil && !strings.Contains(out, "mcctl: ") {
+			s.Errorf("%s: nothing is said: %v", command, err)
+		}
+		return met
+	})
+}
+
+// editInterrupted lets a command be interrupted, and the pair become what was asked for, and
+// then what it was. It tells whether the interruption met the command.
+func (s *stage) editInterrupted(command string, interrupt func() bool) (met bool) {
 	s.Helper()
 	if s.paired(one); command == "attach" {
 		s.mcctl("detach", "-M", s.lab.Mcdir(one))
 	}
-	met, out, err := s.killedInEdit(editorOf(command), sign, command)
-	s.Logf("killed at sign %d of %s, in its edit %t: %v\n%s", sign, command, met, err, out)
-	if err != nil && !strings.Contains(out, "mcctl: ") {
-		s.Errorf("%s: nothing is said: %v", command, err)
-	}
+	met = interrupt()
 	if command == "detach" {
 		s.again("detach")
 		s.detached()
