@@ -140,14 +140,9 @@ func brief(text string) string {
 	return strings.ToValidUTF8(text[:toldMax], "") + "... (all of it: mcctl status there)"
 }
 
-// eachLine is the lines of what is wrong with a configuration.
-func eachLine(text string) []string {
-	return strings.FieldsFunc(text, func(c rune) bool { return c == '\n' })
-}
-
 // firstLine is the first of them, and how many more there are.
 func firstLine(text string) string {
-	all := eachLine(text)
+	all := board.Lines(text)
 	switch len(all) {
 	case 0:
 		return ""
@@ -160,7 +155,7 @@ func firstLine(text string) string {
 // configurationWarnings tells of both servers' files: they often have the same names.
 func configurationWarnings(servers []wire.ServerStatus) (found []string) {
 	for _, s := range servers {
-		for _, line := range eachLine(s.ConfigTrouble) {
+		for _, line := range board.Lines(s.ConfigTrouble) {
 			found = append(found, fmt.Sprintf("%s: %s", s.Server, line))
 		}
 	}

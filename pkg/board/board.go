@@ -6,6 +6,7 @@
 package board
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -214,3 +215,8 @@ func (s *Sight) Learn(r record.Record, confirmed bool) {
 
 // Names reports whether the record names this server primary.
 func (s *Sight) Names(who pair.Server) bool { return s.Record.Exists() && s.Record.Primary == who }
+
+// Lines takes apart what the board holds a line each.
+func Lines(text string) []string {
+	return strings.FieldsFunc(text, func(c rune) bool { return c == '\n' })
+}

@@ -77,7 +77,7 @@ func (c *Configuration) Check(ctx context.Context) {
 		c.stale = wire.Now()
 	}
 	stale := c.stale > 0 && wire.Now()-c.stale >= staleAfter
-	c.tellNews(lines(s.ConfigTrouble), found.trouble)
+	c.tellNews(board.Lines(s.ConfigTrouble), found.trouble)
 	text, inTheWay := strings.Join(found.trouble, "\n"), strings.Join(found.inTheWay, "\n")
 	if stale != s.SettingsStale || text != s.ConfigTrouble || inTheWay != s.ConfigInTheWay {
 		c.Board.Note(func(s *board.Sight) { s.ConfigTrouble, s.ConfigInTheWay, s.SettingsStale = text, inTheWay, stale })
@@ -96,10 +96,6 @@ func (f *finding) add(text string, inTheWay bool) {
 	if inTheWay {
 		f.inTheWay = append(f.inTheWay, text)
 	}
-}
-
-func lines(text string) []string {
-	return strings.FieldsFunc(text, func(c rune) bool { return c == '\n' })
 }
 
 func (c *Configuration) tellNews(before, after []string) {
@@ -123,7 +119,7 @@ func (c *Configuration) judge(ctx context.Context, s board.Sight, t *pgconf.Tree
 		found.add(err.Error(), true)
 		return found
 	}
-	for _, text := range lines(now.closed) {
+	for _, text := range board.Lines(now.closed) {
 		found.add(text, true)
 	}
 	if s.LookAt == 0 || s.PID == 0 { // down, or nobody can ask
@@ -133,7 +129,7 @@ func (c *Configuration) judge(ctx context.Context, s board.Sight, t *pgconf.Tree
 		return found
 	}
 	if c.ask(ctx, now.wanted, &found) != nil {
-		return finding{lines(s.ConfigTrouble), lines(s.ConfigInTheWay), s.SettingsStale} // the next look may know
+		return finding{board.Lines(s.ConfigTrouble), board.Lines(s.ConfigInTheWay), s.SettingsStale} // the next look may know
 	}
 	found.stale = found.stale && now.judged
 	return found
