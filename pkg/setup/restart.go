@@ -57,7 +57,7 @@ func (s *Setup) keepSupervisorOut() (free func(), err error) {
 // supervisor has run here, the one who knows is that. And what is down without us is not
 // ours to start.
 func (s *Setup) mayRestart() error {
-	if _, err := os.Lstat(s.path("cluster.json")); !errors.Is(err, fs.ErrNotExist) { // agent.sameCluster
+	if s.wasStarted() {
 		return s.leftToSupervisor()
 	}
 	if _, running := s.instance().Postmaster(); !running && !s.state.Restarting {
@@ -66,8 +66,22 @@ func (s *Setup) mayRestart() error {
 	return nil
 }
 
+// wasStarted tells that a supervisor has run here, which notes the cluster (agent.sameCluster).
+func (s *Setup) wasStarted() bool {
+	_, err := os.Lstat(s.path("cluster.json"))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 func (s *Setup) leftToSupervisor() error {
-	return fmt.Errorf("restart PostgreSQL: since mcctl start that is left to the supervisor: mcctl switch -M %[1]s, or mcctl stop -M %[1]s, then mcctl start -M %[1]s", s.Dir)
+	return fmt.Errorf("restart PostgreSQL: since mcctl start that is left to the supervisor: mcctl switch -M %s, or %s", s.Dir, s.howToRestart())
+}
+
+// howToRestart are the commands that restart PostgreSQL now.
+func (s *Setup) howToRestart() string {
+	if s.wasStarted() {
+		return fmt.Sprintf("mcctl stop -M %[1]s, then mcctl start -M %[1]s", s.Dir)
+	}
+	return "mcctl init --restart -M " + s.Dir
 }
 
 // restart restarts PostgreSQL if an edit waits for that and somebody agrees; else it

@@ -131,7 +131,7 @@ func (s *Setup) mayBeCopied(ctx context.Context) error {
 	}
 	waiting, err := s.waiting(ctx)
 	if err == nil && len(waiting) > 0 {
-		err = fmt.Errorf("serve a token: PostgreSQL has to be restarted first (mcctl init --restart), for %s", strings.Join(waiting, ", "))
+		err = fmt.Errorf("serve a token: PostgreSQL has to be restarted first (%s), for %s", s.howToRestart(), strings.Join(waiting, ", "))
 	}
 	return err
 }

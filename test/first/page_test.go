@@ -2,6 +2,7 @@ package first
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"mcctl/pkg/config"
 	"mcctl/pkg/probe"
 	pageblocks "mcctl/test/blocks"
 )
@@ -202,11 +204,26 @@ func (h *hosts) compare() {
 	if err == nil || !strings.Contains(out, `timings.commit_stall_max`) || !strings.Contains(out, `"4s" (pair.toml:`) {
 		h.Errorf("the difference is not shown: %v\n%s", err, out)
 	}
+	var differ struct {
+		Keys []struct{ Here, There struct{ Value string } }
+	}
+	out, err = h.run("server1", "", "mcctl config diff -o json -M /etc/mcctl/orders")
+	if unread := json.Unmarshal([]byte(out), &differ); err == nil || unread != nil || len(differ.Keys) != 1 || differ.Keys[0].Here.Value != `"2s"` || differ.Keys[0].There.Value != `"4s"` {
+		h.Errorf("the difference is not told to programs: %v, %v\n%s", err, unread, out)
+	}
 	h.eventually("server2", `mcctl events -M /etc/mcctl/orders | grep 'timings.commit_stall_max: "2s" -> "4s" (in force)'`)
 	h.ok(os.WriteFile(pair, append(text, "x = 1\nprobe_timeout = 1\n"...), 0o600))
 	out, err = h.run("server2", "", "mcctl config check -M /etc/mcctl/orders")
 	if err == nil || !strings.Contains(out, "timings.x: is not a known key") || !strings.Contains(out, "timings.probe_timeout: \"1\" is not a duration") {
 		h.Errorf("not all problems are told: %v\n%s", err, out)
+	}
+	var sound struct {
+		Sound    bool
+		Problems []config.Problem
+	}
+	out, err = h.run("server2", "", "mcctl config check -o json -M /etc/mcctl/orders")
+	if unread := json.Unmarshal([]byte(out), &sound); err == nil || unread != nil || sound.Sound || len(sound.Problems) != 2 || sound.Problems[0].Path != pair || sound.Problems[0].Line == 0 {
+		h.Errorf("not all problems are told to programs: %v, %v\n%s", err, unread, out)
 	}
 	h.eventually("server2", `mcctl events -M /etc/mcctl/orders | grep 'timings.x: is not a known key'`)
 	h.ok(os.WriteFile(pair, text, 0o600))
@@ -261,8 +278,23 @@ func TestRestartStartsNothing(t *testing.T) {
 	refused("it is down; mcctl start -M " + h.path("server1", "mc") + " starts it")
 
 	supervised := "since mcctl start that is left to the supervisor: mcctl switch "
-	h.must("server1", "", "mcctl start -M /etc/mcctl/orders")
+	start, stop := "mcctl start -M /etc/mcctl/orders", "mcctl stop -M /etc/mcctl/orders"
+	h.must("server1", "", start)
 	refused(supervised)
-	h.must("server1", "", "mcctl stop -M /etc/mcctl/orders")
+	h.mustWaitForARestart("max_wal_senders", stop, start)
+	h.must("server1", "", stop)
 	refused(supervised)
+}
+
+// mustWaitForARestart lets no server join a supervised first one on which a setting waits
+// for a restart, and what that says to do must help.
+func (h *hosts) mustWaitForARestart(setting, stop, start string) {
+	h.Helper()
+	h.sql("server1", "alter system set "+setting+" = 2")
+	h.must("server1", "", stop+"; "+start)
+	h.sql("server1", "alter system reset "+setting)
+	serve := "mcctl init --serve-token --life 1s -M /etc/mcctl/orders"
+	h.mustFail("server1", "", serve, fmt.Sprintf("has to be restarted first (%s, then %s), for %s\n", h.own("server1", stop), h.own("server1", start), setting))
+	h.must("server1", "", stop+"; "+start)
+	h.mustFail("server1", "", serve, "nobody joined before the token ended")
 }
