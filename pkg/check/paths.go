@@ -2,7 +2,6 @@ package check
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -15,7 +14,6 @@ import (
 	"mcctl/pkg/conffiles"
 	"mcctl/pkg/config"
 	"mcctl/pkg/majors"
-	"mcctl/pkg/pgconf"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/settings"
 )
@@ -97,7 +95,9 @@ func (l Looker) configuration(s *Side) error {
 		return nil
 	}
 	roots := conffiles.Roots(c.ConfigFile, c.DataDirectory, s.VersionFile)
-	s.Closed = closed(roots, l.managed(s.VersionFile))
+	if t, err := conffiles.Read(roots); err == nil { // one that cannot be read has its own check
+		s.Closed = conffiles.Closed(t, l.managed(s.VersionFile))
+	}
 	for _, o := range conffiles.AllOpened(roots, c.HBAFile, c.IdentFile) {
 		if err := errors.Join(look("configuration", o.Path, o.Err), look("directory of configuration", filepath.Dir(o.Path), nil)); err != nil {
 			return err
@@ -109,27 +109,6 @@ func (l Looker) configuration(s *Side) error {
 // managed are the settings that mcctl changes on this server, in one role or the other.
 func (l Looker) managed(major int) []string {
 	return settings.Managed(majors.Of(major).SyncSlots && l.Config.Policy().ManageSynchronizedStandbySlots)
-}
-
-// closed says where a managed setting could not be changed: in the file where it stands,
-// or in the one where it would be added, as a rule the main one. A file that cannot be read has its own check.
-func closed(roots pgconf.Roots, names []string) (trouble []string) {
-	t, err := conffiles.Read(roots)
-	if err != nil {
-		return nil
-	}
-	for _, name := range names {
-		places := t.All(name)
-		if home := t.Home(name); len(places) == 0 && !t.Writable(home) {
-			trouble = append(trouble, fmt.Sprintf("%s would be added to %s, but %s", name, home, conffiles.Refusal(home)))
-		}
-		for _, o := range places {
-			if !t.Writable(o.File) {
-				trouble = append(trouble, fmt.Sprintf("%s: %s cannot be changed: %s", o.Place(), name, conffiles.Refusal(o.File)))
-			}
-		}
-	}
-	return trouble
 }
 
 // pathOf follows a symbolic link: what matters is where the data is.

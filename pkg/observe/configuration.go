@@ -61,7 +61,10 @@ func (c *Configuration) Check(ctx context.Context) {
 	s := c.Board.Read()
 	w, judged := c.Wanted(s)
 	t, version, err := c.Files.Tree()
-	now := looked{version: version, pid: s.PID, up: s.LookAt != 0, names: s.Look.SyncNames, wanted: w, judged: judged, closed: closedHomes(t, w, err)}
+	now := looked{version: version, pid: s.PID, up: s.LookAt != 0, names: s.Look.SyncNames, wanted: w, judged: judged}
+	if err == nil { // in the other role all of them count
+		now.closed = strings.Join(conffiles.Closed(t, settings.Managed(w.Slots)), "\n")
+	}
 	if err == nil && now == c.seen && wire.Now()-c.checked < rarely && c.stale == 0 {
 		return
 	}
@@ -133,29 +136,6 @@ func (c *Configuration) judge(ctx context.Context, s board.Sight, t *pgconf.Tree
 	}
 	found.stale = found.stale && now.judged
 	return found
-}
-
-// closedHomes names, a line each, the managed settings that stand in files that mcctl may
-// not write, or would have to be added to one. In the other role all of them count.
-func closedHomes(t *pgconf.Tree, w settings.Wanted, unread error) string {
-	if unread != nil {
-		return ""
-	}
-	var trouble []string
-	for _, name := range settings.Managed(w.Slots) {
-		stands := false // where mcctl would set it: postgresql.auto.conf is no place for it
-		for _, o := range t.All(name) {
-			stands = stands || !o.Auto
-			if why := conffiles.Refusal(o.File); why != "" {
-				trouble = append(trouble, fmt.Sprintf("%s: mcctl must be able to change %s, but %s; or move the line to a file that mcctl may write", o.Place(), name, why))
-			}
-		}
-		home := t.Home(name)
-		if why := conffiles.Refusal(home); !stands && why != "" {
-			trouble = append(trouble, fmt.Sprintf("%s: mcctl must be able to add %s, but %s; or put #%s = '' into a file that mcctl may write", home, name, why, name))
-		}
-	}
-	return strings.Join(trouble, "\n")
 }
 
 // ask lets the server say what it goes by and what it would not read.
