@@ -56,15 +56,19 @@ func runConfigShow(_ context.Context, env *Env, o *configOptions) error {
 
 func newConfigCheck(env *Env, run func(context.Context, *Env, *configOptions) error) *cobra.Command {
 	o := &configOptions{}
-	return needMcdir(&cobra.Command{
+	cmd := needMcdir(&cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration and tell all problems at once",
 		Long: `Check the files of a management directory, a server's or an arbiter's, and that the
-certificates are sound and of whom they should be. All problems are told at once.`,
-		Example: `  mcctl config check -M /etc/mcctl/orders`,
-		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },
+certificates are sound and of whom they should be. All problems are told at once.
+The exit status is 2 where there are any.`,
+		Example: `  mcctl config check -M /etc/mcctl/orders
+  mcctl config check -M /etc/mcctl/orders -o json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), env, o) },
 	}, env, &o.Mcdir)
+	outputFlag(cmd, &o.Output, formText, formJSON)
+	return cmd
 }
 
 func runConfigCheck(ctx context.Context, env *Env, o *configOptions) error {
@@ -74,11 +78,27 @@ func runConfigCheck(ctx context.Context, env *Env, o *configOptions) error {
 	} else {
 		err = checkServer(ctx, o.Mcdir)
 	}
+	if o.Output == formJSON {
+		return tellSoundness(env, err)
+	}
 	if err != nil {
 		return failed(exitUsage, fmt.Errorf("the configuration is not sound:\n%w", err), "mend the lines above; nothing that runs was touched")
 	}
 	_, err = fmt.Fprintln(env.Stdout, "the configuration is sound")
 	return err
+}
+
+// tellSoundness tells a program what is wrong with the configuration, if anything is.
+func tellSoundness(env *Env, wrong error) error {
+	problems := append([]config.Problem{}, config.Problems(wrong)...) // [] rather than null
+	err := writeJSON(env.Stdout, struct {
+		Sound    bool             `json:"sound"`
+		Problems []config.Problem `json:"problems"`
+	}{wrong == nil, problems})
+	if err != nil || wrong == nil {
+		return err
+	}
+	return quietly(exitUsage)
 }
 
 func checkArbiter(mcdir string) error {

@@ -16,10 +16,10 @@ import (
 // Problem is one thing that must be mended in a configuration file. Line is 0 where
 // no line is to blame, such as for a key that is missing.
 type Problem struct {
-	Path string
-	Line int
-	Text string
-	Err  error // what the system said, if it was asked
+	Path string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
+	Text string `json:"text"`
+	Err  error  `json:"-"` // what the system said, if it was asked
 }
 
 func (p Problem) Error() string {
@@ -27,6 +27,22 @@ func (p Problem) Error() string {
 		return p.Path + ": " + p.Text
 	}
 	return fmt.Sprintf("%s:%d: %s", p.Path, p.Line, p.Text)
+}
+
+// Problems lists what an error joins. What is no Problem becomes one without a file.
+func Problems(err error) []Problem {
+	if p := (Problem{}); err == nil {
+		return nil
+	} else if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []Problem
+		for _, e := range joined.Unwrap() {
+			all = append(all, Problems(e)...)
+		}
+		return all
+	} else if errors.As(err, &p) {
+		return []Problem{p}
+	}
+	return []Problem{{Text: err.Error()}}
 }
 
 // Unwrap gives the cause, so that a missing file can be told from a bad one.
