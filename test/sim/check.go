@@ -140,6 +140,8 @@ func (l *ledger) destroys(c *cluster, by string) {
 		l.w.breaks("S4", "%s of %s, and the record is paired (%s)", by, c.me, r)
 	case by == "rewind" && o.log.tl <= c.log.tl:
 		l.w.breaks("S4", "rewind of %s on timeline %d, and %s is on %d", c.me, c.log.tl, o.me, o.log.tl)
+	case by == "swap" && o.log.tl <= c.log.tl && !o.log.holds(c.log):
+		l.w.breaks("S4", "swap of %s on timeline %d, and %s, which lacks some of its log, is on %d", c.me, c.log.tl, o.me, o.log.tl)
 	case !o.open() || o.control.State != postgres.InProduction:
 		l.w.breaks("S4", "%s of %s, and %s is not open", by, c.me, o.me)
 	}
@@ -153,6 +155,7 @@ func (l *ledger) recordChanged() {
 	}
 	was := l.records
 	l.records = r
+	l.w.wit.keeps(was)
 	if was.Term > r.Term {
 		l.w.breaks("S3", "the record went back from %s to %s", was, r)
 	}

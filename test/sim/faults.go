@@ -296,7 +296,7 @@ func (w *World) strike() {
 }
 
 // sudden are the faults that may follow a change of the record.
-var sudden = []string{"power", "kill both", "isolate", "kill postmaster", "kill supervisor", "break stream", "kill witness", "kill etcd", "etcd emptied", "etcd restored"}
+var sudden = []string{"power", "kill both", "isolate", "kill postmaster", "kill supervisor", "break stream", "kill witness", "witness restored", "kill etcd", "etcd emptied", "etcd restored"}
 
 // follow lets something go wrong just when the record has changed: that is when much
 // is under way.

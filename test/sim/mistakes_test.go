@@ -42,6 +42,30 @@ func (g generous) Handle(ctx context.Context, from wire.Identity, kind string, b
 	return got, err
 }
 
+// trustful goes by the record that it has, whatever the servers know.
+type trustful struct {
+	*witness.Witness
+	w *World
+}
+
+func (t trustful) Handle(ctx context.Context, from wire.Identity, kind string, body json.RawMessage) (any, error) {
+	var r wire.WitnessReport
+	if has := t.w.wit.host.disk.record(recordOfWitness); has.Exists() && kind == wire.KindReport && json.Unmarshal(body, &r) == nil {
+		r.Known = has
+		body, _ = json.Marshal(r)
+	}
+	return t.Witness.Handle(ctx, from, kind, body)
+}
+
+// restored has the witness's record come back from a backup now and then.
+func restored(w *World) {
+	w.plan.alone, w.plan.commands, w.plan.etcd = false, false, false
+	for _, n := range w.nodes {
+		n.config = w.configure(string(n.me))
+	}
+	w.plan.kinds = append(w.plan.kinds, witnessFaults()...)
+}
+
 // credulous takes a primary for open whatever it says: its reports and its answer
 // about its history say so, and pg_rewind is not asked (bugs.anySource).
 type credulous struct {

@@ -68,8 +68,11 @@ func draw(seed uint64, rnd *rand.Rand) plan {
 		p.may(rand.New(rand.NewPCG(seed, 0x636f7079)), copyFaults())
 	}
 	p.may(rand.New(rand.NewPCG(seed, 0x73796e63)), syncFaults())
-	if p.etcd {
+	switch {
+	case p.etcd:
 		p.may(rand.New(rand.NewPCG(seed, 0x65746364)), etcdFaults())
+	case !p.alone:
+		p.may(rand.New(rand.NewPCG(seed, 0x7769746e)), witnessFaults())
 	}
 	return p
 }

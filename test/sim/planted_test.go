@@ -35,7 +35,7 @@ var planted = []struct {
 	}}},
 	{"the witness answers before its disk", 80, "S3", bugs{forget: func(file string, v any) bool {
 		r, is := v.(record.Record)
-		return is && file == records+"/"+pairName+".json" && r.Revision > 3
+		return is && file == recordOfWitness && r.Revision > 3
 	}}},
 	{"a found record is paired", 80, "S1", bugs{asked: func(w *World, wit *witness.Witness) handler { return hopeful{wit, w} }}},
 	{"no answer is taken for yes", 80, "S3", onLink(func(l *link) agent.Link { return sanguine{l, ""} })},
@@ -74,6 +74,7 @@ var planted = []struct {
 		w.Web = tardy{n, &undying{n: n, under: w.Web}}
 	}}},
 	{"what is read is not synced", 80, "S3", bugs{follows: true, unsynced: true}},
+	{"a witness judges by a record that is older than what is known", 80, "L2", bugs{tune: restored, asked: func(w *World, wit *witness.Witness) handler { return trustful{wit, w} }}},
 	{"a witness begins with an old record", 80, "S3: the record went back", bugs{asked: nostalgic}},
 	{"replay is not resumed", 80, "L2", onPostgres(func(n *node, p agent.Postgres) agent.Postgres { return sleepy{p} })},
 }
@@ -128,7 +129,7 @@ func (believing) StartCanary(context.Context) (act.Canary, error) { return noCan
 func nostalgic(w *World, wit *witness.Witness) handler {
 	if r, known := w.record(); known && r.Term > 1 {
 		p := &process{w: w, host: w.wit.host}
-		_ = procDisk{p.host.disk, p}.WriteJSON(records+"/"+pairName+".json", record.First(pairName, "server1"), 0o600)
+		_ = procDisk{p.host.disk, p}.WriteJSON(recordOfWitness, record.First(pairName, "server1"), 0o600)
 	}
 	return wit
 }

@@ -285,17 +285,35 @@ func TestAGateThatWaitsOpensWhenTheRecordIsFoundAlone(t *testing.T) {
 func TestAnEtcdThatWasRestoredIsNotBelieved(t *testing.T) {
 	w := steadyBy(t, 1, byEtcd)
 	defer w.end()
-	old, _ := w.record()
 	w.etcd.backups = append(w.etcd.backups[:0], w.etcd.store.backup())
+	w.restoredInVain(t, w.etcdRestored, w.etcd.start)
+}
+
+// TestAWitnessThatWasRestoredIsNotBelieved is the same of a witness.
+func TestAWitnessThatWasRestoredIsNotBelieved(t *testing.T) {
+	w := steady(t, 1)
+	defer w.end()
+	old, _ := w.record()
+	w.restoredInVain(t, func() {
+		w.wit.past = []record.Record{old}
+		w.witnessRestored()
+	}, w.wit.start)
+}
+
+// restoredInVain has the keeper come back with the paired record that it has now, when
+// both servers know that the primary is alone.
+func (w *World) restoredInVain(t *testing.T, restore, start func()) {
+	t.Helper()
+	old, _ := w.record()
 	w.request(w.nodes[0], wire.KindDetach, wire.DetachRequest{})
 	w.reaches(t, "both servers know that server1 is alone", time.Minute, func() bool {
 		now, _ := w.record()
 		return now.Mode == pair.Alone && w.bothKnow(now)
 	})
-	w.etcdRestored()
-	w.nodes[0].server.die()
+	restore()
+	w.killSupervisor(w.nodes[0])
 	w.nodes[0].data.kill()
-	w.etcd.start()
+	start()
 	w.reaches(t, "the record is found again, alone", time.Minute, func() bool {
 		now, known := w.record()
 		return known && now.Revision > old.Revision+1000 && now.Mode == pair.Alone && now.Term == old.Term

@@ -21,6 +21,8 @@ const (
 	arbName  = "arbiter"
 	mcdir    = "/nowhere/mc" // a path that is not there: what is not simulated finds nothing
 	records  = "/nowhere/records"
+
+	recordOfWitness = records + "/" + pairName + ".json"
 )
 
 // node is a server of the pair: its host, its data, and the supervisor that runs now.
@@ -192,9 +194,11 @@ func (w *World) listener(name string) *server {
 
 // witnessHost is the arbiter's host.
 type witnessHost struct {
-	w      *World
-	host   *host
-	server *server
+	w        *World
+	host     *host
+	server   *server
+	past     []record.Record // what it had before, newest last
+	restored record.Record   // that came back from a backup, and nothing was written since
 }
 
 func (h *witnessHost) start() {
@@ -238,7 +242,7 @@ func (w *World) readRecord() (r record.Record) {
 		return w.etcd.record()
 	}
 	if !w.plan.alone {
-		return w.wit.host.disk.record(records + "/" + pairName + ".json")
+		return w.wit.record()
 	}
 	for _, n := range w.nodes {
 		c := n.host.disk.record(n.config.Path("record.json"))
