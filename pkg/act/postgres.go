@@ -66,6 +66,7 @@ type Session interface {
 	HBAFaults(ctx context.Context) (faults []postgres.FileFault, err error)
 	PauseReplay(ctx context.Context) error
 	ResumeReplay(ctx context.Context) error
+	EndReaders(ctx context.Context) (ended int, err error)
 	Applied(ctx context.Context) (received, replayed pair.LSN, err error)
 	AwaitsLog(ctx context.Context) (bool, error)
 	OldestWAL(ctx context.Context) (pair.LSN, error)

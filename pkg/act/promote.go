@@ -30,7 +30,9 @@ func (h *Hands) Promote(ctx context.Context) error {
 	var session Session
 	err := h.save(r)
 	if err == nil {
+		endReaders := h.whileReplayWaits(ctx)
 		session, err = h.askPromotion(ctx)
+		endReaders()
 	}
 	if err := errors.Join(err, written(context.WithoutCancel(ctx))); err != nil {
 		if session != nil {
@@ -48,6 +50,43 @@ func (h *Hands) Promote(ctx context.Context) error {
 		return session.Checkpoint(ctx) // pg_rewind reads the new timeline from the control file
 	})
 	return nil
+}
+
+// readersPatience is how long a promotion goes on by itself before somebody looks whether
+// readers are in its way: nearly all are through by then.
+const readersPatience = 200 * time.Millisecond
+
+// whileReplayWaits ends the sessions that replay waits for, until end. PostgreSQL does not
+// open before it has replayed everything, and clients wait for this server now.
+func (h *Hands) whileReplayWaits(ctx context.Context) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := h.Aside(func() (err error) {
+		for h.pause(ctx, readersPatience) == nil {
+			if failed := h.endReaders(ctx); ctx.Err() == nil {
+				err = failed
+			}
+		}
+		return err
+	})
+	return func() {
+		cancel()
+		if err := ended(context.WithoutCancel(ctx)); err != nil {
+			h.Log.Warn("nobody saw to readers that may have been in the way of the promotion", "error", err)
+		}
+	}
+}
+
+func (h *Hands) endReaders(ctx context.Context) error {
+	session, err := h.Postgres.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	n, err := session.EndReaders(ctx)
+	if n > 0 {
+		h.tell("ended sessions that replay waited for, %d of them: this server takes over", n)
+	}
+	return err
 }
 
 // askPromotion asks until PostgreSQL is out of recovery, and hands back a session on

@@ -133,24 +133,7 @@ func TestPauseAndResume(t *testing.T) {
 // asked for all the same, and nothing that is written from then on is applied before it.
 func TestReplayThatIsHeldUpCanBePaused(t *testing.T) {
 	primary, standby := newPair(t)
-	set(t, standby, "max_standby_streaming_delay = -1")
-	execute(t, primary, "insert into t values (1)")
-	reader := client(t, standby)
-	eventually(t, "a reader sees the row", func() (sees bool) {
-		_, err := reader.Exec(within(t), "begin isolation level repeatable read")
-		ok(t, err)
-		ok(t, reader.QueryRow(within(t), "select exists (select from t)").Scan(&sees))
-		if !sees {
-			_, err = reader.Exec(within(t), "rollback")
-			ok(t, err)
-		}
-		return sees
-	})
-	execute(t, primary, "delete from t")
-	execute(t, primary, "vacuum t")
-	eventually(t, "replay waits for the reader", func() bool {
-		return query(t, standby, "select exists (select from pg_stat_activity where backend_type = 'startup' and wait_event like 'RecoveryConflict%')") == "true"
-	})
+	reader := replayWaits(t, primary, standby)
 	s := connect(t, standby)
 	short, cancel := contextWith(time.Second)
 	defer cancel()

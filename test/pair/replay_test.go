@@ -3,6 +3,7 @@ package pair
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,4 +68,25 @@ func TestAStandbyThatIsBehindWithItsReplayIsAttached(t *testing.T) {
 	if took := time.Since(began); took > 12*time.Second {
 		t.Errorf("that took %s: it has waited for replay", took)
 	}
+}
+
+// A server that takes over ends the readers that are in the way of its replay, which
+// PostgreSQL would wait for: for ever, as configured here.
+func TestATakeOverDoesNotWaitForReaders(t *testing.T) {
+	s := newStage(t, lab.Options{Settings: map[string]string{"max_standby_streaming_delay": "-1"}})
+	s.holdReplay(patience)
+	p := s.lab.Pids().Servers[one]
+	s.kill(p.Supervisor, p.Postmaster)
+	began := time.Now()
+	s.until("server2 is open", two, func(st wire.Status) bool {
+		return st.Record.Primary == two && st.Servers[1].Postgres == wire.ReportOpen
+	})
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it was open after %s", took)
+	}
+	s.flowing()
+	if told := s.mcctl("events", "-M", s.lab.Mcdir(two)); !strings.Contains(told, "ended sessions that replay waited for, 1 of them") {
+		t.Errorf("it does not say what it has ended:\n%s", told)
+	}
+	s.paired(two)
 }

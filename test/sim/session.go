@@ -176,6 +176,9 @@ func (s *session) ResumeReplay(ctx context.Context) error {
 	return nil
 }
 
+// EndReaders finds none: nobody reads on a standby here.
+func (s *session) EndReaders(ctx context.Context) (int, error) { return 0, s.ask(ctx) }
+
 func (s *session) Applied(ctx context.Context) (received, replayed pair.LSN, err error) {
 	if err := s.ask(ctx); err != nil || !s.pm.recovery {
 		return 0, 0, err

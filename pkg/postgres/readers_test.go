@@ -1,0 +1,96 @@
+package postgres
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// reading is a transaction on a standby that has seen the one row of table t.
+func reading(t *testing.T, primary, standby *Instance) *pgx.Conn {
+	t.Helper()
+	execute(t, primary, "insert into t values (1)")
+	reader := client(t, standby)
+	eventually(t, "a reader sees the row", func() (sees bool) {
+		_, err := reader.Exec(within(t), "begin isolation level repeatable read")
+		ok(t, err)
+		ok(t, reader.QueryRow(within(t), "select exists (select from t)").Scan(&sees))
+		if !sees {
+			_, err = reader.Exec(within(t), "rollback")
+			ok(t, err)
+		}
+		return sees
+	})
+	return reader
+}
+
+// replayWaits has replay on a standby that never ends a reader by itself wait for one.
+func replayWaits(t *testing.T, primary, standby *Instance) (reader *pgx.Conn) {
+	t.Helper()
+	set(t, standby, "max_standby_streaming_delay = -1")
+	reader = reading(t, primary, standby)
+	execute(t, primary, "delete from t")
+	execute(t, primary, "vacuum t")
+	eventually(t, "replay waits for the reader", func() bool {
+		return query(t, standby, "select exists (select from pg_stat_activity where backend_type = 'startup' and wait_event like 'RecoveryConflict%')") == "true"
+	})
+	return reader
+}
+
+func inRecovery(t *testing.T, in *Instance) bool {
+	t.Helper()
+	return query(t, in, "select pg_is_in_recovery()") == "true"
+}
+
+func TestFactAPromotionWaitsForReaders(t *testing.T) {
+	primary, standby := newPair(t)
+	replayWaits(t, primary, standby)
+	pid, running := standby.Postmaster()
+	for asked := time.Now(); running && time.Since(asked) < 3*time.Second; time.Sleep(10 * time.Millisecond) {
+		ok(t, standby.AskPromotion(pid))
+	}
+	set(t, standby, "max_standby_streaming_delay = 0")
+	for asked := time.Now(); running && time.Since(asked) < 2*time.Second; time.Sleep(10 * time.Millisecond) {
+		ok(t, standby.AskPromotion(pid))
+	}
+	if !running || !inRecovery(t, standby) {
+		t.Fatal("it was promoted, or has ended")
+	}
+	if n, err := connect(t, standby).EndReaders(within(t)); err != nil || n != 1 {
+		t.Fatalf("ended %d, %v", n, err)
+	}
+	eventually(t, "it is promoted", func() bool { return !inRecovery(t, standby) })
+}
+
+// Nobody's session is ended while replay goes on, nor one without a transaction.
+func TestEndReaders(t *testing.T) {
+	primary, standby := newPair(t)
+	s, idle, early := connect(t, standby), client(t, standby), reading(t, primary, standby)
+	end := func(want int) {
+		t.Helper()
+		if n, err := s.EndReaders(within(t)); err != nil || n != want {
+			t.Errorf("ended %d of %d, %v", n, want, err)
+		}
+	}
+	end(0)
+	_, err := early.Exec(within(t), "rollback")
+	ok(t, err)
+	reader := replayWaits(t, primary, standby)
+	end(1)
+	for _, stays := range []*pgx.Conn{idle, early} {
+		ok(t, stays.Ping(within(t)))
+	}
+	if reader.Ping(within(t)) == nil {
+		t.Error("the reader's session is still there")
+	}
+	_, err = early.Exec(within(t), "begin; select from t")
+	ok(t, err)
+	execute(t, primary, "begin; lock table t in access exclusive mode; commit")
+	eventually(t, "replay waits for the table's lock", func() bool {
+		n, err := s.EndReaders(within(t))
+		ok(t, err)
+		return n == 1
+	})
+	end(0)
+}
