@@ -88,8 +88,8 @@ bench-dirty: build ## measure a switch with a large dirty buffer pool beside the
 	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
 	  $(GO) build -trimpath -o bin/bench-dirty ./test/bench/dirty; bin/bench-dirty $(BENCH)
 
-.PHONY: storm
-storm: build ## kill processes of a real pair at random (STORM='-rounds 200 -seed 1 -arbiter none')
+.PHONY: storm-kills
+storm-kills: build ## kill processes of a real pair at random (STORM='-rounds 200 -seed 1 -arbiter none')
 	@set -eu; settings=$$(test/setup); eval "$$settings"; export PG_BIN RUN_AS; \
 	  $(GO) build -trimpath -o bin/storm ./test/storm; bin/storm $(STORM)
 
@@ -98,8 +98,8 @@ hosts: build ## every fault on three real hosts (root; SCENARIO=test/hosts/scena
 	@set -eu; test/setup >/dev/null; $(GO) build -trimpath -o bin/hosts ./test/hosts; test/hosts/clockprogram bin/mcctl-clock; \
 	  bin/hosts -runs $(or $(RUNS),1) -arbiter $(or $(ARBITER),witness) $(SCENARIO)
 
-.PHONY: storm-hosts
-storm-hosts: build ## faults drawn from a seed on three real hosts (root; SEED=7 MINUTES=60 ARBITER=etcd)
+.PHONY: storm
+storm: build ## faults drawn from a seed on three real hosts (root; SEED=7 MINUTES=60 ARBITER=etcd)
 	@set -eu; test/setup >/dev/null; $(GO) build -trimpath -o bin/hosts ./test/hosts; \
 	  test/hosts/clockprogram bin/mcctl-clock; \
 	  bin/hosts -arbiter $(or $(ARBITER),witness) -storm $(or $(MINUTES),10) $(if $(SEED),-seed $(SEED))

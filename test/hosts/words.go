@@ -52,7 +52,7 @@ func words() []word {
 		{"run", "run HOST COMMAND…", 2, -1, runAs("postgres")},
 		{"as root", "as root HOST COMMAND…", 2, -1, runAs("root")},
 		{"remember", "remember HOST PART", 2, 2, (*play).remember},
-		{"wait until", "wait until paired | alone | primary HOST | closed HOST | lost HOST | writes | event HOST TEXT [within 30s] [bound 5s]", 1, -1, (*play).wait},
+		{"wait until", "wait until paired | alone | primary HOST | closed HOST | lost HOST | other HOST PART | writes | event HOST TEXT [within 30s] [bound 5s]", 1, -1, (*play).wait},
 		{"ends alone", "ends alone", 0, 0, (*play).endsAlone},
 		{"expect gap", "expect gap bound 2s | expect gap < 8s [bound 2s]", 2, 4, (*play).expectGap},
 		{"expect no gap", "expect no gap", 0, 0, (*play).expectNoGap},
@@ -271,6 +271,15 @@ func (p *play) expectSame(_ context.Context, rest []string) error {
 	return err
 }
 
+// isOther tells of an error while the process that was remembered is there, or none.
+func (p *play) isOther(rest []string) error {
+	pid, err := p.pid(rest)
+	if before := p.known[strings.Join(rest, " ")]; err == nil && pid == before {
+		return fmt.Errorf("%s is still process %d", strings.Join(rest, " "), pid)
+	}
+	return err
+}
+
 // is tells whether a server's own status says the word.
 func is(what string) func(wire.Status) bool {
 	return func(st wire.Status) bool {
@@ -351,8 +360,10 @@ func (p *play) waitFor(ctx context.Context, what string, rest []string, limit ti
 		return p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.expectStatus(ctx, []string{rest[1], "lost"}) })
 	case len(rest) == 2 && rest[0] == "closed":
 		return p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.expectStatus(ctx, []string{rest[1], "down"}) })
+	case len(rest) == 3 && rest[0] == "other":
+		return p.w.until(ctx, what, limit, func(context.Context) error { return p.isOther(rest[1:]) })
 	case len(rest) > 2 && rest[0] == "event":
 		return p.w.until(ctx, what, limit, func(ctx context.Context) error { return p.expectEvent(ctx, rest[1:]) })
 	}
-	return fmt.Errorf("wait until %s: want paired, alone, writes, primary HOST, closed HOST, lost HOST or event HOST TEXT", what)
+	return fmt.Errorf("wait until %s: want paired, alone, writes, primary HOST, closed HOST, lost HOST, other HOST PART or event HOST TEXT", what)
 }

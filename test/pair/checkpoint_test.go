@@ -96,7 +96,7 @@ func TestAStandbyThatDiesInTheCheckpointOfASwitchEndsIt(t *testing.T) {
 	before := s.lab.Pids().Servers[one].Postmaster
 	checkpointer, ended := s.inCheckpoint()
 	s.killServer(two)
-	s.until("the primary went alone", one, func(st wire.Status) bool { return st.Record.Mode == pair.Alone && st.Record.Primary == one })
+	s.promised(time.Second, "the primary went alone", one, func(st wire.Status) bool { return st.Record.Mode == pair.Alone && st.Record.Primary == one })
 	s.ends(ended, "conditions are gone") // its server refuses connections, or its stream has ended: what is seen first
 	signal(t, syscall.SIGCONT, checkpointer)
 	s.flowing()

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"mcctl/pkg/lab"
 	"mcctl/pkg/pair"
@@ -59,7 +60,7 @@ func alone(primary pair.Server) func(wire.Status) bool {
 func TestADeadPrimaryIsFencedAndReplaced(t *testing.T) {
 	s := newFencing(t)
 	s.killServer(one)
-	s.until("server2 took over", two, alone(two))
+	s.promised(time.Second, "server2 took over", two, alone(two))
 	s.flowing()
 	s.journalTells(two, `command arbitration ["server2" "server1" "primarycenter"]: exit status 0`)
 	s.journalTells(two, `command fencing ["monitor" "switch" "server2" "server1" "primarycenter"]: exit status 0`)
@@ -97,7 +98,7 @@ func TestNobodyIsPromotedWithoutFencing(t *testing.T) {
 func TestALostStandbyIsFencedBeforeThePrimaryGoesAlone(t *testing.T) {
 	s := newFencing(t)
 	s.killServer(two)
-	s.until("server1 went alone", one, alone(one))
+	s.promised(time.Second, "server1 went alone", one, alone(one))
 	s.flowing()
 	s.journalTells(one, `command fencing ["monitor" "detach" "server1" "server2" "primarycenter"]: exit status 0`)
 	s.startAlone(two)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"mcctl/pkg/lab"
 	"mcctl/pkg/pair"
@@ -218,7 +219,7 @@ func TestAStandbyWhoseManagementDirectoryIsFullTakesOver(t *testing.T) {
 	s.paired(one)
 	s.until("the next supervisor is there", two, func(st wire.Status) bool { return st.Healthy })
 	s.kill(s.lab.Pids().Servers[one].Postmaster)
-	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
+	s.promised(time.Second, "server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
 	s.flowing()
 	if _, err := os.Stat(mcdir + "/record.json.reserve"); !os.IsNotExist(err) {
 		t.Errorf("the reserve was not needed: %v", err)

@@ -77,13 +77,9 @@ func TestATakeOverDoesNotWaitForReaders(t *testing.T) {
 	s.holdReplay(patience)
 	p := s.lab.Pids().Servers[one]
 	s.kill(p.Supervisor, p.Postmaster)
-	began := time.Now()
-	s.until("server2 is open", two, func(st wire.Status) bool {
+	s.promised(time.Second, "server2 is open", two, func(st wire.Status) bool {
 		return st.Record.Primary == two && st.Servers[1].Postgres == wire.ReportOpen
 	})
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it was open after %s", took)
-	}
 	s.flowing()
 	if told := s.mcctl("events", "-M", s.lab.Mcdir(two)); !strings.Contains(told, "ended sessions that replay waited for, 1 of them") {
 		t.Errorf("it does not say what it has ended:\n%s", told)

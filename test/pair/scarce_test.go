@@ -72,7 +72,7 @@ func TestSupervisorsThatCannotForkKeepThePair(t *testing.T) {
 			t.Fatalf("the probes of %s are %v", of, probes)
 		}
 		s.kill(probes...)
-		st := s.until("it is told that nobody tries the disks", of, func(st wire.Status) bool { return warned(st, "the I/O probe cannot be started") })
+		st := s.promised(time.Second, "it is told that nobody tries the disks", of, func(st wire.Status) bool { return warned(st, "the I/O probe cannot be started") })
 		if st.Record.Term != 1 || st.Record.Mode != pair.Paired || st.Servers[0].DiskError+st.Servers[1].DiskError != "" {
 			t.Errorf("%s: %+v", of, st)
 		}

@@ -3,6 +3,7 @@ package pair
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"mcctl/pkg/lab"
 	"mcctl/pkg/pair"
@@ -53,7 +54,7 @@ func TestNewPrimaryIsAloneUntilTheOtherIsBack(t *testing.T) {
 	}
 	s.flowing()
 	s.mcctl("start", "-M", s.lab.Mcdir(one))
-	s.paired(two)
+	s.promised(5*time.Second, "paired again", two, func(st wire.Status) bool { return st.Healthy && st.Record.Primary == two })
 	s.hasLine(two, "synchronous_standby_names = 'server1'")
 }
 
@@ -174,7 +175,7 @@ func TestWithFailoverDisabledAPrimaryRestartsInPlaceBehindTheGate(t *testing.T) 
 func TestFrozenServerIsReplacedAndComesBack(t *testing.T) {
 	s := newStage(t, lab.Options{Profile: "tight"})
 	frozen := freeze(t, s.lab.Pids().Servers[one])
-	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
+	s.promised(800*time.Millisecond, "server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
 	s.flowing()
 	thaw(t, frozen)
 	s.paired(two)

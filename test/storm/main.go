@@ -2,7 +2,7 @@
 // detach, rejoin and failover, with writers running, and demands after each kill
 // that the pair comes back to paired by itself; at the end, that no acknowledged
 // row is missing and that two servers never acknowledged in turn. One seed draws
-// everything, so a run can be repeated. make storm runs it long; the test of this
+// everything, so a run can be repeated. make storm-kills runs it long; the test of this
 // package runs it short.
 package main
 

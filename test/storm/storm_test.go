@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestShortStorm is make storm with few kills, each arbiter kind once.
+// TestShortStorm is make storm-kills with few kills, each arbiter kind once.
 func TestShortStorm(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Fatal("PostgreSQL does not run as root: use make test")
