@@ -82,10 +82,7 @@ func whole(st wire.Status) bool {
 // this run had looked for one.
 func (u *updater) switchTo(ctx context.Context, to pair.Server) error {
 	for {
-		if err := u.attach(ctx); err != nil {
-			return err
-		}
-		st, err := u.control.status(ctx)
+		st, err := u.untilWhole(ctx)
 		if err != nil || st.Record.Primary == to {
 			return err
 		}
@@ -105,22 +102,28 @@ func (u *updater) hasBegun(ctx context.Context, newest *wire.Job) bool {
 	return err == nil && st.Job != nil && (newest == nil || st.Job.ID != newest.ID)
 }
 
-// attach waits until the pair is whole.
 func (u *updater) attach(ctx context.Context) error {
+	_, err := u.untilWhole(ctx)
+	return err
+}
+
+// untilWhole waits until the pair is whole, and returns the status that says so: no job
+// was under way then.
+func (u *updater) untilWhole(ctx context.Context) (wire.Status, error) {
 	before := ""
 	for {
 		st, err := u.control.status(ctx)
 		switch {
 		case errors.Is(err, errNotRunning):
-			return err
+			return st, err
 		case err == nil && whole(st):
-			return nil
+			return st, nil
 		case err == nil && waitingFor(st) != before:
 			before = waitingFor(st)
 			u.say("%s", before)
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
-			return err
+			return st, err
 		}
 	}
 }
