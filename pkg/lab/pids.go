@@ -66,6 +66,9 @@ func postmaster(all []process, data string) int {
 	if err != nil {
 		return 0
 	}
+	if real, err := filepath.EvalSymlinks(data); err == nil {
+		data = real
+	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	pid, _ := strconv.Atoi(line)
 	for _, p := range all {
