@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -207,6 +208,22 @@ func TestThePageListsThePlantedBugs(t *testing.T) {
 	}
 	if n := strings.Count(string(page), " seeds |"); n != len(planted) {
 		t.Errorf("docs/simulator.md has %d rows of planted bugs, there are %d", n, len(planted))
+	}
+}
+
+func TestThePageListsTheScenarios(t *testing.T) {
+	page, err := os.ReadFile("../../docs/simulator.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.ReadFile("scenario_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)`).FindAllStringSubmatch(string(self), -1) {
+		if name := m[1]; !strings.HasPrefix(name, "TestThePage") && !strings.Contains(string(page), name) {
+			t.Errorf("docs/simulator.md does not tell of %s", name)
+		}
 	}
 }
 
