@@ -151,7 +151,7 @@ func (a *Agent) note(rule decide.Rule, facts decide.Facts) {
 // else needs doing then says nothing. Nor is the server that recovers a crashed primary's
 // data for pg_rewind (in single-user mode) one that would come up as a primary.
 func isNoNews(do, doing decide.Action) bool {
-	return do == decide.Wait && doing != "" || do == decide.Retire && doing == decide.Rejoin
+	return do == decide.Wait && doing != "" || do == decide.Retire && (doing == decide.Rejoin || doing == decide.Rebuild)
 }
 
 // opDone is called by the runner when an action has ended.

@@ -32,15 +32,12 @@ func replayWaits(t *testing.T, primary, standby *Instance) (reader *pgx.Conn) {
 	reader = reading(t, primary, standby)
 	execute(t, primary, "delete from t")
 	execute(t, primary, "vacuum t")
-	eventually(t, "replay waits for the reader", func() bool {
-		return query(t, standby, "select exists (select from pg_stat_activity where backend_type = 'startup' and wait_event like 'RecoveryConflict%')") == "true"
+	watch := client(t, standby)
+	eventually(t, "replay waits for the reader", func() (waits bool) {
+		ok(t, watch.QueryRow(within(t), "select exists (select from pg_stat_activity where backend_type = 'startup' and wait_event like 'RecoveryConflict%')").Scan(&waits))
+		return waits
 	})
 	return reader
-}
-
-func inRecovery(t *testing.T, in *Instance) bool {
-	t.Helper()
-	return query(t, in, "select pg_is_in_recovery()") == "true"
 }
 
 func TestFactAPromotionWaitsForReaders(t *testing.T) {
@@ -54,13 +51,13 @@ func TestFactAPromotionWaitsForReaders(t *testing.T) {
 	for asked := time.Now(); running && time.Since(asked) < 2*time.Second; time.Sleep(10 * time.Millisecond) {
 		ok(t, standby.AskPromotion(pid))
 	}
-	if !running || !inRecovery(t, standby) {
+	if !running || query(t, standby, "pg_is_in_recovery()") != "true" {
 		t.Fatal("it was promoted, or has ended")
 	}
 	if n, err := connect(t, standby).EndReaders(within(t)); err != nil || n != 1 {
 		t.Fatalf("ended %d, %v", n, err)
 	}
-	eventually(t, "it is promoted", func() bool { return !inRecovery(t, standby) })
+	promote(t, standby)
 }
 
 // Nobody's session is ended while replay goes on, nor one without a transaction.

@@ -77,9 +77,10 @@ func (h *hosts) growing(c *fault.Counts, d *fault.Disk, b block, stdin string) {
 }
 
 // noRoom is what is said of a full disk: by the system, by PostgreSQL that has written a
-// part (disk_full), and by one that cannot write what its sessions begin with.
+// part (disk_full, with or without its code), and by one that cannot write what its
+// sessions begin with.
 func noRoom() []string {
-	return []string{"no space left on device", "sqlstate 53100", "could not write init file"}
+	return []string{"no space left on device", "sqlstate 53100", "check free disk space", "could not write init file"}
 }
 
 // lastStep is the last thing that a command has said it does.

@@ -66,16 +66,19 @@ func (s *stage) rewindBegun(old, other pair.Server, under func(pair.Server) bool
 	s.Helper()
 	p := s.lab.Pids().Servers[old]
 	s.kill(p.Watch, p.Supervisor, p.Postmaster)
-	s.until(string(other)+" took over", other, func(st wire.Status) bool { return st.Record.Primary == other })
+	s.until(string(other)+" took over, and is open", other, func(st wire.Status) bool { return st.Record.Primary == other && reports(st, other, wire.ReportOpen) })
 	s.flowing()
 	s.mcctl("start", "-W", "-M", s.lab.Mcdir(old))
-	s.until(string(old)+" waits", old, func(st wire.Status) bool {
-		return slices.ContainsFunc(st.Servers, func(is wire.ServerStatus) bool { return is.Server == old && is.Postgres == wire.ReportDown })
-	})
+	s.until(string(old)+" waits", old, func(st wire.Status) bool { return reports(st, old, wire.ReportDown) })
 	s.mcctl("rebuild", "--way", "rewind", "--yes", "--no-wait", "-M", s.lab.Mcdir(old))
 	job := s.inPhase(old, wire.RebuildRewinding)
 	s.eventually("the rewind is under way", func() bool { return under(old) || s.rebuildOf(old).Phase != wire.RebuildRewinding })
 	return job
+}
+
+// reports tells how a server's PostgreSQL stands.
+func reports(st wire.Status, of pair.Server, postgres string) bool {
+	return slices.ContainsFunc(st.Servers, func(is wire.ServerStatus) bool { return is.Server == of && is.Postgres == postgres })
 }
 
 // rewinds tells that a rewind is under way, as it stands on the disk.
@@ -86,7 +89,7 @@ func (s *stage) rewinds(of pair.Server, under func(pair.Server) bool) bool {
 // A rewind meets a full disk on the old primary, or a network that is gone, when it begins
 // and when the data counts as half rewound. One that could not go on says why, and the
 // next rebuild makes the server whole: by rewind again where nothing was written yet.
-func TestARewindWithoutDiskOrNetwork(t *testing.T) {
+func TestRewindWithoutDiskOrNetwork(t *testing.T) {
 	beside(t)
 	if !fault.Inside(t) {
 		return
