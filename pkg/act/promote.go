@@ -30,9 +30,8 @@ func (h *Hands) Promote(ctx context.Context) error {
 	var session Session
 	err := h.save(r)
 	if err == nil {
-		endReaders := h.whileReplayWaits(ctx)
+		defer h.endReadersMeanwhile(ctx)()
 		session, err = h.askPromotion(ctx)
-		endReaders()
 	}
 	if err := errors.Join(err, written(context.WithoutCancel(ctx))); err != nil {
 		if session != nil {
@@ -56,9 +55,9 @@ func (h *Hands) Promote(ctx context.Context) error {
 // readers are in its way: nearly all are through by then.
 const readersPatience = 200 * time.Millisecond
 
-// whileReplayWaits ends the sessions that replay waits for, until end. PostgreSQL does not
-// open before it has replayed everything, and clients wait for this server now.
-func (h *Hands) whileReplayWaits(ctx context.Context) (end func()) {
+// endReadersMeanwhile ends the sessions that replay waits for, until done. PostgreSQL does
+// not open before it has replayed everything, and clients wait for this server now.
+func (h *Hands) endReadersMeanwhile(ctx context.Context) (done func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := h.Aside(func() (err error) {
 		for h.pause(ctx, readersPatience) == nil {
@@ -71,7 +70,7 @@ func (h *Hands) whileReplayWaits(ctx context.Context) (end func()) {
 	return func() {
 		cancel()
 		if err := ended(context.WithoutCancel(ctx)); err != nil {
-			h.Log.Warn("nobody saw to readers that may have been in the way of the promotion", "error", err)
+			h.Log.Info("whether readers were in the way of the promotion is not known", "error", err)
 		}
 	}
 }

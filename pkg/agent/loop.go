@@ -131,7 +131,7 @@ func (a *Agent) permitted(rule decide.Rule) decide.Rule {
 // note keeps the deciding rule for status and explain, and writes a change of it
 // to the journal.
 func (a *Agent) note(rule decide.Rule, facts decide.Facts) {
-	if isNoNews(rule.Do, a.runner.doing()) {
+	if isNoNews(rule.Do, facts, a.runner.doing()) {
 		return
 	}
 	a.mu.Lock()
@@ -150,8 +150,9 @@ func (a *Agent) note(rule decide.Rule, facts decide.Facts) {
 // isNoNews: in the middle of an action facts are between two states, and that nothing
 // else needs doing then says nothing. Nor is the server that recovers a crashed primary's
 // data for pg_rewind (in single-user mode) one that would come up as a primary.
-func isNoNews(do, doing decide.Action) bool {
-	return do == decide.Wait && doing != "" || do == decide.Retire && (doing == decide.Rejoin || doing == decide.Rebuild)
+func isNoNews(do decide.Action, facts decide.Facts, doing decide.Action) bool {
+	recovers := facts.Postgres == decide.PostgresStarting && (doing == decide.Rejoin || doing == decide.Rebuild)
+	return do == decide.Wait && doing != "" || do == decide.Retire && recovers
 }
 
 // opDone is called by the runner when an action has ended.

@@ -56,7 +56,7 @@ func fileChecks() []Check {
 		{
 			ID: "configuration-writable", What: "mcctl can change the settings that it manages, wherever they stand in PostgreSQL's configuration", Severity: Error,
 			Why:    "it changes them with the role: a new primary's commits wait for a standby that has gone, until they can be changed, and an old one does not come back",
-			Mend:   "put right what is told of the file, or move the line to a file that mcctl may write",
+			Mend:   "put right what is told of the file",
 			Blocks: blocks(Failover, Switch, Rewind, Rebuild), Needs: needs(Files), Judge: closedConfiguration,
 		},
 		{

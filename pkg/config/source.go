@@ -31,16 +31,17 @@ func (p Problem) Error() string {
 
 // Problems lists what an error joins. What is no Problem becomes one without a file.
 func Problems(err error) []Problem {
-	if p := (Problem{}); err == nil {
+	switch e := err.(type) {
+	case nil:
 		return nil
-	} else if joined, ok := err.(interface{ Unwrap() []error }); ok {
+	case Problem:
+		return []Problem{e}
+	case interface{ Unwrap() []error }:
 		var all []Problem
-		for _, e := range joined.Unwrap() {
-			all = append(all, Problems(e)...)
+		for _, one := range e.Unwrap() {
+			all = append(all, Problems(one)...)
 		}
 		return all
-	} else if errors.As(err, &p) {
-		return []Problem{p}
 	}
 	return []Problem{{Text: err.Error()}}
 }

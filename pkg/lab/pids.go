@@ -66,8 +66,8 @@ func postmaster(all []process, data string) int {
 	if err != nil {
 		return 0
 	}
-	if real, err := filepath.EvalSymlinks(data); err == nil {
-		data = real
+	if at, err := filepath.EvalSymlinks(data); err == nil { // the kernel tells a working directory without links
+		data = at
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	pid, _ := strconv.Atoi(line)

@@ -60,7 +60,8 @@ func TestFactAPromotionWaitsForReaders(t *testing.T) {
 	promote(t, standby)
 }
 
-// Nobody's session is ended while replay goes on, nor one without a transaction.
+// Nobody's session is ended while replay goes on, nor one that cannot be in its way, nor one
+// of a supervisor.
 func TestEndReaders(t *testing.T) {
 	primary, standby := newPair(t)
 	s, idle, early := connect(t, standby), client(t, standby), reading(t, primary, standby)
@@ -74,12 +75,22 @@ func TestEndReaders(t *testing.T) {
 	_, err := early.Exec(within(t), "rollback")
 	ok(t, err)
 	reader := replayWaits(t, primary, standby)
+	without := client(t, standby)
+	_, err = without.Exec(within(t), "begin; select 1") // has no snapshot any more
+	ok(t, err)
+	own := connect(t, standby).conn
+	_, err = own.Exec(within(t), "begin isolation level repeatable read; select 1")
+	ok(t, err)
 	end(1)
-	for _, stays := range []*pgx.Conn{idle, early} {
+	for _, stays := range []*pgx.Conn{idle, early, without, own} {
 		ok(t, stays.Ping(within(t)))
 	}
 	if reader.Ping(within(t)) == nil {
 		t.Error("the reader's session is still there")
+	}
+	for _, ends := range []*pgx.Conn{without, own} {
+		_, err = ends.Exec(within(t), "rollback")
+		ok(t, err)
 	}
 	_, err = early.Exec(within(t), "begin; select from t")
 	ok(t, err)
@@ -89,5 +100,6 @@ func TestEndReaders(t *testing.T) {
 		ok(t, err)
 		return n == 1
 	})
+	eventually(t, "it has gone", func() bool { return early.Ping(within(t)) != nil })
 	end(0)
 }

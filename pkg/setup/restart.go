@@ -73,15 +73,19 @@ func (s *Setup) wasStarted() bool {
 }
 
 func (s *Setup) leftToSupervisor() error {
-	return fmt.Errorf("restart PostgreSQL: since mcctl start that is left to the supervisor: mcctl switch -M %s, or %s", s.Dir, s.howToRestart())
+	return fmt.Errorf("restart PostgreSQL: since mcctl start that is left to the supervisor: mcctl switch -M %s, or %s", s.Dir, s.stopAndStart())
 }
 
 // howToRestart are the commands that restart PostgreSQL now.
 func (s *Setup) howToRestart() string {
 	if s.wasStarted() {
-		return fmt.Sprintf("mcctl stop -M %[1]s, then mcctl start -M %[1]s", s.Dir)
+		return s.stopAndStart()
 	}
 	return "mcctl init --restart -M " + s.Dir
+}
+
+func (s *Setup) stopAndStart() string {
+	return fmt.Sprintf("mcctl stop -M %[1]s, then mcctl start -M %[1]s", s.Dir)
 }
 
 // restart restarts PostgreSQL if an edit waits for that and somebody agrees; else it

@@ -3,7 +3,7 @@
 // fault is a scenario file that a person can read (docs/testing.md). Everything is
 // made in namespaces of this run, so the kernel takes it down with the run, however
 // that ends. make hosts runs all scenarios, make test the quick ones, and make
-// storm-hosts draws faults from a seed.
+// make storm draws faults from a seed.
 package main
 
 import (

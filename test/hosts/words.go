@@ -274,7 +274,11 @@ func (p *play) expectSame(_ context.Context, rest []string) error {
 // isOther tells of an error while the process that was remembered is there, or none.
 func (p *play) isOther(rest []string) error {
 	pid, err := p.pid(rest)
-	if before := p.known[strings.Join(rest, " ")]; err == nil && pid == before {
+	switch before := p.known[strings.Join(rest, " ")]; {
+	case err != nil:
+	case before == 0:
+		return fmt.Errorf("%s was not remembered", strings.Join(rest, " "))
+	case pid == before:
 		return fmt.Errorf("%s is still process %d", strings.Join(rest, " "), pid)
 	}
 	return err

@@ -78,7 +78,7 @@ func TestATakeOverDoesNotWaitForReaders(t *testing.T) {
 	p := s.lab.Pids().Servers[one]
 	s.kill(p.Supervisor, p.Postmaster)
 	s.promised(time.Second, "server2 is open", two, func(st wire.Status) bool {
-		return st.Record.Primary == two && st.Servers[1].Postgres == wire.ReportOpen
+		return st.Record.Primary == two && reports(st, two, wire.ReportOpen)
 	})
 	s.flowing()
 	if told := s.mcctl("events", "-M", s.lab.Mcdir(two)); !strings.Contains(told, "ended sessions that replay waited for, 1 of them") {

@@ -88,7 +88,7 @@ func (s *stage) rewinds(of pair.Server, under func(pair.Server) bool) bool {
 
 // A rewind meets a full disk on the old primary, or a network that is gone, when it begins
 // and when the data counts as half rewound. One that could not go on says why, and the
-// next rebuild makes the server whole: by rewind again where nothing was written yet.
+// next rebuild makes the server whole.
 func TestRewindWithoutDiskOrNetwork(t *testing.T) {
 	beside(t)
 	if !fault.Inside(t) {

@@ -133,10 +133,9 @@ func (l *ledger) destroys(c *cluster, by string) {
 	o := l.w.peer(c)
 	r, known := l.w.record()
 	switch {
-	case !known: // the keeper has lost it; what its servers know names the newest reign
-	case r.Primary == c.me:
+	case known && r.Primary == c.me: // else the keeper has lost it; what its servers know names the newest reign
 		l.w.breaks("S4", "%s of %s, which the record names primary (%s)", by, c.me, r)
-	case r.Mode == pair.Paired:
+	case known && r.Mode == pair.Paired:
 		l.w.breaks("S4", "%s of %s, and the record is paired (%s)", by, c.me, r)
 	case by == "rewind" && o.log.tl <= c.log.tl:
 		l.w.breaks("S4", "rewind of %s on timeline %d, and %s is on %d", c.me, c.log.tl, o.me, o.log.tl)
