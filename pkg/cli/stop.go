@@ -96,15 +96,13 @@ func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) (wire.StopAnswe
 	}
 	first := supervisorOf(o.Mcdir)
 	go ask()
-	before, lost := "", false // lost: one that was asked is gone or going, and has not answered
+	before := ""
 	for {
 		select {
 		case err := <-asked:
-			ended := lost && errors.Is(err, errNotRunning)
-			if err != nil && answered(err) && !ended {
+			if err != nil && answered(err) {
 				return answer, err
 			}
-			lost = lost || err != nil
 			next, gone := awaitGone(ctx, o.Mcdir, first, err)
 			if next == 0 && gone == nil && err != nil {
 				gone = tornOff(o, &answer)
