@@ -320,7 +320,9 @@ func (a *Agent) stop(ctx context.Context, body json.RawMessage) (any, error) {
 	if a.clock.Wait(ctx, -1, a.stopped) {
 		return answer, nil
 	}
-	return nil, context.Cause(ctx)
+	// This run of the supervisor ends first, for the stop or to begin anew: who asked must see
+	// for himself what has come of it.
+	return nil, fmt.Errorf("%w: %w", wire.ErrNoAnswer, context.Cause(ctx))
 }
 
 func (a *Agent) pids() wire.PIDs {

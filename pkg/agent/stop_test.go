@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -23,6 +24,20 @@ type stopping struct {
 }
 
 func (l stopping) Call(context.Context, string, any, any) error { return l.err }
+
+// A supervisor that begins anew, or ends, while somebody waits for his stop, has not said no.
+func TestAStopThatOutlivesTheSupervisorIsNotAnswered(t *testing.T) {
+	a := someAgent(t)
+	ctx, end := context.WithCancelCause(t.Context())
+	end(ErrAgain)
+	q, err := json.Marshal(wire.StopRequest{Regardless: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.stop(ctx, q); !errors.Is(err, wire.ErrNoAnswer) {
+		t.Errorf("it answers: %v", err)
+	}
+}
 
 func ended(s *board.Sight) { s.Link = wire.LinkState{Refused: true} }
 
