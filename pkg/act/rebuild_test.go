@@ -288,10 +288,10 @@ func theOldDataStaysUntilTheCopyStreams(t *testing.T, h *Hands, p *primary, plan
 	if h.Board.Read().Look.Receiver.Status != "streaming" {
 		t.Error("the rebuild has ended, and the copy does not stream")
 	}
-	eventually(t, "the old data has gone", func() bool { return h.Postgres.KeptOld() == "" })
-	if left, _ := filepath.Glob(data + ".*"); len(left) > 0 {
-		t.Errorf("left behind: %v", left)
-	}
+	eventually(t, "the old data has gone, and its directory", func() bool {
+		left, _ := filepath.Glob(data + ".*")
+		return h.Postgres.KeptOld() == "" && len(left) == 0
+	})
 }
 
 // theOldDataGoesWhenTheCopyStreamsByItself has no job that follows the copies. What was

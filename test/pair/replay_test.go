@@ -29,8 +29,9 @@ func (s *stage) holdReplay(d time.Duration) {
 			s.Fatal(err)
 		}
 	}
-	s.sql(one, "delete from held", "vacuum held")
+	s.sql(one, "delete from held")
 	s.eventually("replay waits for the reader", func() bool {
+		s.sql(one, "vacuum held") // again, if a client's snapshot still held the row
 		return s.ask(two, "select count(*)::text from pg_stat_activity where backend_type = 'startup' and wait_event like 'RecoveryConflict%'") == "1"
 	})
 	time.AfterFunc(d, func() { _ = reader.Close(context.Background()) })
@@ -40,7 +41,7 @@ func (s *stage) holdReplay(d time.Duration) {
 // as long as clients are at work.
 func TestASwitchWaitsForReplayBeforeItCloses(t *testing.T) {
 	s := newStage(t, lab.Options{})
-	s.holdReplay(4 * time.Second)
+	s.holdReplay(6 * time.Second)
 	s.mcctl("switch", "-M", s.lab.Mcdir(one))
 	s.flowing()
 	var job wire.Job
