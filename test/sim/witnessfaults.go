@@ -3,7 +3,6 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
-	"path"
 	"time"
 
 	"mcctl/pkg/record"
@@ -52,8 +51,7 @@ func (h *witnessHost) restore(old record.Record) {
 	if err != nil {
 		panic(fmt.Sprintf("sim: %v", err))
 	}
-	file := path.Clean(recordOfWitness)
-	h.host.disk.visible[file], h.host.disk.durable[file] = b, b
+	h.host.disk.visible[recordOfWitness], h.host.disk.durable[recordOfWitness] = b, b
 	h.restored, h.w.recordStale = old, true
 }
 
