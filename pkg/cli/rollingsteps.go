@@ -96,10 +96,22 @@ func (u *updater) switchTo(ctx context.Context, to pair.Server) error {
 	}
 }
 
-// hasBegun tells whether another job has begun since the newest was that one.
+// newsPatience is longer than a server takes to hear what has begun on the other one.
+const newsPatience = 3 * time.Second
+
+// hasBegun tells whether another job has begun since the newest was that one. A standby
+// hears of it in the primary's next report.
 func (u *updater) hasBegun(ctx context.Context, newest *wire.Job) bool {
-	st, err := u.control.status(ctx)
-	return err == nil && st.Job != nil && (newest == nil || st.Job.ID != newest.ID)
+	for end := time.Now().Add(newsPatience); time.Now().Before(end); {
+		st, err := u.control.status(ctx)
+		if err == nil && st.Job != nil && (newest == nil || st.Job.ID != newest.ID) {
+			return true
+		}
+		if sleep(ctx, 50*time.Millisecond) != nil {
+			return false
+		}
+	}
+	return false
 }
 
 func (u *updater) attach(ctx context.Context) error {
