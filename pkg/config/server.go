@@ -50,7 +50,9 @@ type Replication struct {
 	User string `toml:"user"`
 	// Passfile is a libpq password file, mode 0600; empty where none is needed.
 	Passfile string `toml:"passfile"`
-	// Options holds further libpq keywords, such as "sslmode=verify-full".
+	// Options holds further libpq keywords, such as "sslmode=verify-full". A rewind or a copy
+	// gives up a source whose host has been gone for a minute, by libpq's keepalives and
+	// tcp_user_timeout; those named here win.
 	Options string `toml:"options"`
 }
 

@@ -100,7 +100,7 @@ func (in *Instance) copyTo(ctx context.Context, source Source, opt BackupOptions
 
 func (o BackupOptions) arguments(source Source, to copyGoal) []string {
 	args := []string{
-		"--pgdata=" + to.data, "--dbname=" + source.Conninfo(), "--wal-method=stream",
+		"--pgdata=" + to.data, "--dbname=" + source.noticing().Conninfo(), "--wal-method=stream",
 		"--checkpoint=fast", "--progress", "--no-password",
 	}
 	if o.Slot != "" {

@@ -163,7 +163,7 @@ func (in *Instance) recoverAlone(ctx context.Context) error {
 }
 
 func (in *Instance) rewindArguments(source Source, can majors.Abilities) []string {
-	args := []string{"--target-pgdata=" + in.Data, "--source-server=" + source.Conninfo(), "--no-ensure-shutdown"}
+	args := []string{"--target-pgdata=" + in.Data, "--source-server=" + source.noticing().Conninfo(), "--no-ensure-shutdown"}
 	if in.ConfigFile != "" && can.RewindConfigFile {
 		args = append(args, "--config-file="+in.ConfigFile)
 	}

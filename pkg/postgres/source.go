@@ -69,6 +69,7 @@ func (s Source) dial(ctx context.Context) (*pgx.Conn, error) {
 	} {
 		delete(config.RuntimeParams, name)
 	}
+	config.DialFunc = dialNoticing
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to source: %w", err)
