@@ -145,6 +145,9 @@ func (a *Agent) Sight() (board.Sight, decide.Rule) {
 	return a.board.Read(), a.rule
 }
 
+// Settled: the standby could take over, as far as what the two have told each other goes.
+func (a *Agent) Settled() bool { return a.fencing.settled() }
+
 // Note is for watchers that the world has in place of this package's own.
 func (a *Agent) Note(change func(*board.Sight)) { a.board.Note(change) }
 

@@ -37,9 +37,10 @@ type Command struct {
 	// waived the one from which it will not take over.
 	told, waived record.Record
 	fenced       bool
-	// meetings counts what was told and taken back, connections those that have ended:
-	// what began before one counts no more. toldOver is of the newest telling.
-	meetings, connections, toldOver int
+	// meetings counts what was told and taken back, voids what makes the answer to an older
+	// telling worth nothing: the connection has ended, or the standby was asked for its word,
+	// which it may have given after that answer. toldAt is voids at the newest telling.
+	meetings, voids, toldAt int
 }
 
 // Leave is what Command allows now.
@@ -218,6 +219,7 @@ func (c *Command) getWord(ctx context.Context, r record.Record) error {
 	meetings := c.meetings
 	err := c.askApart(ctx, r)
 	c.answered = record.Record{} // it may have given its word: if that is not used, it must be told again
+	c.voids++
 	if err == nil && (c.telling || c.meetings != meetings) {
 		err = fmt.Errorf("it was told again meanwhile")
 	}
@@ -319,7 +321,7 @@ func (c *Command) Telling() (r record.Record, due bool) {
 	if now, _ := c.known(); now != r {
 		return r, false // a newer one is about to be saved
 	}
-	c.lent, c.telling, c.toldOver = true, true, c.connections
+	c.lent, c.telling, c.toldAt = true, true, c.voids
 	c.meetings++
 	return r, true
 }
@@ -333,7 +335,8 @@ func (c *Command) Unanswered() {
 }
 
 // Answered notes the standby's answer: it knew of nothing newer. One over a connection
-// that has ended is none: whoever is there now may not have been told. If the standby
+// that has ended is none: whoever is there now may not have been told; nor is one from
+// before the end of a question for the standby's word. If the standby
 // has given its word from this very record and was not taken at it, the record is
 // written once more, so that it can be told of a revision which that word does not cover.
 func (c *Command) Answered(ctx context.Context, r record.Record, waived bool) error {
@@ -349,7 +352,7 @@ func (c *Command) hearsAnswer(r record.Record, waived bool) (again bool) {
 	c.state.Lock()
 	defer c.state.Unlock()
 	c.telling = false
-	if c.own.Get() != r || c.toldOver != c.connections {
+	if c.own.Get() != r || c.toldAt != c.voids {
 		return false
 	}
 	c.unmet = 0
@@ -372,7 +375,7 @@ func (c *Command) Lost() {
 	c.state.Lock()
 	defer c.state.Unlock()
 	c.answered = record.Record{}
-	c.connections++
+	c.voids++
 }
 
 // Told serves the primary's telling. waived: this server has given its word from

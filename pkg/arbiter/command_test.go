@@ -205,6 +205,42 @@ func TestAStandbyThatWasAskedForItsWordIsToldAgain(t *testing.T) {
 	}
 }
 
+// The answers to a telling and to a question for the word are heard in any order: a standby
+// that was told and then gave its word takes over no more, and must be told again.
+func TestAnAnswerThatTheStandbysWordHasOvertakenIsNone(t *testing.T) {
+	s := newCommandKeeper(t, "server2", pairedRecord, silent)
+	c := newCommandKeeper(t, "server1", pairedRecord, func(_ context.Context, r record.Record) error { return s.Waive(r) })
+	tell := func() (r record.Record, waived bool) {
+		t.Helper()
+		r, due := c.Telling()
+		waived, err := s.Told(r)
+		if !due || err != nil {
+			t.Fatalf("told %t: %v", due, err)
+		}
+		return r, waived
+	}
+	r, waived := tell()
+	if err := c.Answered(t.Context(), r, waived); err != nil {
+		t.Fatal(err)
+	}
+	c.Lost()
+	r, waived = tell()
+	refused(t, c, record.Detach, "server1")
+	for range 3 { // its word was not used: first that must be heard, then a newer revision be told
+		if err := c.Answered(t.Context(), r, waived); err != nil {
+			t.Fatal(err)
+		}
+		if c.Settled() && s.Leave() == LeaveDenied {
+			t.Fatal("the primary takes it for told, and it was not")
+		}
+		if c.Settled() {
+			return
+		}
+		r, waived = tell()
+	}
+	t.Errorf("the standby is never told: %s", r)
+}
+
 func TestALonePrimaryNeedsNobody(t *testing.T) {
 	alone := pairedRecord
 	alone.Mode = pair.Alone

@@ -81,6 +81,9 @@ func (w *World) whole(since int) (missing string) {
 		if pm := n.data.pm; pm != nil && pm.paused {
 			return fmt.Sprintf("replay is paused on %s", n.me)
 		}
+		if !n.agent.Settled() {
+			return fmt.Sprintf("%s: the standby was not told that they are paired", n.me)
+		}
 	}
 	return ""
 }
