@@ -23,7 +23,7 @@ func (h *host) diskFault(d disk, fault string) error {
 	case "full":
 		return d.fill(0)
 	case "free":
-		return os.Remove(filepath.Join(d.mount, fillerName))
+		return d.empty()
 	case "hang":
 		return ioctl(d.mount, fsFreeze, &none)
 	case "thaw":
@@ -81,6 +81,20 @@ func (d disk) leave(share string) error {
 		return err
 	}
 	return d.fill(st.Blocks * percent / 100 * uint64(st.Bsize))
+}
+
+// empty takes the filler away for good: a host that loses its power right afterwards would
+// have it again.
+func (d disk) empty() error {
+	if err := os.Remove(filepath.Join(d.mount, fillerName)); err != nil {
+		return err
+	}
+	dir, err := os.Open(d.mount)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
 }
 
 // writtenFull is what is filled by writing: nobody can allocate the very last block.
