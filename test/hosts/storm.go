@@ -194,8 +194,9 @@ func (s *storm) mend(ctx context.Context, name, how string) error {
 	case "continue": // it may have been killed meanwhile
 		s.may(ctx, "continue process "+name+" postgres")
 		return nil
-	case "descriptors free": // a supervisor that was started since has them
-		s.may(ctx, "descriptors "+name+" free")
+	case "descriptors free", // a supervisor that was started since has them
+		"disk thaw", "disk log thaw", "disk space thaw": // so has a host that was fenced its disks
+		s.may(ctx, healing(name, how))
 		return nil
 	}
 	return s.must(ctx, healing(name, how))
