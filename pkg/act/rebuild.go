@@ -93,7 +93,7 @@ func (h *Hands) foresee(ctx context.Context, at standing) error {
 
 // stoppedInVain marks a failure for which the readers of a standby were cut off, although
 // the primary is reached: they should not be again at once. ErrSourceNotReady and
-// ErrStillInUse end by themselves.
+// ErrStillInUse end by themselves, or are ended by the next try.
 func (h *Hands) stoppedInVain(ctx context.Context, at standing, err error) error {
 	for _, passing := range []error{errGivenUp, postgres.ErrSourceNotReady, postgres.ErrStillInUse} {
 		if errors.Is(err, passing) {

@@ -120,7 +120,29 @@ func (h *Hands) mayReplace(ctx context.Context) error {
 	return err
 }
 
+// rewind ends what is left of a postmaster that died and has not left by itself: a process
+// that waits for a lock whose holder has died never does.
 func (h *Hands) rewind(ctx context.Context) error {
+	err := h.tryRewind(ctx)
+	if !errors.Is(err, postgres.ErrStillInUse) {
+		return err
+	}
+	if err := h.pause(ctx, leftoverPatience); err != nil {
+		return fmt.Errorf("rewind: %w", err)
+	}
+	if err := h.Postgres.KillLeftovers(); err != nil {
+		return fmt.Errorf("rewind: %w", err)
+	}
+	if err := h.pause(ctx, leftoverPatience/10); err != nil {
+		return fmt.Errorf("rewind: %w", err)
+	}
+	return h.tryRewind(ctx)
+}
+
+// leftoverPatience is how long the processes of a postmaster that died may take to leave.
+const leftoverPatience = 2 * time.Second
+
+func (h *Hands) tryRewind(ctx context.Context) error {
 	h.progress("rewinding")
 	return h.Postgres.Rewind(ctx, h.copySource(), postgres.RewindOptions{
 		KeepDir:  h.KeepDir(),

@@ -160,7 +160,7 @@ func (h *Hands) tryStart(ctx context.Context, w settings.Wanted, closeGate func(
 		if !errors.Is(err, postgres.ErrStillInUse) {
 			return err
 		}
-		if h.now()-began > 2*time.Second {
+		if h.now()-began > leftoverPatience {
 			if err := h.Postgres.KillLeftovers(); err != nil {
 				return err
 			}
