@@ -218,8 +218,7 @@ func (c *Command) mayGoAlone(ctx context.Context) error {
 func (c *Command) getWord(ctx context.Context, r record.Record) error {
 	meetings := c.meetings
 	err := c.askApart(ctx, r)
-	c.answered = record.Record{} // it may have given its word: if that is not used, it must be told again
-	c.voids++
+	c.void() // it may have given its word: if that is not used, it must be told again
 	if err == nil && (c.telling || c.meetings != meetings) {
 		err = fmt.Errorf("it was told again meanwhile")
 	}
@@ -374,6 +373,11 @@ func (c *Command) Settled() bool {
 func (c *Command) Lost() {
 	c.state.Lock()
 	defer c.state.Unlock()
+	c.void()
+}
+
+// void: an answer to what was told so far counts no more, heard already or not.
+func (c *Command) void() {
 	c.answered = record.Record{}
 	c.voids++
 }

@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"mcctl/pkg/tcp"
 )
 
 // A source whose host loses its power says nothing more, and who only waits for its next
@@ -36,22 +35,12 @@ func (s Source) noticing() Source {
 func dialNoticing(ctx context.Context, network, addr string) (net.Conn, error) {
 	d := net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: probeAfter, Interval: probeEvery, Count: probes},
-		Control:         func(network, _ string, c syscall.RawConn) error { return endUnacknowledged(network, c) },
+		Control: func(network, _ string, c syscall.RawConn) error {
+			if network == "unix" {
+				return nil
+			}
+			return tcp.SetUserTimeout(c, goneAfter)
+		},
 	}
 	return d.DialContext(ctx, network, addr)
-}
-
-// endUnacknowledged bounds how long what was sent may stay unacknowledged (tcp(7)).
-func endUnacknowledged(network string, c syscall.RawConn) error {
-	if network == "unix" {
-		return nil
-	}
-	var failed error
-	err := c.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(goneAfter.Milliseconds()))
-	})
-	if err != nil {
-		return err
-	}
-	return os.NewSyscallError("setsockopt TCP_USER_TIMEOUT", failed)
 }

@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"mcctl/pkg/tcp"
 )
 
 // Conn is one connection to a server, for whoever asks a few questions and leaves.
@@ -56,7 +58,7 @@ func dial(ctx context.Context, network, addr string, config *tls.Config, silence
 	if tc, ok := nc.(*net.TCPConn); ok && silence > 0 {
 		raw, err := tc.SyscallConn()
 		if err == nil {
-			err = setUserTimeout(raw, silence)
+			err = tcp.SetUserTimeout(raw, silence)
 		}
 		if err != nil {
 			nc.Close()

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"mcctl/pkg/tcp"
 )
 
 // A peer that lost its power sends no FIN. Its heartbeats' absence is judged by
@@ -27,7 +27,7 @@ func ListenTLS(addr string, config *tls.Config) (net.Listener, error) {
 	lc := net.ListenConfig{
 		KeepAliveConfig: keepAlive(peerSilence),
 		// Accepted sockets inherit it.
-		Control: func(_, _ string, c syscall.RawConn) error { return setUserTimeout(c, peerSilence) },
+		Control: func(_, _ string, c syscall.RawConn) error { return tcp.SetUserTimeout(c, peerSilence) },
 	}
 	ln, err := lc.Listen(context.Background(), "tcp", addr)
 	if err != nil {
@@ -52,18 +52,6 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 
 func keepAlive(idle time.Duration) net.KeepAliveConfig {
 	return net.KeepAliveConfig{Enable: true, Idle: idle, Interval: probeInterval, Count: probeCount}
-}
-
-// setUserTimeout bounds how long sent data may stay unacknowledged (tcp(7)).
-func setUserTimeout(c syscall.RawConn, d time.Duration) error {
-	var failed error
-	err := c.Control(func(fd uintptr) {
-		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
-	})
-	if err != nil {
-		return err
-	}
-	return os.NewSyscallError("setsockopt TCP_USER_TIMEOUT", failed)
 }
 
 // ListenUnix listens for local commands on a socket of the given mode. A socket that

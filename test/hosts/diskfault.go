@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mcctl/pkg/durable"
 )
 
 const fillerName = "filler"
@@ -86,15 +88,11 @@ func (d disk) leave(share string) error {
 // empty takes the filler away for good: a host that loses its power right afterwards would
 // have it again.
 func (d disk) empty() error {
-	if err := os.Remove(filepath.Join(d.mount, fillerName)); err != nil {
+	filler := filepath.Join(d.mount, fillerName)
+	if _, err := os.Lstat(filler); err != nil {
 		return err
 	}
-	dir, err := os.Open(d.mount)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+	return durable.Remove(filler)
 }
 
 // writtenFull is what is filled by writing: nobody can allocate the very last block.

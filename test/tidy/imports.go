@@ -13,7 +13,7 @@ func layers() [][]string {
 		{"pair", "majors"},   // the words; the versions of PostgreSQL
 		{"record"},           // the safety core
 		{"decide", "pgconf"}, // pure: facts to actions, bytes to bytes
-		{"durable", "settings", "hook", "clock", "disk"}, // small files; the managed settings (pure); users' commands; time; the disks
+		{"durable", "settings", "hook", "clock", "disk", "tcp"}, // small files; the managed settings (pure); users' commands; time; the disks; sockets
 		{"lost"},                        // reports of what was discarded
 		{"conffiles"},                   // PostgreSQL's configuration files on disk
 		{"config", "postgres", "wire"},  // the edges to the world
@@ -37,7 +37,7 @@ func outside() map[string][]string {
 		"github.com/BurntSushi/toml":          {"config"},
 		"github.com/fsnotify/fsnotify":        {"agent"},
 		"github.com/coreos/go-systemd/v22":    {"agent", "autostart"},
-		"golang.org/x/sys":                    {"clock", "durable", "hook", "postgres", "wire", "agent", "probe", "witness", "observe", "disk"},
+		"golang.org/x/sys":                    {"clock", "durable", "hook", "postgres", "wire", "agent", "probe", "witness", "observe", "disk", "tcp"},
 		"github.com/rogpeppe/go-internal":     {},
 		"github.com/google/go-cmp":            {},
 		"honnef.co/go/tools/cmd/staticcheck":  {},
