@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -26,7 +25,7 @@ const imageEnv = "MCCTL_HOSTS_IMAGE"
 // prefix begins the name of every run, its directory below /tmp and its cgroups.
 const prefix = "mcctl-hosts-"
 
-func enclosed() bool { return os.Getenv(insideEnv) != "" }
+func enclosed() bool { return os.Getenv(insideEnv) != "" && os.Getpid() != 1 }
 
 // runName tells whose the run is: the process, and when that began, because
 // numbers of processes come back.
@@ -46,10 +45,13 @@ func startOf(pid int) string {
 }
 
 // enclose runs this program once more in process, mount and network namespaces of
-// its own, and returns its exit status. When either dies, the kernel ends all
-// processes below, and with the last of them go mounts, loop devices and network.
-// Directory and cgroups are removed here, or by the next run.
+// its own, below a process 1 that reaps, and returns its exit status. When either dies,
+// the kernel ends all processes below, and with the last of them go mounts, loop devices
+// and network. Directory and cgroups are removed here, or by the next run.
 func enclose() int {
+	if os.Getenv(insideEnv) != "" {
+		return reap()
+	}
 	if err := able(); err != nil {
 		fmt.Fprintln(os.Stderr, "test/hosts:", err)
 		return 1
@@ -68,17 +70,10 @@ func enclose() int {
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL,
 	}
-	caught := make(chan os.Signal, 1)
-	signal.Notify(caught, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
-	if err := cmd.Start(); err != nil {
+	if err := startAndPassSignals(cmd); err != nil {
 		fmt.Fprintln(os.Stderr, "test/hosts: make namespaces:", err)
 		return 1
 	}
-	go func() {
-		for s := range caught {
-			_ = cmd.Process.Signal(s)
-		}
-	}()
 	err = cmd.Wait()
 	clearAway(name)
 	var exit *exec.ExitError
