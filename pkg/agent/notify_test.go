@@ -53,7 +53,7 @@ func TestSystemdHearsOfReadinessOnceAndOfLifeAtItsPace(t *testing.T) {
 			n.every = time.Nanosecond // the first sign is due, however short the machine has run
 			n.turn(false)
 			n.every = time.Hour
-			if got := told(t, l); !same(got, "WATCHDOG=1") {
+			if got := told(t, l); !same(got, "EXTEND_TIMEOUT_USEC=0", "WATCHDOG=1") {
 				t.Errorf("not ready yet: %q", got)
 			}
 			for range 100 {
@@ -74,14 +74,32 @@ func TestSystemdHearsOfReadinessOnceAndOfLifeAtItsPace(t *testing.T) {
 }
 
 func TestTheWatchdogIsFedThreeTimesAnInterval(t *testing.T) {
-	systemd(t, filepath.Join(t.TempDir(), "notify"), 3*time.Second)
-	if n := newNotifier(); n.every != time.Second {
+	l := systemd(t, filepath.Join(t.TempDir(), "notify"), 3*time.Second)
+	n := newNotifier()
+	if n.every != time.Second {
 		t.Errorf("every %s", n.every)
 	}
-	t.Setenv("WATCHDOG_USEC", "3000000")
+	n.turn(false)
+	if got := told(t, l); !same(got, "EXTEND_TIMEOUT_USEC=3000000", "WATCHDOG=1") {
+		t.Errorf("not ready yet: %q", got)
+	}
+}
+
+// Somebody else's watchdog is not fed, but the limit of the start is this supervisor's.
+func TestAStartWithoutAWatchdogPutsItsLimitOff(t *testing.T) {
+	l := systemd(t, filepath.Join(t.TempDir(), "notify"), 3*time.Second)
 	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()+1))
-	if n := newNotifier(); n.every != 0 {
-		t.Errorf("somebody else's watchdog is fed every %s", n.every)
+	n := newNotifier()
+	n.turn(false)
+	n.turn(false)
+	if got := told(t, l); !same(got, "EXTEND_TIMEOUT_USEC=9999999") {
+		t.Errorf("not ready yet: %q", got)
+	}
+	n.turn(true)
+	n.last -= time.Hour // as if one had passed
+	n.turn(true)
+	if got := told(t, l); !same(got, "READY=1") {
+		t.Errorf("ready: %q", got)
 	}
 }
 
@@ -91,16 +109,16 @@ func TestASignOfLifeTakesNoNewDescriptor(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
 	l := systemd(t, path, 3*time.Hour)
 	n := newNotifier()
+	n.turn(true)
 	n.every = time.Nanosecond
-	n.turn(false)
 	ok(t, os.Remove(path)) // nobody can connect any more
-	n.turn(false)
-	if got := told(t, l); !same(got, "WATCHDOG=1", "WATCHDOG=1") {
+	n.turn(true)
+	if got := told(t, l); !same(got, "READY=1", "WATCHDOG=1", "WATCHDOG=1") {
 		t.Errorf("without another connection: %q", got)
 	}
 	ok(t, l.Close())
 	l = systemd(t, path, 3*time.Hour)
-	n.turn(false)
+	n.turn(true)
 	if got := told(t, l); !same(got, "WATCHDOG=1") {
 		t.Errorf("at the new socket: %q", got)
 	}

@@ -137,15 +137,20 @@ func (a *Agent) watchStops(ctx context.Context) error {
 	}
 }
 
+// startPatience is what systemd is asked to wait for the next sign of a supervisor that
+// is not ready, where no watchdog says.
+const startPatience = 10 * time.Second
+
 // notifier tells systemd of readiness and of life. The variable is taken out of
 // the environment, so that no child can speak in our name.
 type notifier struct {
-	socket string
-	conn   *net.UnixConn // kept: without a free descriptor there would be no sign of life
-	ready  bool
-	told   chan struct{} // closed once systemd knows of readiness
-	every  time.Duration
-	last   time.Duration
+	socket   string
+	conn     *net.UnixConn // kept: without a free descriptor there would be no sign of life
+	ready    bool
+	told     chan struct{} // closed once systemd knows of readiness
+	watchdog bool
+	every    time.Duration // a third of what is waited for a sign
+	last     time.Duration
 	// environment is what was taken out of it.
 	environment map[string]string
 }
@@ -157,11 +162,14 @@ func newNotifier() *notifier {
 			taken[name] = value
 		}
 	}
-	every, err := daemon.SdWatchdogEnabled(true)
+	watchdog, err := daemon.SdWatchdogEnabled(true)
 	if err != nil {
-		every = 0
+		watchdog = 0
 	}
-	n := &notifier{socket: os.Getenv("NOTIFY_SOCKET"), every: every / 3, told: make(chan struct{}), environment: taken}
+	n := &notifier{
+		socket: os.Getenv("NOTIFY_SOCKET"), told: make(chan struct{}), environment: taken,
+		watchdog: watchdog > 0, every: cmp.Or(watchdog, startPatience) / 3,
+	}
 	_ = os.Unsetenv("NOTIFY_SOCKET")
 	return n
 }
@@ -184,8 +192,20 @@ func (n *notifier) turn(ready bool) {
 			close(n.told)
 		}
 	}
-	if now := wire.Now(); n.every > 0 && now-n.last >= n.every {
+	if now := wire.Now(); now-n.last >= n.every {
 		n.last = now
+		n.signOfLife()
+	}
+}
+
+// signOfLife puts off what systemd does to a supervisor that hangs. A start has no limit
+// of time, but one that gives no sign is given up: until a service is ready, its watchdog
+// is asleep (sd_notify(3), systemd.service(5), TimeoutStartSec=; systemd 252).
+func (n *notifier) signOfLife() {
+	if !n.ready {
+		n.say(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (3 * n.every).Microseconds()))
+	}
+	if n.watchdog {
 		n.say(daemon.SdNotifyWatchdog)
 	}
 }
