@@ -218,8 +218,18 @@ func (p *play) end() (err error) {
 		_ = r.Text(&text)
 		err = errors.Join(err, fmt.Errorf("%s:\n%s", r.Verdict(), text.String()))
 	}
-	p.w.say("     %d rows acknowledged, %s, longest gap %s; %s", r.Acked, r.Verdict(), r.Longest.Length, judged)
+	p.w.say("     %d rows acknowledged, %s, longest gap %s%s; %s", r.Acked, r.Verdict(), r.Longest.Length, during(r), judged)
 	return errors.Join(err, p.gaps(r))
+}
+
+// during names the step in which the longest gap ended.
+func during(r *probe.Result) (step string) {
+	for _, mark := range r.Marks {
+		if mark.At < r.Longest.At+r.Longest.Length {
+			step = " in: " + mark.Name
+		}
+	}
+	return step
 }
 
 // gaps holds what clients saw against what was expected.
