@@ -226,7 +226,7 @@ func (p *play) end() (err error) {
 func during(r *probe.Result) (step string) {
 	for _, mark := range r.Marks {
 		if mark.At < r.Longest.At+r.Longest.Length {
-			step = " in: " + mark.Name
+			step = ", in step " + mark.Name
 		}
 	}
 	return step
