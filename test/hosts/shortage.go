@@ -48,7 +48,8 @@ func (p *play) crash(ctx context.Context, rest []string) error {
 	if err != nil {
 		return err
 	}
-	for _, pid := range append(h.postgres(), supervisor) {
+	// The supervisor first: it would still tell of a postmaster that died before it.
+	for _, pid := range append([]int{supervisor}, h.postgres()...) {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // one may end meanwhile
 	}
 	return nil
