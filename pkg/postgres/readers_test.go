@@ -95,16 +95,15 @@ func TestEndReaders(t *testing.T) {
 	_, err = early.Exec(within(t), "begin; select from t")
 	ok(t, err)
 	execute(t, primary, "begin; lock table t in access exclusive mode; commit")
-	eventually(t, "replay waits for the table's lock", func() bool {
-		n, err := s.EndReaders(within(t))
-		ok(t, err)
-		return n == 1
-	})
+	ends := func(want int) func() bool {
+		return func() bool {
+			n, err := s.EndReaders(within(t))
+			ok(t, err)
+			return n == want
+		}
+	}
+	eventually(t, "replay waits for the table's lock", ends(1))
 	eventually(t, "it has gone", func() bool { return early.Ping(within(t)) != nil })
 	// Its client hears of it before PostgreSQL has stopped counting it among the sessions.
-	eventually(t, "nobody is left to be ended", func() bool {
-		n, err := s.EndReaders(within(t))
-		ok(t, err)
-		return n == 0
-	})
+	eventually(t, "nobody is left to be ended", ends(0))
 }
