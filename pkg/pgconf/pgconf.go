@@ -77,7 +77,10 @@ func (f *File) Settings() []Setting {
 
 func (l line) active() bool { return len(l.name) > 0 }
 
-func (l line) sets(name string) bool { return l.active() && fold(l.name) == fold([]byte(name)) }
+// sets is asked of every line every second: the lengths spare it the folding.
+func (l line) sets(name string) bool {
+	return l.active() && len(l.name) == len(name) && fold(l.name) == fold([]byte(name))
+}
 
 // last is the index of the last line that sets the parameter, or -1.
 func (f *File) last(name string) int {
