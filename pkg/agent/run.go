@@ -170,6 +170,7 @@ func newNotifier() *notifier {
 		socket: os.Getenv("NOTIFY_SOCKET"), told: make(chan struct{}), environment: taken,
 		watchdog: watchdog > 0, every: cmp.Or(watchdog, startPatience) / 3,
 	}
+	n.last = -n.every // the first sign is due, however short the machine has run
 	_ = os.Unsetenv("NOTIFY_SOCKET")
 	return n
 }
