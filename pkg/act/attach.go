@@ -54,9 +54,8 @@ func (h *Hands) bind(ctx context.Context) error {
 	if err := h.standbyHolds(ctx); err != nil { // 4, 5
 		return err
 	}
-	pledge := h.Board.Read().Record
-	pledge.Mode = pair.Paired
-	if err := h.save(pledge); err != nil { // 6
+	pledge, err := h.pledge() // 6
+	if err != nil {
 		return err
 	}
 	r, err := h.changeFrom(ctx, pledge, record.Attach, h.me()) // 7: from what was pledged, whatever came since
@@ -65,6 +64,17 @@ func (h *Hands) bind(ctx context.Context) error {
 	}
 	h.Peer.Kick()
 	return h.save(r)
+}
+
+// pledge saves what the record shall become. Of the other server's reign, which an operator
+// may have forced meanwhile, this one has nothing to promise: it would never find back.
+func (h *Hands) pledge() (record.Record, error) {
+	p := h.Board.Read().Record
+	if p.Primary != h.me() {
+		return p, fmt.Errorf("%s became primary meanwhile", p.Primary)
+	}
+	p.Mode = pair.Paired
+	return p, h.save(p)
 }
 
 // proveNames returns once commits are seen to wait for the standby. Backends go by

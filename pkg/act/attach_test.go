@@ -164,3 +164,17 @@ func TestAnAttachDoesNotWaitForReplay(t *testing.T) {
 	other.resumedAsOften(t, 1)
 	<-lagging.givenUp // else it would count as a commit that waits
 }
+
+// An operator forces the other server while this one attaches it.
+func TestNothingIsPledgedForAnotherReign(t *testing.T) {
+	h, _ := newHands(t, copyOf(3, 8, pair.Alone))
+	forced := h.Board.Read().Record
+	forced.Term, forced.Revision, forced.Primary = forced.Term+1, forced.Revision+1, "server2"
+	h.Board.Note(func(s *board.Sight) { s.Learn(forced, true) })
+	if p, err := h.pledge(); err == nil {
+		t.Errorf("pledged %s", p)
+	}
+	if r := h.Copy.Get(); r.Mode == pair.Paired {
+		t.Errorf("the copy is %s", r)
+	}
+}

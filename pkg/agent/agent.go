@@ -91,6 +91,9 @@ type Agent struct {
 	turned atomic.Bool   // this supervisor is about to begin anew
 	leaves atomic.Bool   // an operator ends the supervisor alone
 
+	unmet   atomic.Bool // see mayGoBy
+	meeting atomic.Bool // that it is met is being noted
+
 	looker observe.Aside
 
 	wishing    sync.Mutex  // held while a wish is saved, taken before mu
@@ -156,6 +159,9 @@ func assemble(opt Options) (*Agent, error) {
 	a, err := assembleIn(machine(c, in, tls), opt)
 	if err != nil {
 		return nil, err
+	}
+	if tls.OutOfDate != nil {
+		a.log.Error(tls.OutOfDate.Error())
 	}
 	a.postgres, a.tls, a.systemd = in, tls, newNotifier()
 	a.asked = newWarm(clock.Machine.Mutex(), in.Connect)

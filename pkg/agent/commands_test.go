@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -160,12 +161,26 @@ func TestForceIsRefusedWhenFencingFails(t *testing.T) {
 		s.Known, s.PID, s.LookAt, s.Look.InRecovery = true, 1, 1, true
 		s.Learn(rec(1, 4, "server2", pair.Paired), true)
 	})
-	_, err := a.force(t.Context(), false)
+	_, err := a.force(false)
 	if !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), "exit status 7") || written(out) == "" {
 		t.Errorf("got %v, called with %q", err, written(out))
 	}
 	if s := a.board.Read(); s.Record.Term != 1 {
 		t.Errorf("the record is %s", s.Record)
+	}
+}
+
+// Fencing that takes longer than whoever asked waits must not have been for nothing.
+func TestForceGoesOnWhenWhoeverAskedHasGone(t *testing.T) {
+	a, out := withCommand(t, fencing, `echo "$*" >$out; exit 7`)
+	a.board.Note(func(s *board.Sight) {
+		s.Known, s.PID, s.LookAt, s.Look.InRecovery = true, 1, 1, true
+		s.Learn(rec(1, 4, "server2", pair.Paired), true)
+	})
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := a.doSwitch(gone, mustJSON(wire.SwitchRequest{Force: true})); err == nil || !strings.Contains(err.Error(), "exit status 7") || written(out) == "" {
+		t.Errorf("got %v, called with %q", err, written(out))
 	}
 }
 

@@ -90,6 +90,7 @@ func isOpen(f decide.Facts) bool {
 func (a *Agent) observe() board.Sight {
 	link := a.link.State()
 	r, _, reached := a.keeper.Seen()
+	reached = reached && a.mayGoBy(r)
 	s := a.board.Read()
 	lost, leave := s.KeeperLost, a.fencing.leave()
 	if !reached && (s.KeeperReached || lost == 0) {

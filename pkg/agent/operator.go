@@ -141,7 +141,7 @@ func (a *Agent) doSwitch(ctx context.Context, body json.RawMessage) (any, error)
 		return nil, fmt.Errorf("read request: %w", err)
 	}
 	if q.Force {
-		return a.force(ctx, q.NoFencing)
+		return a.force(q.NoFencing)
 	}
 	return a.onPrimary(wire.KindSwitch, a.beginSwitch)(ctx, body)
 }
@@ -182,8 +182,10 @@ func mustBeFree(underWay decide.Task) error {
 }
 
 // force is T8: the operator decides that this server reigns, whatever may be lost.
-// Fencing takes its time: what was in the way before may not be what is now.
-func (a *Agent) force(ctx context.Context, noFencing bool) (any, error) {
+// Fencing takes its time: what was in the way before may not be what is now. It goes on
+// when whoever asked has gone: a server that was fenced for nothing would help nobody.
+func (a *Agent) force(noFencing bool) (any, error) {
+	ctx := a.group.ctx
 	if err := a.mayForce(a.board.Read()); err != nil {
 		return nil, err
 	}

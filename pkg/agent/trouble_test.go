@@ -107,7 +107,7 @@ func TestWithoutAnyRecordTheOtherServerIsNeeded(t *testing.T) {
 	a := someAgent(t)
 	a.config.Pair.Arbiter.Kind = config.None
 	s := board.Sight{Known: true, KeeperReached: true}
-	_, err := a.force(t.Context(), true)
+	_, err := a.force(true)
 	if !errors.Is(err, wire.ErrRefused) {
 		t.Errorf("force: %v", err)
 	}

@@ -148,7 +148,11 @@ func (l Looker) programs(ctx context.Context, s *Side) {
 
 func (l Looker) certificate(s *Side) {
 	t := l.Config.TLS()
-	if _, err := wire.LoadTLS(t.CA, t.Certificate, t.Key); err != nil {
+	tls, err := wire.LoadTLS(t.CA, t.Certificate, t.Key)
+	if err == nil {
+		err = tls.OutOfDate
+	}
+	if err != nil {
 		s.Certificate = err.Error()
 	}
 	s.Expires = expiry(t.CA, t.Certificate)

@@ -4,11 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
+	"mcctl/pkg/config"
+	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
 
@@ -28,8 +32,10 @@ func newArbiterDir(t *testing.T) string {
 	if err := wire.NewCA(ca); err != nil {
 		t.Fatal(err)
 	}
-	if err := wire.NewCertificate(ca, "", "arbiter", dir); err != nil {
-		t.Fatal(err)
+	for pair, name := range map[string]string{"": "arbiter", "p": "server1"} {
+		if err := wire.NewCertificate(ca, pair, name, dir); err != nil {
+			t.Fatal(err)
+		}
 	}
 	write(t, filepath.Join(dir, "arbiter.toml"), fmt.Sprintf(`
 listen = %q
@@ -91,6 +97,41 @@ func TestArbiterStartAfterAKill(t *testing.T) {
 		}
 		mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone, "the arbiter is running\n")
 		mcctl(t.Context(), "arbiter", "status", "-M", dir).wants(t, exitDone, "pairs: 0")
+	}
+}
+
+// The disk of its log may hang; heartbeats of all pairs must be heard meanwhile.
+func TestAnArbiterDoesNotWaitForItsLog(t *testing.T) {
+	dir := newArbiterDir(t)
+	c, err := config.LoadArbiter(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unread, log := io.Pipe()
+	defer unread.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- serveWitness(ctx, &Env{Stderr: log, Version: "test"}, c) }()
+	await(t, "it answers", func() bool { return mcctl(t.Context(), "arbiter", "status", "-M", dir).status == exitDone })
+	tls, err := wire.LoadTLS(filepath.Join(dir, "ca.crt"), filepath.Join(dir, "server1.crt"), filepath.Join(dir, "server1.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := wire.Dial(t.Context(), "tcp", c.Listen, tls.Client("arbiter"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, word := range []string{"up", "down", "up"} { // each is a line of the log
+		within, stop := context.WithTimeout(t.Context(), 10*time.Second)
+		if err := conn.Call(within, wire.KindReport, wire.WitnessReport{Postgres: word, Known: record.First("p", "server1"), TimeoutMS: 2000}, nil); err != nil {
+			t.Errorf("a report of %q: %v", word, err)
+		}
+		stop()
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

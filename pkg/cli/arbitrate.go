@@ -49,9 +49,14 @@ func serveWitness(ctx context.Context, env *Env, c *config.Arbiter) error {
 	if err != nil {
 		return err
 	}
+	out := newLogWriter(env.Stderr)
+	defer out.close()
+	log := slog.New(slog.NewTextHandler(out, nil))
+	if tls.OutOfDate != nil {
+		log.Error(tls.OutOfDate.Error())
+	}
 	w, err := witness.New(witness.Config{
-		Records: c.Records, HeartbeatTimeout: c.Timings.HeartbeatTimeout.Duration, Version: env.Version,
-		Log: slog.New(slog.NewTextHandler(env.Stderr, nil)),
+		Records: c.Records, HeartbeatTimeout: c.Timings.HeartbeatTimeout.Duration, Version: env.Version, Log: log,
 	})
 	if err != nil {
 		return err

@@ -107,10 +107,13 @@ func checkArbiter(mcdir string) error {
 		return err
 	}
 	tls, err := wire.LoadTLS(a.TLS.CA, a.TLS.Certificate, a.TLS.Key)
-	if err == nil && tls.Own.Name != "arbiter" {
-		err = fmt.Errorf("%s: the certificate is %s's, but an arbiter's has the name arbiter", a.TLS.Certificate, tls.Own)
+	switch {
+	case err != nil:
+		return err
+	case tls.Own.Name != "arbiter":
+		return fmt.Errorf("%s: the certificate is %s's, but an arbiter's has the name arbiter", a.TLS.Certificate, tls.Own)
 	}
-	return err
+	return tls.OutOfDate
 }
 
 func checkServer(ctx context.Context, mcdir string) error {
@@ -120,8 +123,12 @@ func checkServer(ctx context.Context, mcdir string) error {
 	}
 	paths, want := c.TLS(), wire.Identity{Pair: c.Pair.Name, Name: string(c.Me())}
 	tls, errTLS := wire.LoadTLS(paths.CA, paths.Certificate, paths.Key)
-	if errTLS == nil && tls.Own != want {
+	switch {
+	case errTLS != nil:
+	case tls.Own != want:
 		errTLS = fmt.Errorf("%s: the certificate is %s's, but this server is %s", paths.Certificate, tls.Own, want)
+	default:
+		errTLS = tls.OutOfDate
 	}
 	_, errVersion := instanceOf(c).Version(ctx)
 	if errVersion != nil {

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// logWriter writes the supervisor's log from a goroutine of its own: its disk may
-// hang, often together with PostgreSQL's, and who decides must not wait for it. Lines
-// for which there is no room meanwhile are counted.
+// logWriter writes the log of a supervisor or a witness from a goroutine of its own: its
+// disk may hang, often together with PostgreSQL's or the records', and who decides or
+// hears heartbeats must not wait for it. What there is no room for meanwhile is lost, and
+// the log says so.
 type logWriter struct {
 	lines chan []byte
 	ended chan struct{}

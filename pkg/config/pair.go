@@ -151,7 +151,10 @@ var (
 	// What syncrep_scanner.l reads as something else than a name: its keywords, and a
 	// number with letters behind it (src/backend/replication, 13 to 18).
 	ofGrammar = regexp.MustCompile(`^(any|first|[0-9]+[a-z_].*)$`)
-	pairName  = regexp.MustCompile(`^[a-z0-9_][a-z0-9_-]{0,49}$`)
+	// Whom the certificates of a pair's authority may be of besides its servers, and who asks
+	// on the unix socket.
+	ofOthers = regexp.MustCompile(`^(arbiter|ca|local)$`)
+	pairName = regexp.MustCompile(`^[a-z0-9_][a-z0-9_-]{0,49}$`)
 )
 
 // CheckPairName says what is wrong with the name of a pair.
@@ -169,6 +172,8 @@ func CheckServerName(name string) error {
 		return fmt.Errorf("%q is not a usable name; take 1 to 50 of a-z, 0-9 and _", name)
 	case ofGrammar.MatchString(name):
 		return fmt.Errorf("%q cannot stand in synchronous_standby_names, where it means something else; take another name", name)
+	case ofOthers.MatchString(name):
+		return fmt.Errorf("%q is not a server's name in a certificate, where it means something else; take another name", name)
 	}
 	return nil
 }

@@ -132,6 +132,7 @@ func TestNamesAndChoices(t *testing.T) {
 		{`[servers.server2]`, `[servers.server-2]`, `pair.toml:@: servers.server-2: "server-2" is not a usable name; take 1 to 50 of a-z, 0-9 and _`},
 		{`[servers.server2]`, `[servers.first]`, `pair.toml:@: servers.first: "first" cannot stand in synchronous_standby_names, where it means something else; take another name`},
 		{`[servers.server2]`, `[servers.2db]`, `pair.toml:@: servers.2db: "2db" cannot stand in synchronous_standby_names, where it means something else; take another name`},
+		{`[servers.server2]`, `[servers.arbiter]`, `pair.toml:@: servers.arbiter: "arbiter" is not a server's name in a certificate, where it means something else; take another name`},
 		{`[servers.server2]`, `[servers."server.2"]`, `pair.toml:@: servers."server.2": "server.2" is not a usable name; take 1 to 50 of a-z, 0-9 and _`},
 		{`"server1"  `, `"server3"  `, `server.toml:@: server: "server3" is not in pair.toml, which has ["server1" "server2"]`},
 		{"[arbiter]", "[servers.server3]\nadmin = \"c:1\"\nreplication = \"c:2\"\nclient = \"c:2\"\n[arbiter]", `pair.toml:@[servers.server1]: servers: a pair has exactly two servers, but 3 are here; write [servers.NAME] twice`},

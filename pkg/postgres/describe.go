@@ -46,8 +46,8 @@ func (s *Session) HasRole(ctx context.Context, name string) (has bool, err error
 
 // EnsureReplicationRole makes the role, or gives it the password, with what streaming,
 // pg_basebackup and pg_rewind need of it (pg_rewind's page in the manual lists the
-// functions, 11 to 18). The password goes over the unix socket; the server keeps a
-// SCRAM verifier, and the statement is kept out of its log.
+// functions, 11 to 18). The server gets no more than it keeps, a SCRAM verifier: statements
+// are kept by pg_stat_statements as well, and by a log that takes samples of transactions.
 func (s *Session) EnsureReplicationRole(ctx context.Context, name, password string) error {
 	has, err := s.HasRole(ctx, name)
 	if err != nil {
@@ -57,13 +57,16 @@ func (s *Session) EnsureReplicationRole(ctx context.Context, name, password stri
 	if has {
 		verb = "ALTER"
 	}
+	secret, err := scramVerifier(password)
+	if err != nil {
+		return fmt.Errorf("make role %s: %w", name, err)
+	}
 	role := pgx.Identifier{name}.Sanitize()
 	statements := []string{
-		"SET LOCAL password_encryption = 'scram-sha-256'", // 13 still has md5
 		"SET LOCAL log_statement = 'none'",
 		"SET LOCAL log_min_duration_statement = -1",
 		"SET LOCAL log_min_error_statement = 'panic'",
-		verb + " ROLE " + role + " LOGIN REPLICATION PASSWORD '" + password + "'",
+		verb + " ROLE " + role + " LOGIN REPLICATION PASSWORD '" + secret + "'",
 		"GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean) TO " + role,
 		"GRANT EXECUTE ON FUNCTION pg_catalog.pg_stat_file(text, boolean) TO " + role,
 		"GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_binary_file(text) TO " + role,

@@ -75,7 +75,7 @@ func (t talk) hear(v any) error { return t.in.Decode(v) }
 func (t Token) ask(ctx context.Context, request []byte, deadline time.Time, save func(*Material) error) (heard bool, err error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	dialer := tls.Dialer{Config: wire.Meet([32]byte(t.CA))}
+	dialer := tls.Dialer{Config: wire.Meet([32]byte(t.CA), wire.Identity{Pair: t.Pair, Name: t.By})}
 	conn, err := dialer.DialContext(ctx, "tcp", t.Address)
 	if err != nil {
 		return false, fmt.Errorf("join at %s: %w; mcctl init --serve-token must be running on the first server, and a firewall must let this host in", t.Address, err)

@@ -58,8 +58,12 @@ func (s *Setup) Serve(ctx context.Context, opt ServeOptions) error {
 	if err != nil {
 		return err
 	}
+	identity, fingerprint, err := wire.Introduce(c.TLS().CA, c.TLS().Certificate, c.TLS().Key)
+	if err != nil {
+		return err
+	}
 	authority := cmp.Or(opt.CA, s.path(caDir))
-	if err := wire.CheckCA(authority); err != nil {
+	if err := wire.IsCA(authority, fingerprint); err != nil {
 		return fmt.Errorf("serve a token: %w; bring the pair's authority back there, or say where it is with --ca", err)
 	}
 	// What the operator has edited since counts.
@@ -73,10 +77,6 @@ func (s *Setup) Serve(ctx context.Context, opt ServeOptions) error {
 		if err := s.mayBeCopied(ctx); err != nil {
 			return err
 		}
-	}
-	identity, fingerprint, err := wire.Introduce(c.TLS().CA, c.TLS().Certificate, c.TLS().Key)
-	if err != nil {
-		return err
 	}
 	admin := c.Endpoint(c.Me()).Admin
 	ln, err := listen(ctx, opt.Listen, admin)
@@ -94,7 +94,10 @@ func (s *Setup) Serve(ctx context.Context, opt ServeOptions) error {
 		reach = host
 	}
 	_, port := split(ln.Addr().String())
-	token := Token{Address: net.JoinHostPort(reach, fmt.Sprint(port)), CA: fingerprint[:], Secret: rand.Text(), Name: h.name, Ends: ends}
+	token := Token{
+		Address: net.JoinHostPort(reach, fmt.Sprint(port)), CA: fingerprint[:], Secret: rand.Text(),
+		Pair: c.Pair.Name, By: string(c.Me()), Name: h.name, Ends: ends,
+	}
 	h.secret = sha256.Sum256([]byte(token.Secret))
 	opt.Token(token)
 	return h.wait(ctx, ln, identity)

@@ -77,7 +77,7 @@ func TestPassfileEscapesColons(t *testing.T) {
 
 func TestToken(t *testing.T) {
 	now := time.Now()
-	token := Token{Address: "192.0.2.1:27540", CA: make([]byte, 32), Secret: "s", Name: "server2", Ends: now.Add(time.Minute).Round(0)}
+	token := Token{Address: "192.0.2.1:27540", CA: make([]byte, 32), Secret: "s", Pair: "p", By: "server1", Name: "server2", Ends: now.Add(time.Minute).Round(0)}
 	back, err := ParseToken("  "+token.String()+"\n", now)
 	ok(t, err)
 	if back.String() != token.String() {
@@ -246,10 +246,17 @@ func TestATokenIsShownToNobodyElse(t *testing.T) {
 	forged.Certificate = append(forged.Certificate, identity.Certificates[0].Certificate[1])
 	honest, _, err := wire.Introduce(other.path("tls", "ca.crt"), other.path("tls", "server1.crt"), other.path("tls", "server1.key"))
 	ok(t, err)
-	for what, config := range map[string]*tls.Config{
-		"another authority": honest,
-		"a forged chain":    {MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{forged}},
-	} {
+	// Members of the same authority are not the server that waits.
+	others := map[string]*tls.Config{}
+	for _, who := range []wire.Identity{{Name: arbiterName}, {Pair: "q", Name: "server1"}, {Pair: "p", Name: "server2"}} {
+		dir := t.TempDir()
+		ok(t, wire.NewCertificate(real.path(caDir), who.Pair, who.Name, dir))
+		others[who.String()], _, err = wire.Introduce(real.path("tls", "ca.crt"), filepath.Join(dir, who.Name+".crt"), filepath.Join(dir, who.Name+".key"))
+		ok(t, err)
+	}
+	others["another authority"] = honest
+	others["a forged chain"] = &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{forged}}
+	for what, config := range others {
 		ln, err := tls.Listen("tcp", "127.0.0.1:0", config)
 		ok(t, err)
 		heard := make(chan int, 1)
@@ -263,7 +270,7 @@ func TestATokenIsShownToNobodyElse(t *testing.T) {
 			n, _ := conn.Read(make([]byte, 100))
 			heard <- n
 		}()
-		token := Token{Address: ln.Addr().String(), CA: fingerprint[:], Secret: "secret", Name: arbiterName}
+		token := Token{Address: ln.Addr().String(), CA: fingerprint[:], Secret: "secret", Pair: "p", By: "server1", Name: arbiterName}
 		if err := ask(t, token, t.TempDir(), func(*Material) error { return nil }); err == nil {
 			t.Errorf("%s was believed", what)
 		}
@@ -271,6 +278,15 @@ func TestATokenIsShownToNobodyElse(t *testing.T) {
 			t.Errorf("%s heard %d bytes", what, n)
 		}
 		ok(t, ln.Close())
+	}
+}
+
+// An authority of another pair would sign what nobody of this one accepts.
+func TestATokenIsOfThePairsOwnAuthority(t *testing.T) {
+	s, other := authority(t), authority(t)
+	opt := ServeOptions{Arbiter: true, Life: time.Minute, CA: other.path(caDir), Token: func(Token) { t.Error("a token was shown") }}
+	if err := s.Serve(t.Context(), opt); err == nil || !strings.Contains(err.Error(), "is another one than this server's certificate is from") {
+		t.Error(err)
 	}
 }
 

@@ -16,6 +16,8 @@ type Token struct {
 	Address string    `json:"a"` // where the first server waits
 	CA      []byte    `json:"f"` // SHA-256 of its authority's certificate
 	Secret  string    `json:"s"`
+	Pair    string    `json:"p"`
+	By      string    `json:"b"` // the server that waits
 	Name    string    `json:"n"` // whom it was made for
 	Ends    time.Time `json:"e"`
 }
@@ -46,7 +48,7 @@ func ParseToken(text string, now time.Time) (t Token, err error) {
 	if err == nil {
 		err = json.Unmarshal(b, &t)
 	}
-	if err != nil || len(t.CA) != 32 || t.Address == "" || t.Secret == "" {
+	if err != nil || len(t.CA) != 32 || t.Address == "" || t.Secret == "" || t.Pair == "" || t.By == "" {
 		return t, fmt.Errorf("%w; a part of it is missing", ErrNoToken)
 	}
 	if now.After(t.Ends) {

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -80,6 +81,15 @@ func NewCertificate(caDir, pair, name, outDir string) error {
 // CheckCA tells why a directory does not hold an authority.
 func CheckCA(dir string) error {
 	_, err := loadCA(dir)
+	return err
+}
+
+// IsCA tells why a directory does not hold the authority with that fingerprint.
+func IsCA(dir string, fingerprint [sha256.Size]byte) error {
+	ca, err := loadCA(dir)
+	if err == nil && Fingerprint(ca.Certificate[0]) != fingerprint {
+		err = fmt.Errorf("the certificate authority in %s is another one than this server's certificate is from", dir)
+	}
 	return err
 }
 

@@ -150,10 +150,10 @@ func Introduce(ca, cert, key string) (config *tls.Config, fingerprint [sha256.Si
 	return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own}}, Fingerprint(block.Bytes), nil
 }
 
-// Meet is the TLS configuration of a client who knows of the server no more than the
-// fingerprint of its authority: the server shows that authority, and a certificate
-// which it has signed for a server of a pair.
-func Meet(fingerprint [sha256.Size]byte) *tls.Config {
+// Meet is the TLS configuration of a client who knows of the server no more than who it
+// is and the fingerprint of its authority: the server shows that authority, and a
+// certificate which it has signed for who.
+func Meet(fingerprint [sha256.Size]byte, who Identity) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		// The authority is pinned, and no host name is in the certificate.
@@ -168,7 +168,10 @@ func Meet(fingerprint [sha256.Size]byte) *tls.Config {
 			if err := verify(chain[:1], roots, x509.ExtKeyUsageServerAuth); err != nil {
 				return err
 			}
-			_, err := identityOf(chain)
+			i, err := identityOf(chain)
+			if err == nil && i != who {
+				err = fmt.Errorf("%s answers there, not %s", i, who)
+			}
 			return err
 		},
 	}

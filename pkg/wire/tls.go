@@ -15,6 +15,10 @@ const sessionCache = 8
 type TLSPair struct {
 	// Own is who this process is by its certificate.
 	Own Identity
+	// OutOfDate tells that nobody accepts the own certificate on this day, or by this
+	// machine's clock. A server that serves needs nobody's consent for that, and the clock
+	// may be put right: it is no reason not to start. nil: it is valid.
+	OutOfDate error
 	// Server is for ListenTLS. It admits the members of Own's pair, or, when Own has
 	// no pair (a witness for many), those of every pair of the same authority.
 	Server *tls.Config
@@ -39,10 +43,16 @@ func LoadTLS(ca, cert, key string) (*TLSPair, error) {
 		return nil, fmt.Errorf("load certificate %s: %w", cert, err)
 	}
 	if err := verify([]*x509.Certificate{own.Leaf}, roots, x509.ExtKeyUsageClientAuth); err != nil {
-		if foreign := (x509.UnknownAuthorityError{}); errors.As(err, &foreign) {
+		foreign, invalid := x509.UnknownAuthorityError{}, x509.CertificateInvalidError{}
+		refusal := fmt.Errorf("load certificate %s: the other side would not accept it: %w", cert, err)
+		switch {
+		case errors.As(err, &foreign):
 			return nil, fmt.Errorf("load certificate %s: it was not signed by the authority in %s, and nobody would accept it: check tls.certificate and tls.ca", cert, ca)
+		case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+			p.OutOfDate = refusal
+		default:
+			return nil, refusal
 		}
-		return nil, fmt.Errorf("load certificate %s: the other side would not accept it: %w", cert, err)
 	}
 	p.base = &tls.Config{
 		MinVersion:   tls.VersionTLS13,

@@ -160,6 +160,25 @@ func TestCertificateFiles(t *testing.T) {
 	}
 }
 
+// A server without a peer is better than none: it starts, and says why nobody talks to it.
+func TestACertificateThatIsOutOfDateIsLoaded(t *testing.T) {
+	n := newNetwork(t)
+	for what, change := range map[string]func(*x509.Certificate){
+		"ended":         func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) },
+		"not yet valid": func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) },
+		"valid":         func(*x509.Certificate) {},
+	} {
+		leaf := n.leaf(t, change)
+		must(t, writePEM(n.dir, "server1.crt", "CERTIFICATE", leaf.Certificate[0]))
+		key, err := x509.MarshalPKCS8PrivateKey(leaf.PrivateKey)
+		must(t, err)
+		must(t, writePEM(n.dir, "server1.key", "PRIVATE KEY", key))
+		if p := n.load(t, "server1"); (p.OutOfDate == nil) != (what == "valid") {
+			t.Errorf("%s: %v", what, p.OutOfDate)
+		}
+	}
+}
+
 func TestLoadTLSRefuses(t *testing.T) {
 	n, strangers := newNetwork(t), newNetwork(t)
 	file := func(dir, name string) string { return filepath.Join(dir, name) }
