@@ -22,8 +22,9 @@ import (
 // Line is what the child tells: which directories it tries from now on, or how it
 // went in one of them.
 type Line struct {
-	// Paths: the directories, the data directory first. WAL is the one among them to which
-	// pg_wal leads, or "".
+	// Paths: the directories, the data directory first. Told only once the links were read,
+	// so what is missing is PostgreSQL's no more. WAL is the one among them to which pg_wal
+	// leads, or "".
 	Paths []string `json:"paths,omitempty"`
 	WAL   string   `json:"wal,omitempty"`
 
@@ -83,23 +84,28 @@ func (p *Probe) Run() error {
 // find looks again and again at which directories belong to the data directory. That
 // one is tried from the beginning: it may hang while its links are read.
 func (p *Probe) find() {
-	want, wal := []string{p.Data}, ""
-	for {
-		if p.Measured != "" {
-			want = append(want, p.Measured)
+	p.adopt(p.wanted(nil))
+	for told := false; ; {
+		p.Pause(p.Every)
+		links, err := elsewhere(p.Data)
+		if err != nil {
+			continue // the data directory's own try tells what is wrong
 		}
-		if p.adopt(want) {
-			p.lines <- Line{Paths: want, WAL: wal}
-		}
-		for {
-			p.Pause(p.Every)
-			links, err := elsewhere(p.Data)
-			if err == nil { // else the data directory's own try tells what is wrong
-				want, wal = append([]string{p.Data}, links...), leads(filepath.Join(p.Data, "pg_wal"))
-				break
-			}
+		want := p.wanted(links)
+		if p.adopt(want) || !told {
+			p.lines <- Line{Paths: want, WAL: leads(filepath.Join(p.Data, "pg_wal"))}
+			told = true
 		}
 	}
+}
+
+// wanted is what to try when the links lead there.
+func (p *Probe) wanted(links []string) []string {
+	want := append([]string{p.Data}, links...)
+	if p.Measured != "" {
+		want = append(want, p.Measured)
+	}
+	return want
 }
 
 // adopt begins to try what is new and lets go of what is wanted no more.

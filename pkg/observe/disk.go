@@ -32,6 +32,7 @@ type Disk struct {
 	places []board.Place
 	wal    string      // where pg_wal leads
 	due    []time.Time // by place: when its next line is late; zero: none is awaited
+	tried  []string    // where the child tries, as far as it is known
 	mute   int         // children in a row that ended without a line
 
 	children children
@@ -46,7 +47,7 @@ const leftMax = 2
 
 // Watch keeps a child running and notes what it tells until ctx ends.
 func (d *Disk) Watch(ctx context.Context) error {
-	d.places, d.due = []board.Place{{Path: d.Dir}}, make([]time.Time, 1)
+	d.keep(d.given(), time.Now())
 	for ctx.Err() == nil {
 		d.noteTrouble(d.watchChild(ctx))
 		sleep(ctx, d.Every)
@@ -78,10 +79,7 @@ func (d *Disk) watchChild(ctx context.Context) error {
 // get through where this one hangs, for example when a file system was mounted anew.
 func (d *Disk) listen(ctx context.Context, read *os.File) (told bool) {
 	lines, part := bufio.NewReader(read), ""
-	now := time.Now()
-	for i := range d.due {
-		d.await(i, now)
-	}
+	d.begin(time.Now())
 	for ctx.Err() == nil {
 		_ = read.SetReadDeadline(d.nextDue())
 		text, err := lines.ReadString('\n')
@@ -103,6 +101,27 @@ func (d *Disk) listen(ctx context.Context, read *os.File) (told bool) {
 		}
 	}
 	return told
+}
+
+// given is what a child tries from the beginning. Where the links lead it finds out later,
+// or never while the data directory hangs.
+func (d *Disk) given() []string {
+	if d.Measured == "" {
+		return []string{d.Dir}
+	}
+	return []string{d.Dir, d.Measured}
+}
+
+// begin awaits what a new child tries from the beginning. Of the others the verdict
+// stands until it has tried them, too.
+func (d *Disk) begin(now time.Time) {
+	d.tried = d.given()
+	for i, p := range d.places {
+		d.due[i] = time.Time{}
+		if slices.Contains(d.tried, p.Path) {
+			d.await(i, now)
+		}
+	}
 }
 
 func (d *Disk) await(i int, since time.Time) { d.due[i] = since.Add(d.Every + d.Timeout) }
@@ -156,11 +175,14 @@ func (d *Disk) keep(paths []string, now time.Time) {
 	for _, path := range paths {
 		place, at := board.Place{Path: path, Measured: path == d.Measured && path != d.Dir}, now.Add(d.Every+d.Timeout)
 		if i := d.find(path); i >= 0 {
-			place, at = d.places[i], d.due[i]
+			place = d.places[i]
+			if slices.Contains(d.tried, path) {
+				at = d.due[i]
+			}
 		}
 		places, due = append(places, place), append(due, at)
 	}
-	d.places, d.due = places, due
+	d.places, d.due, d.tried = places, due, paths
 	d.tell()
 }
 

@@ -204,6 +204,17 @@ func TestAHangingWriteStaysAFailureHoweverManyProbesTry(t *testing.T) {
 	ok(t, os.Rename(fifo, probeFile(dir)))
 	eventually(t, "the hanging write was noted", failed(b))
 	woken(b)
+	threeMoreProbes(t, dir)
+	if woken(b) || !b.Read().DiskFailed {
+		t.Errorf("the verdict flickered: %+v", b.Read())
+	}
+	ok(t, os.Remove(probeFile(dir)))
+	eventually(t, "writes come to an end again", fine(b))
+}
+
+// threeMoreProbes waits until the third one after this one tries.
+func threeMoreProbes(t *testing.T, dir string) {
+	t.Helper()
 	tried := map[int]bool{}
 	eventually(t, "three more probes have hung", func() bool {
 		if pid := probeOf(dir); pid != 0 {
@@ -211,11 +222,6 @@ func TestAHangingWriteStaysAFailureHoweverManyProbesTry(t *testing.T) {
 		}
 		return len(tried) > 3
 	})
-	if woken(b) || !b.Read().DiskFailed {
-		t.Errorf("the verdict flickered: %+v", b.Read())
-	}
-	ok(t, os.Remove(probeFile(dir)))
-	eventually(t, "writes come to an end again", fine(b))
 }
 
 func TestTheProbeEndsWithItsSupervisor(t *testing.T) {
@@ -268,5 +274,22 @@ func TestSilenceWhileThisProcessWasStoppedIsNoVerdict(t *testing.T) {
 	}
 	if !d.silent(d.due[0]) || !failed(d.Board)() {
 		t.Error("silence in the time after that is no failure")
+	}
+}
+
+// While the data directory hangs, a new probe may never find out where else to try.
+func TestSilenceWhereAProbeDoesNotTryYetIsNoVerdict(t *testing.T) {
+	d := Disk{Board: board.NewBoard(), Dir: "/data", Every: probeEvery, Timeout: impatient}
+	list := disk.Line{Paths: []string{"/data", "/wal", "/near"}, WAL: "/wal"}
+	d.take(list)
+	d.begin(time.Now())
+	if !d.silent(d.nextDue()) || place(d.Board, "/data").Error == "" || place(d.Board, "/wal").Error != "" {
+		t.Errorf("only the data directory is silent, places %+v", d.Board.Read().Places)
+	}
+	d.take(list)
+	d.take(disk.Line{Path: "/near", Same: "/data"})
+	d.take(list)
+	if wal, near := d.due[1], d.due[2]; wal.IsZero() || !near.IsZero() {
+		t.Errorf("awaited are %v where it tries and %v where another disk speaks", wal, near)
 	}
 }

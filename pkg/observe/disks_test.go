@@ -67,6 +67,31 @@ func TestTheDiskOfTheLogIsTriedToo(t *testing.T) {
 	eventually(t, "writes come to an end again", fine(b))
 }
 
+// Each new probe finds out only after a while that there is such a disk.
+func TestAHangingDiskOfTheLogStaysAFailureHoweverManyProbesTry(t *testing.T) {
+	b, data, wal := withDisks(t, impatient)
+	fifo := filepath.Join(wal, "fifo")
+	ok(t, syscall.Mkfifo(fifo, 0o600))
+	ok(t, os.Rename(fifo, probeFile(wal)))
+	eventually(t, "the hanging write was noted", failed(b))
+	woken(b)
+	threeMoreProbes(t, data)
+	if s := b.Read(); woken(b) || !s.DiskFailed || s.DiskPart != wire.DiskWAL {
+		t.Errorf("the verdict flickered: %+v", s)
+	}
+	ok(t, os.Remove(probeFile(wal)))
+	eventually(t, "writes come to an end again", fine(b))
+}
+
+func TestWhatWasGivenUpWhileNoProbeRanIsWatchedNoMore(t *testing.T) {
+	b, data, wal := withDisks(t, forgiving)
+	pid := probeOf(data)
+	send(t, pid, syscall.SIGSTOP)
+	ok(t, os.Remove(filepath.Join(data, "pg_wal")))
+	send(t, pid, syscall.SIGKILL)
+	eventually(t, "the log's old directory is forgotten", func() bool { return place(b, wal) == nil })
+}
+
 func TestTablespacesAreNoticedAndLeftAlone(t *testing.T) {
 	notRoot(t)
 	b, data, wal := withDisks(t, forgiving)
