@@ -84,6 +84,20 @@ func TestHandOverDoesNotDependOnTheOthersAnswer(t *testing.T) {
 	}
 }
 
+// A postmaster whose data directory was moved away under it is not found by its files,
+// and may be open to clients: nobody here could end it.
+func TestNothingIsHandedOverWhileTheStandbyStreamsFromDataThatIsNotSeen(t *testing.T) {
+	paired := copyOf(3, 8, pair.Paired)
+	h, _ := newHands(t, paired)
+	h.Board.Set(func(s *board.Sight) { s.Broken, s.Report.Stream = true, "streaming" })
+	fails(t, h.HandOver(within(t)), "server2 still streams from a PostgreSQL of this server", h.Config.Server.DataDirectory)
+	if h.Copy.Get() != paired {
+		t.Errorf("the record is %s", h.Copy.Get())
+	}
+	h.Board.Set(func(s *board.Sight) { s.Report.Stream = "" })
+	ok(t, h.HandOver(within(t)))
+}
+
 func TestUnknownActionsAreRefused(t *testing.T) {
 	h := &Hands{}
 	fails(t, h.Do(context.Background(), "dance"), `"dance"`)

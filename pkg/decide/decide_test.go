@@ -66,6 +66,8 @@ func TestReasons(t *testing.T) {
 		{"all is well on the primary", serving, 290},
 		{"all is well on the standby", following, 390},
 		{"primary's postmaster died", with(serving, func(f *Facts) { f.Postgres, f.Data, f.Stream = PostgresDown, DataCrashed, StreamNone }), 216},
+		{"primary's data is gone", with(serving, func(f *Facts) { f.Postgres, f.Data, f.Stream = PostgresDown, DataBroken, StreamNone }), 219},
+		{"primary's data is gone, and it is alone", with(serving, func(f *Facts) { f.Mode, f.Postgres, f.Data, f.Stream = Alone, PostgresDown, DataBroken, StreamNone }), 220},
 		{"primary stopped by pg_ctl behind our back", with(serving, func(f *Facts) { f.Postgres, f.Data, f.Stream = PostgresDown, DataClean, StreamNone }), 228},
 		{"both processes of the primary's server are dead", with(following, func(f *Facts) { f.Peer, f.PeerPG, f.Stream = PeerRefused, PeerPGDown, StreamNone }), 310},
 		{"the primary's server is silent", with(following, func(f *Facts) { f.Peer, f.PeerPG = PeerLost, PeerPGSilent }), 312},

@@ -85,8 +85,8 @@ var promises = []struct {
 		due := f.Record == RecordTheirs && f.Mode == Paired && f.Keeper == KeeperReached && f.Postgres == PostgresStandby && gone(f) && f.Failover == FailoverOn
 		return !due || a == Stop || f.Leave == LeaveDenied || f.Leave == LeaveNeeded && f.Peer == PeerHere || a == TakeOver || a == Fence
 	}},
-	{"hands over when PostgreSQL dies or hangs or a disk fails, and the standby is here", func(f *Facts, a Action) bool {
-		failed := f.Disk == DiskFailed && f.Postgres != PostgresStandby || f.Postgres == PostgresHung || f.Postgres == PostgresDown && f.Data == DataCrashed
+	{"hands over when PostgreSQL dies, hangs or has lost its data, or a disk fails, and the standby is here", func(f *Facts, a Action) bool {
+		failed := f.Disk == DiskFailed && f.Postgres != PostgresStandby || f.Postgres == PostgresHung || f.Postgres == PostgresDown && (f.Data == DataCrashed || f.Data == DataBroken)
 		return !failed || !standbyHere(f) || f.Failover == FailoverOff || a == HandOver || a == Stop || a == Switch && f.Task == TaskSwitch
 	}},
 	{"switches for want of room when the standby is close", func(f *Facts, a Action) bool {

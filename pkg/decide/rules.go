@@ -60,6 +60,7 @@ var Rules = []Rule{
 	{216, When{Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresDown), Data: is(DataCrashed), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, HandOver, "T4", "PostgreSQL died here and the standby holds everything"},
 	{218, When{Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresOpen), Disk: is(DiskFilling), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby), Stream: is(StreamClose), Stall: is(NoStall)}, Switch, "T4", "a disk of this server is nearly full and the standby has more room"},
 
+	{219, When{Record: is(RecordMine), Mode: is(Paired), Postgres: is(PostgresDown), Data: is(DataBroken), Failover: is(FailoverOn), Keeper: is(KeeperReached), Peer: is(PeerHere), PeerPG: is(PeerPGStandby)}, HandOver, "T4", "the data directory here is empty or half made and the standby holds everything"},
 	{220, When{Record: is(RecordMine), Postgres: is(PostgresDown), Data: is(DataBroken)}, Wait, "", "the record names this server, but its data directory is empty or half made: an operator must decide"},
 	{222, When{Record: is(RecordMine), Postgres: is(PostgresDown), Data: is(DataFollower)}, StartStandby, "T3", "the record names this server and its data was last a standby: start it so, then promote"},
 	{224, When{Record: is(RecordMine), Mode: is(Alone), Postgres: is(PostgresDown)}, StartOpen, "T5", "the own copy says alone: nobody else may have promoted"},

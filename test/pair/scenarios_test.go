@@ -1,7 +1,9 @@
 package pair
 
 import (
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -200,6 +202,46 @@ func TestWithoutArbiterNobodyTakesOverUnasked(t *testing.T) {
 	}
 	s.mcctl("start", "-M", s.lab.Mcdir(two))
 	s.paired(one)
+}
+
+// Everything that was acknowledged is on the standby: it does not take the primary's data
+// to hand over, nor an arbiter.
+func TestAPrimaryWhoseDataIsGoneHandsOver(t *testing.T) {
+	s := newStage(t, lab.Options{Arbiter: "none"})
+	p := s.lab.Pids().Servers[one]
+	signal(t, syscall.SIGSTOP, p.Supervisor) // it sees both at once
+	s.kill(p.Postmaster)
+	if err := os.Rename(s.lab.Data(one), s.lab.Data(one)+".lost"); err != nil {
+		t.Fatal(err)
+	}
+	signal(t, syscall.SIGCONT, p.Supervisor)
+	s.until("server2 is primary", two, func(st wire.Status) bool { return st.Record.Primary == two && !st.Record.Forced })
+	s.flowing()
+	s.paired(two) // server1 is copied anew
+	if told := s.mcctl("events", "-M", s.lab.Mcdir(one)); !strings.Contains(told, "rule 219: hand-over") {
+		t.Errorf("it was handed over by another rule:\n%s", told)
+	}
+}
+
+// A PostgreSQL that still runs in data which was moved away is found by nobody who goes by
+// its files. It serves as before, and nobody takes over beside it.
+func TestAPrimaryThatRunsInDataMovedAwayIsNotReplaced(t *testing.T) {
+	s := newStage(t, lab.Options{Arbiter: "none"})
+	data := s.lab.Data(one)
+	if err := os.Rename(data, data+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	s.kill(s.lab.Pids().Servers[one].Supervisor)
+	s.until("server1 says why it does not hand over", one, func(st wire.Status) bool {
+		return strings.Contains(st.NextStep, "server2 still streams from a PostgreSQL of this server")
+	})
+	s.flowing()
+	if err := os.Rename(data+".moved", data); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.paired(one); st.Record.Term != 1 {
+		t.Errorf("the record is %s", st.Record)
+	}
 }
 
 func TestASwitchThatMayNotBeIsRefusedWithEveryReason(t *testing.T) {
