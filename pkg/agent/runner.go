@@ -88,7 +88,7 @@ func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 	case r.action == decide.Attach && rule.Do == decide.Wait && board.Mode(r.board.Read()) == decide.Paired:
 		// It has done what it was begun for, and only its end is missing.
 	case r.action != "":
-		if yields(r.action, rule.Do) {
+		if yields(r.action, rule.Do) || rule.Do == decide.Restart && starts(r.action) && r.board.Read().Serves {
 			r.cancel()
 		}
 	case rule.Do == decide.Wait:
@@ -106,15 +106,21 @@ func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 // hand over; and no start of a primary goes on where the record has come to name the other
 // server. A standby that is started may wait for log which nobody has, and its data is
 // to be made anew. Everything else has its own deadline or must be finished, but for a switch
-// that has not begun to close, which is recalled (Agent.recallVainSwitch).
+// that has not begun to close, which is recalled (Agent.recallVainSwitch). A start whose
+// PostgreSQL freezes yields to its restart as well, but not as long as that only has not come
+// so far that it answers (board.Sight.Serves): killed there, it would begin all over again.
 func yields(doing, to decide.Action) bool {
 	switch {
 	case to == decide.Stop, doing == decide.Attach, doing == decide.OpenGate:
 		return true
 	}
-	starts := doing == decide.StartOpen || doing == decide.StartGated
-	return starts && to == decide.Retire || doing == decide.TakeOver && to == decide.Promote || doing == decide.StartGated && to == decide.HandOver ||
+	primary := starts(doing) && doing != decide.StartStandby
+	return primary && to == decide.Retire || doing == decide.TakeOver && to == decide.Promote || doing == decide.StartGated && to == decide.HandOver ||
 		doing == decide.StartStandby && to == decide.Rebuild
+}
+
+func starts(doing decide.Action) bool {
+	return doing == decide.StartOpen || doing == decide.StartGated || doing == decide.StartStandby
 }
 
 func (r *runner) begin(ctx context.Context, rule decide.Rule) {

@@ -127,6 +127,8 @@ func TestWhatYieldsIsGivenUp(t *testing.T) {
 		{decide.StartStandby, decide.Rebuild, true},
 		{decide.StartStandby, decide.Wait, false},
 		{decide.StartOpen, decide.Restart, false},
+		{decide.StartGated, decide.Restart, false},
+		{decide.StartStandby, decide.Restart, false},
 		{decide.StartOpen, decide.Retire, true},
 		{decide.StartGated, decide.Retire, true},
 		{decide.TakeOver, decide.Promote, true},
@@ -146,6 +148,39 @@ func TestWhatYieldsIsGivenUp(t *testing.T) {
 		if err := received(t, d.done); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s given up for %s: %v", c.doing, c.rule, err)
 		}
+	}
+}
+
+// A start is given up for a postmaster that answers nobody, but not while it has yet to come
+// so far that it answers: it may only be removing many temporary files.
+func TestAStartWhosePostgreSQLFreezesIsGivenUp(t *testing.T) {
+	for _, c := range []struct {
+		doing   decide.Action
+		givenUp bool
+	}{
+		{decide.StartOpen, true},
+		{decide.StartGated, true},
+		{decide.StartStandby, true},
+		{decide.Rejoin, false},
+		{decide.Rebuild, false},
+		{decide.Promote, false},
+	} {
+		d := newDriven(t)
+		ctx := d.begins(t, c.doing)
+		d.board.Set(func(s *board.Sight) { s.PID, s.Hung, s.Serves = 7, true, true })
+		d.consider(t.Context(), rule(decide.Restart))
+		if givenUp := ctx.Err() != nil; givenUp != c.givenUp {
+			t.Errorf("%s under way: given up %v, want %v", c.doing, givenUp, c.givenUp)
+		}
+		if !c.givenUp {
+			d.board.Set(func(s *board.Sight) { s.PID = 0 }) // nothing to settle
+			d.ends(t, nil)
+			continue
+		}
+		received(t, d.done)
+		d.begins(t, decide.Restart)
+		d.board.Set(func(s *board.Sight) { s.PID = 0 })
+		d.ends(t, nil)
 	}
 }
 

@@ -59,6 +59,9 @@ type Sight struct {
 	Look    postgres.Look
 	LookAt  time.Duration // last successful look at this postmaster
 	Hung    bool          // fresh connections run into their deadline
+	// Serves: the one that hangs had come so far in its start that it answers everybody, if
+	// only with a refusal.
+	Serves bool
 	// LookTrouble is why the last look failed, StreamTrouble why a standby does not stream.
 	LookTrouble, StreamTrouble Trouble
 	Gated                      bool

@@ -25,6 +25,7 @@ type Postgres interface {
 	Control() (postgres.Control, error)
 	MarkedStandby() bool
 	Accepts(pid int) bool
+	Serves(pid int) bool
 	Lingers(pid int) bool
 	Connect(ctx context.Context) (Session, error)
 	Knock(ctx context.Context) error
@@ -131,7 +132,7 @@ func (l *Local) WatchPostmaster(ctx context.Context) error {
 func (l *Local) noteUp(pid int) {
 	gated, marked := l.Gated(pid), l.Instance.MarkedStandby()
 	l.Board.Note(func(s *board.Sight) {
-		s.Known, s.PID, s.SeenPID, s.LookAt, s.Hung, s.Gated, s.Marked = true, pid, l.Clock.Now(), 0, false, gated, marked
+		s.Known, s.PID, s.SeenPID, s.LookAt, s.Hung, s.Serves, s.Gated, s.Marked = true, pid, l.Clock.Now(), 0, false, false, gated, marked
 		s.Look, s.Waiting, s.Diverged, s.Stranded = postgres.Look{}, 0, false, false
 	})
 	l.Kick()
@@ -147,7 +148,7 @@ func (l *Local) noteDown() {
 		return
 	}
 	l.Board.Note(func(s *board.Sight) {
-		s.Known, s.PID, s.LookAt, s.Hung, s.Gated, s.Broken = true, 0, 0, false, false, broken
+		s.Known, s.PID, s.LookAt, s.Hung, s.Serves, s.Gated, s.Broken = true, 0, 0, false, false, false, broken
 		s.Look, s.Waiting, s.Diverged, s.Stranded = postgres.Look{}, 0, false, false
 		s.Control, s.Marked = control, marked
 	})
@@ -301,6 +302,9 @@ func (l *Local) KnockAround(ctx context.Context) error {
 			hung = hung || l.Clock.Now()-answers > lingering
 			if s := l.Board.Read(); s.PID == pid && s.Hung != hung && ctx.Err() == nil {
 				l.Board.Note(func(s *board.Sight) { s.Hung = hung && s.PID == pid })
+			}
+			if hung && !l.Board.Read().Serves && l.Instance.Serves(pid) { // after the verdict: the file's disk may hang
+				l.Board.Note(func(s *board.Sight) { s.Serves = s.PID == pid })
 			}
 		}
 		l.sleep(ctx, wire.TickAfter(l.Clock.Now(), l.KnockEvery))

@@ -1,6 +1,8 @@
 package observe
 
 import (
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -165,6 +167,42 @@ func TestKnockAroundFindsAFrozenPostmaster(t *testing.T) {
 	o.sees("it answers again", func(s board.Sight) bool { return !s.Hung })
 	send(t, pid, syscall.SIGSTOP)
 	o.sees("it hangs once more", func(s board.Sight) bool { return s.Hung })
+	o.sees("it had come so far that it answers", func(s board.Sight) bool { return s.Serves })
 	ok(t, o.in.Kill(pid))
-	o.sees("what is down does not hang", func(s board.Sight) bool { return down(s) && !s.Hung })
+	o.sees("what is down does not hang", func(s board.Sight) bool { return down(s) && !s.Hung && !s.Serves })
+}
+
+// As long as PostgreSQL recovers it refuses every knock: no start of one is ended for it.
+func TestAServerThatRecoversDoesNotHang(t *testing.T) {
+	for name, line := range map[string]string{
+		"nothing read yet": "restore_command = 'sleep 20; false'\n",
+		"no hot standby":   "hot_standby = off\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newObserved(t)
+			o.local.Timeout = 200 * time.Millisecond
+			f, err := os.OpenFile(filepath.Join(o.in.Data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+			ok(t, err)
+			defer f.Close()
+			_, err = f.WriteString(line)
+			ok(t, err)
+			ok(t, o.in.MarkStandby())
+			_, err = o.in.Start(postgres.StartOptions{})
+			ok(t, err)
+			running(t, o.local.WatchPostmaster)
+			running(t, o.local.KnockAround)
+			o.sees("it runs", func(s board.Sight) bool { return s.PID != 0 })
+			pid := o.board.Read().PID
+			for began := time.Now(); time.Since(began) < 5*o.local.Timeout; time.Sleep(5 * time.Millisecond) {
+				if s := o.board.Read(); s.Hung || s.PID != pid || o.in.Accepts(pid) {
+					t.Fatalf("after %s it hangs %t, is up %t: %+v", time.Since(began), s.Hung, o.in.Accepts(pid), s)
+				}
+			}
+			if !o.in.Serves(pid) {
+				t.Error("it refuses connections, yet is not known to answer")
+			}
+			send(t, pid, syscall.SIGSTOP)
+			o.sees("frozen, it hangs, and had come so far that it answers", func(s board.Sight) bool { return s.Hung && s.Serves })
+		})
+	}
 }

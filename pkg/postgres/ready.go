@@ -29,6 +29,12 @@ const tailLines = 8
 // that it accepts connections, on a standby read-only ones.
 func (in *Instance) Accepts(pid int) bool { return in.statusOf(pid) == "ready" }
 
+// Serves tells whether the postmaster has come so far in its start that it answers everybody
+// who connects, if only with a refusal. Before that it listens already and answers nobody,
+// for long where there are many temporary files to be removed (PostmasterMain in postmaster.c,
+// 13 to 18).
+func (in *Instance) Serves(pid int) bool { return in.statusOf(pid) != "" }
+
 // Lingers tells that the postmaster has written its shutdown checkpoint and is there all
 // the same: it waits until a walsender has sent everything, for wal_sender_timeout where
 // the standby is not reached, or until the archiver is done (PostgreSQL 13 to 18,

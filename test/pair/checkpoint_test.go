@@ -134,3 +134,37 @@ func TestAPrimaryThatFreezesInItsStartIsReplaced(t *testing.T) {
 	s.flowing()
 	s.paired(two)
 }
+
+// Nobody takes over for a lone primary. It has said that it is ready, and freezes before the
+// supervisor was let in: the start must not wait for ever.
+func TestALonePrimaryThatFreezesInItsStartIsRestarted(t *testing.T) {
+	s := newStage(t, lab.Options{})
+	s.mcctl("detach", "-M", s.lab.Mcdir(one))
+	s.psql(one, "alter system set pre_auth_delay = '1s'")           // nobody is let in before the postmaster is frozen
+	signal(t, syscall.SIGINT, s.lab.Pids().Servers[one].Postmaster) // a stop in good order
+	lock := filepath.Join(s.lab.Data(one), "postmaster.pid")
+	var postmaster int
+	for _, ready := range []bool{false, true} { // until the next postmaster says so
+		for began := time.Now(); ; time.Sleep(time.Millisecond) {
+			b, _ := os.ReadFile(lock)
+			if strings.HasSuffix(strings.TrimRight(string(b), " \n"), "ready") == ready {
+				_, _ = fmt.Sscan(string(b), &postmaster)
+				break
+			}
+			if time.Since(began) > patience {
+				t.Fatal("it is not started again")
+			}
+		}
+	}
+	signal(t, syscall.SIGSTOP, postmaster)
+	s.Cleanup(func() { _ = syscall.Kill(postmaster, syscall.SIGCONT) }) // one that was killed is gone
+	if err := os.WriteFile(filepath.Join(s.lab.Data(one), "postgresql.auto.conf"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.until("another one serves", one, func(st wire.Status) bool {
+		return st.Servers[0].Doing == "" && s.lab.Pids().Servers[one].Postmaster != postmaster && s.lab.Pids().Servers[one].Postmaster != 0
+	})
+	s.flowing()
+	s.mcctl("attach", "-M", s.lab.Mcdir(two))
+	s.paired(one)
+}

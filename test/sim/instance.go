@@ -79,6 +79,11 @@ func (in instance) Accepts(pid int) bool {
 	return in.pm != nil && in.pm.pid == pid && in.pm.ready && !in.pm.stopping
 }
 
+func (in instance) Serves(pid int) bool {
+	in.p.enter()
+	return in.pm != nil && in.pm.pid == pid
+}
+
 func (in instance) Lingers(pid int) bool {
 	in.p.enter()
 	return in.pm != nil && in.pm.pid == pid && in.pm.stopping && in.pm.shut
