@@ -30,6 +30,7 @@ type Postgres interface {
 	MarkedStandby() bool
 	ClearStandby() error
 	TimelineAt(at pair.LSN) (pair.Timeline, error)
+	History(tli pair.Timeline) ([]postgres.Fork, error)
 
 	Rewind(ctx context.Context, source postgres.Source, opt postgres.RewindOptions) error
 	RestoreKept(dir string) error

@@ -142,6 +142,7 @@ func (h *Hands) standing(asked string) standing {
 	at.last, at.stranded = max(s.Look.Received, s.Look.Replayed), s.Stranded
 	if on, err := h.Postgres.TimelineAt(at.last); err == nil && on != 0 {
 		at.lastOn = on
+		at.own, _ = h.Postgres.History(on)
 	} else {
 		at.last = 0
 	}
@@ -178,6 +179,7 @@ func (h *Hands) readFiles(at *standing) {
 		if c.MinRecovery > at.last {
 			at.last, at.lastOn = c.MinRecovery, c.MinRecoveryTimeline
 		}
+		at.own, _ = h.Postgres.History(at.lastOn)
 	}
 }
 

@@ -26,8 +26,10 @@ type standing struct {
 	unmounted string
 	// last is the newest position known here and on which timeline it was written; of
 	// a standby that runs what it received, else what the control file says.
-	last      pair.LSN
-	lastOn    pair.Timeline
+	last   pair.LSN
+	lastOn pair.Timeline
+	// own is where the timelines before lastOn ended; nil: there are none, or that is not known.
+	own       []postgres.Fork
 	stranded  bool // the primary has removed the log that follows
 	asStandby bool // it was last a standby, so its log ends without a shutdown checkpoint
 	clean     bool // it was a primary and shut down in good order
@@ -120,14 +122,14 @@ func (s standing) may(r config.Rejoin) bool { return s.asked != "" || slices.Con
 // all. A primary that crashed must recover before it can be told.
 func (s standing) follows() bool {
 	if s.clean {
-		return board.Contains(s.history, s.control.Timeline, s.control.Checkpoint+1)
+		return board.Contains(s.history, s.own, s.control.Timeline, s.control.Checkpoint+1)
 	}
-	return s.asStandby && board.Contains(s.history, s.lastOn, s.last)
+	return s.asStandby && board.Contains(s.history, s.own, s.lastOn, s.last)
 }
 
 // ahead: a running standby holds log that its primary lacks and no rewind takes back.
 func (s standing) ahead(of wire.HistoryAnswer) bool {
-	return s.last != 0 && of.Timeline <= s.lastOn && !board.Contains(of, s.lastOn, s.last)
+	return s.last != 0 && of.Timeline <= s.lastOn && !board.Contains(of, s.own, s.lastOn, s.last)
 }
 
 // extra is how many bytes are here that the primary's history lacks.
@@ -135,12 +137,7 @@ func (s standing) extra() int64 {
 	if s.last == 0 {
 		return -1
 	}
-	end, known := s.history.Insert, s.lastOn == s.history.Timeline
-	for _, fork := range s.history.Forks {
-		if fork.Timeline == s.lastOn {
-			end, known = fork.LSN, true
-		}
-	}
+	end, known := board.End(s.history, s.own, s.lastOn)
 	if !known {
 		return -1
 	}

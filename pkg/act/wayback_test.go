@@ -10,6 +10,7 @@ import (
 
 	"mcctl/pkg/config"
 	"mcctl/pkg/durable"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
@@ -37,6 +38,12 @@ func TestChoosingTheWay(t *testing.T) {
 			}
 		}
 	}
+	promoted := func(s *standing) { // by itself, and shut down in good order
+		s.control.Timeline, s.control.Checkpoint, s.lastOn, s.last, s.asStandby, s.clean = 2, 1200, 2, 1200, false, true
+	}
+	forkedAt := func(lsn pair.LSN) func(*standing) {
+		return func(s *standing) { s.own = []postgres.Fork{{Timeline: 1, LSN: lsn}} }
+	}
 	asked := func(way string) func(*standing) { return func(s *standing) { s.asked = way } }
 	for _, c := range []struct {
 		name   string
@@ -61,6 +68,11 @@ func TestChoosingTheWay(t *testing.T) {
 		{"ahead on one timeline, and a rewind asked", and(sameTimeline, asked(wire.WayRewind)), "", 0, "take --way copy"},
 		{"a timeline that is not in the history", foreign, "", 0, "timeline 3, on which this server stands at 0/384, is not in the history of server2"},
 		{"the same, asked", and(foreign, asked(wire.WayAuto)), wire.WayCopy, -1, "is not in the history"},
+		{"on the same timeline", and(promoted, forkedAt(1000)), wire.WayStraight, 0, "nothing here is missing there"},
+		{"on the same, as far as is known", promoted, wire.WayStraight, 0, "nothing here is missing there"},
+		{"on another timeline of the same number", and(promoted, forkedAt(1100)), "", 0, "timeline 2, on which this server stands at 0/4B0, is not in the history of server2"},
+		{"the same, asked", and(promoted, forkedAt(1100), asked(wire.WayAuto)), wire.WayCopy, -1, "is not in the history"},
+		{"a standby on another timeline of the same number", and(promoted, forkedAt(1100), func(s *standing) { s.asStandby, s.clean = true, false }), "", 0, "is not in the history of server2"},
 		{"another cluster, whatever is asked", and(asked(wire.WayCopy), func(s *standing) { s.history.SystemID = 8 }), "", 0, "never copies of each other"},
 		{"empty", func(s *standing) { s.empty = true }, wire.WayCopy, 0, "the data directory is empty"},
 		{"empty, because nothing is mounted", func(s *standing) { s.empty, s.unmounted = true, "/srv" }, "", 0, "no file system is mounted at /srv"},
@@ -78,6 +90,29 @@ func TestChoosingTheWay(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %q with %d extra, saying %q", c.name, w, err, c.way, c.extra, c.reason)
 		}
 	}
+}
+
+// The primary was promoted elsewhere, to the same number, and has written further since.
+func TestTheForksHereAreComparedWithThePrimarys(t *testing.T) {
+	h, _ := newHands(t, theirs(pair.Alone))
+	ok(t, h.Postgres.MarkStandby())
+	pid := started(t, h)
+	ok(t, h.Postgres.AskPromotion(pid))
+	eventually(t, "it is promoted", func() bool { return control(t, h).State == postgres.InProduction })
+	ok(t, h.Postgres.Stop(within(t), pid, postgres.Fast))
+	look(h)
+	at := h.standing("")
+	h.readFiles(&at)
+	if len(at.own) != 1 {
+		t.Fatalf("timeline %d began at %v", at.lastOn, at.own)
+	}
+	at.history = wire.HistoryAnswer{SystemID: at.control.SystemID, Timeline: 2, Insert: at.last + 0x1000, Forks: []wire.Fork{wire.Fork(at.own[0])}}
+	if w, err := at.choose(); err != nil || w.name != wire.WayStraight {
+		t.Errorf("on the same timeline: %+v, %v", w, err)
+	}
+	at.history.Forks[0].LSN -= 8
+	_, err := at.choose()
+	fails(t, err, "timeline 2, on which this server stands at", "is not in the history of server2")
 }
 
 // full is a disk that has no room.

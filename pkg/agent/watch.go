@@ -104,7 +104,8 @@ func (a *Agent) compareHistories(ctx context.Context, s board.Sight, before pair
 	if err != nil || timeline == 0 {
 		return // not to be judged
 	}
-	if board.Contains(h, timeline, at) {
+	own, _ := a.server.History(timeline) // what is not known is not compared
+	if board.Contains(h, own, timeline, at) {
 		a.cannotStream(s, "this standby does not stream, although the primary has all that it needs: the end of "+a.config.Server.LogFile+" says why", false)
 		a.seeStranded(ctx, s, at == before)
 		return

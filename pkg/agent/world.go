@@ -14,7 +14,6 @@ import (
 	"mcctl/pkg/durable"
 	"mcctl/pkg/hook"
 	"mcctl/pkg/observe"
-	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/settings"
 	"mcctl/pkg/wire"
@@ -55,8 +54,6 @@ type Link interface {
 // Postgres is the local server as this package needs it.
 type Postgres interface {
 	act.Postgres
-	// History lists where the timelines before this one forked.
-	History(of pair.Timeline) ([]postgres.Fork, error)
 	// Unfinished: a rewind or a copy was begun and not finished.
 	Unfinished(keepDir string) bool
 }
@@ -66,8 +63,6 @@ type here struct {
 	act.Postgres
 	in *postgres.Instance
 }
-
-func (h here) History(of pair.Timeline) ([]postgres.Fork, error) { return h.in.History(of) }
 
 func (h here) Unfinished(keepDir string) bool { return exists(keepDir) || h.in.Empty() }
 

@@ -179,9 +179,34 @@ func TestContains(t *testing.T) {
 		at   pair.LSN
 		want bool
 	}{{1, 500, true}, {1, 501, false}, {2, 700, true}, {2, 701, false}, {3, 900, true}, {3, 901, false}, {4, 1, false}} {
-		if got := Contains(h, c.on, c.at); got != c.want {
+		if got := Contains(h, nil, c.on, c.at); got != c.want {
 			t.Errorf("timeline %d at %s: %v, want %v", c.on, c.at, got, c.want)
 		}
+	}
+}
+
+// Two servers that were promoted apart may both call the timeline 2 that they began.
+func TestATimelineOfTheSameNumberIsTheSameOnlyIfItForkedAtTheSamePlace(t *testing.T) {
+	h := wire.HistoryAnswer{Timeline: 3, Insert: 900, Forks: []wire.Fork{{Timeline: 1, LSN: 500}, {Timeline: 2, LSN: 700}}}
+	for _, c := range []struct {
+		on   pair.Timeline
+		own  []postgres.Fork
+		want bool
+	}{
+		{2, []postgres.Fork{{Timeline: 1, LSN: 500}}, true},
+		{2, []postgres.Fork{{Timeline: 1, LSN: 400}}, false},
+		{3, []postgres.Fork{{Timeline: 1, LSN: 500}, {Timeline: 2, LSN: 700}}, true},
+		{3, []postgres.Fork{{Timeline: 1, LSN: 500}, {Timeline: 2, LSN: 600}}, false},
+		{3, []postgres.Fork{{Timeline: 1, LSN: 500}}, false},
+		{3, nil, true}, // not known
+	} {
+		if got := Contains(h, c.own, c.on, 600); got != c.want {
+			t.Errorf("timeline %d after %v: %v, want %v", c.on, c.own, got, c.want)
+		}
+	}
+	h.Forks = h.Forks[1:] // the file of timeline 2 was missing when 3 began
+	if !Contains(h, []postgres.Fork{{Timeline: 1, LSN: 500}}, 2, 600) {
+		t.Error("it parts from what is not known there")
 	}
 }
 
