@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"mcctl/pkg/board"
 	"mcctl/pkg/record"
 )
 
@@ -22,7 +21,7 @@ func (h *Hands) TakeOver(ctx context.Context) error {
 // commit. Nothing needs to be stopped first: without the other server's
 // walreceiver, which its promotion ends, nothing can be acknowledged here.
 func (h *Hands) HandOver(ctx context.Context) error {
-	if runsUnseen(h.Board.Read()) {
+	if s := h.Board.Read(); s.RunsUnseen() {
 		return fmt.Errorf("%s still streams from a PostgreSQL of this server, which does not run in %s: check data_directory in server.toml, and whether its file system is mounted", h.other(), h.Config.Server.DataDirectory)
 	}
 	r, err := h.change(ctx, record.HandOver, h.other())
@@ -34,13 +33,6 @@ func (h *Hands) HandOver(ctx context.Context) error {
 		patience = h.Config.Timings().HeartbeatInterval.Duration
 	}
 	return h.handedOver(ctx, r, patience)
-}
-
-// runsUnseen: a postmaster is found by the files of its data directory. One that was started
-// before these went from there may run on, and be open to clients who read: nobody here could
-// end it when the other server reigns.
-func runsUnseen(s board.Sight) bool {
-	return s.PID == 0 && s.Broken && s.Report.Stream == "streaming"
 }
 
 var errDiskSilent = errors.New("save the own copy of the record: the disk does not answer; the other server reads the record from the keeper")

@@ -76,7 +76,7 @@ func (a *Agent) postgresWord(s board.Sight) string {
 		return wire.ReportOpen
 	case state == decide.PostgresGated && mine:
 		return wire.ReportGated
-	case mine && (state == decide.PostgresStarting || s.Control.State.CleanPrimary() && !s.WillNotStart() || s.Control.State.WasStandby()):
+	case mine && (s.RunsUnseen() || state == decide.PostgresStarting || s.Control.State.CleanPrimary() && !s.WillNotStart() || s.Control.State.WasStandby()):
 		return wire.ReportBusy
 	}
 	return wire.ReportDown

@@ -46,6 +46,8 @@ func TestPostgresWord(t *testing.T) {
 		{"the standby starts", func(s *board.Sight) { s.LookAt, s.Record = 0, theirs }, wire.ReportDown},
 		{"the standby's supervisor has just started", func(s *board.Sight) { s.LookAt, s.Record, s.Started = 0, theirs, wire.Now() }, wire.ReportBusy},
 		{"the primary crashed", func(s *board.Sight) { s.PID, s.Control.State = 0, postgres.InProduction }, wire.ReportDown},
+		{"the primary's data is gone", func(s *board.Sight) { s.PID, s.Broken = 0, true }, wire.ReportDown},
+		{"the same, but the standby streams from it", func(s *board.Sight) { s.PID, s.Broken, s.Report.Stream = 0, true, "streaming" }, wire.ReportBusy},
 		{"the primary was shut down in order", func(s *board.Sight) { s.PID, s.Control.State = 0, postgres.ShutDown }, wire.ReportBusy},
 		{"the same, but it does not start any more", func(s *board.Sight) { s.PID, s.Control.State, s.StartsFailed = 0, postgres.ShutDown, 2 }, wire.ReportDown},
 		{"named primary, its data was a standby's", func(s *board.Sight) { s.PID, s.Control.State = 0, postgres.InArchiveRecovery }, wire.ReportBusy},

@@ -219,6 +219,13 @@ func (s *Sight) Learn(r record.Record, confirmed bool) {
 // Names reports whether the record names this server primary.
 func (s *Sight) Names(who pair.Server) bool { return s.Record.Exists() && s.Record.Primary == who }
 
+// RunsUnseen: a postmaster is found by the files of its data directory. One that was started
+// before these went from there may run on, and be open to clients: nobody here could end it
+// if the other server reigned.
+func (s *Sight) RunsUnseen() bool {
+	return s.PID == 0 && s.Broken && s.Report.Stream == "streaming"
+}
+
 // Lines takes apart what the board holds a line each.
 func Lines(text string) []string {
 	return strings.FieldsFunc(text, func(c rune) bool { return c == '\n' })
