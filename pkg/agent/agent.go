@@ -109,6 +109,7 @@ type Agent struct {
 	detachRule int
 	wishes     act.Wishes
 	toldLost   string        // what of it the journal has
+	repeats    repeats       // what it has of actions that fail
 	sent       wire.Report   // essence of the last report, to see what is news
 	copyDue    chan struct{} // the record is newer than the own copy
 	stopped    chan struct{} // closed when the operator's stop is complete

@@ -241,12 +241,12 @@ func TestCallsAreRemembered(t *testing.T) {
 // Every line of the journal is told, and how an event command ended is none.
 func TestEventCommand(t *testing.T) {
 	a, out := withCommand(t, func(c *config.Commands, path string) { c.Event = path }, `echo "$3: $(cat)" >>$out; exit 1`)
-	a.journal.acted(decide.Promote, nil, time.Second)
+	a.journal.acted(decide.Promote, nil, time.Second, 1)
 	eventually(t, "it is told", func() bool { return strings.Contains(written(out), `"took_ms":1000`) })
 	if got := written(out); !strings.HasPrefix(got, "promote done in 1s: {") || strings.Contains(got, "\n") {
 		t.Errorf("told %q", got)
 	}
-	a.journal.acted(decide.Attach, nil, time.Second)
+	a.journal.acted(decide.Attach, nil, time.Second, 1)
 	eventually(t, "the next is told", func() bool { return strings.Contains(written(out), "attach done") })
 	if n := strings.Count(written(out), "\n"); n != 1 {
 		t.Errorf("%d lines too many: %s", n-1, written(out))

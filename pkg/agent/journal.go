@@ -22,6 +22,7 @@ type Event struct {
 	Why    string            `json:"why,omitempty"`
 	TookMS float64           `json:"took_ms,omitempty"`
 	Error  string            `json:"error,omitempty"`
+	Times  int               `json:"times,omitempty"` // that this has failed since it was last told
 	Facts  map[string]string `json:"facts,omitempty"`
 	Text   string            `json:"text"`
 	// Report is the id of a report of discarded transactions (mcctl events show).
@@ -102,12 +103,17 @@ func (j *journal) decided(r decide.Rule, f decide.Facts) {
 	})
 }
 
-// acted notes the end of an action.
-func (j *journal) acted(action decide.Action, err error, took time.Duration) {
+// acted notes the end of an action, which has ended so as often since that was last noted.
+func (j *journal) acted(action decide.Action, err error, took time.Duration, times int) {
 	e := Event{Action: string(action), TookMS: float64(took.Microseconds()) / 1e3, Text: fmt.Sprintf("%s done in %s", action, took.Round(100*time.Microsecond))}
 	if err != nil {
 		e.Error = err.Error()
-		e.Text = fmt.Sprintf("%s failed after %s: %v", action, took.Round(100*time.Microsecond), err)
+		again := ""
+		if times > 1 {
+			e.Times = times
+			again = fmt.Sprintf(", %d times since it was last told", times)
+		}
+		e.Text = fmt.Sprintf("%s failed after %s%s: %v", action, took.Round(100*time.Microsecond), again, err)
 	}
 	j.add(e)
 }

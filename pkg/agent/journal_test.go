@@ -32,8 +32,8 @@ func TestTheJournalTellsDecisionsAndActions(t *testing.T) {
 	stop := decide.Decide(facts)
 	j := openJournal(path, logTo(&log))
 	j.decided(stop, facts)
-	j.acted(decide.Stop, nil, 1500*time.Microsecond)
-	j.acted(decide.Attach, errors.New("the standby has left"), time.Second)
+	j.acted(decide.Stop, nil, 1500*time.Microsecond, 1)
+	j.acted(decide.Attach, errors.New("the standby has left"), time.Second, 1)
 	j.close()
 	got := events(t, path)
 	if len(got) != 3 {

@@ -158,14 +158,24 @@ func isNoNews(do decide.Action, facts decide.Facts, doing decide.Action) bool {
 
 // opDone is called by the runner when an action has ended.
 func (a *Agent) opDone(action decide.Action, err error, took time.Duration) {
-	a.journal.acted(action, err, took)
+	a.tellEnd(action, err, took)
 	if action == decide.Detach && err == nil {
 		a.countLoss()
 	}
+	a.tellNews()
+}
+
+func (a *Agent) tellEnd(action decide.Action, err error, took time.Duration) {
+	a.mu.Lock()
+	times := a.repeats.tell(action, err, a.clock.Now())
+	a.mu.Unlock()
+	if times == 0 {
+		return
+	}
+	a.journal.acted(action, err, took, times)
 	if err != nil {
 		a.log.Warn("action failed", "action", action, "error", err)
 	}
-	a.tellNews()
 }
 
 // isStopped: the operator's stop is complete when its action is done. That PostgreSQL is
