@@ -93,7 +93,11 @@ func TestAPeerThatNoLongerRestsIsForgottenDurably(t *testing.T) {
 	if a.board.Read().PeerResting {
 		t.Error("it does not rest any more")
 	}
-	eventually(t, "that is on the disk", func() bool { w, err := a.store.LoadWishes(); return err == nil && !w.PeerResting })
+	eventually(t, "that is on the disk", func() bool {
+		tell(t, a, wire.KindReport, wire.Report{Postgres: wire.ReportOpen}) // again and again, as reports come
+		w, err := a.store.LoadWishes()
+		return err == nil && !w.PeerResting
+	})
 }
 
 // A stop that this server was not told of, since it was away, is heard of by the reports.
@@ -103,7 +107,11 @@ func TestAPeerThatRestsByItsReportsIsRememberedDurably(t *testing.T) {
 	if !a.board.Read().PeerResting {
 		t.Error("it does not rest")
 	}
-	eventually(t, "that is on the disk", func() bool { w, err := a.store.LoadWishes(); return err == nil && w.PeerResting })
+	eventually(t, "that is on the disk", func() bool {
+		tell(t, a, wire.KindReport, wire.Report{Postgres: wire.ReportResting}) // again and again, as reports come
+		w, err := a.store.LoadWishes()
+		return err == nil && w.PeerResting
+	})
 }
 
 // With failover off on the primary alone, its death must not be what turns it on.
