@@ -18,7 +18,11 @@ func (a *Agent) mayGoBy(holds record.Record) bool {
 	if !a.unmet.Load() {
 		return true
 	}
-	switch judgeMeeting(a.config.Me(), a.board.Read().Record, holds) {
+	s := a.board.Read()
+	if !s.Known {
+		return false
+	}
+	switch judgeMeeting(a.config.Me(), s, holds) {
 	case ofFormerPair:
 		a.group.stop(fmt.Errorf("the arbiter at %s holds a record of a former pair %s: %s; this server is new, and must not go by it: if nobody does, remove it there (docs/init.md), else name this pair otherwise",
 			a.config.Pair.Arbiter.Where(), a.config.Pair.Name, holds))
@@ -44,17 +48,22 @@ const (
 	unconfirmed // the primary has not yet said that it goes by it
 )
 
-// judgeMeeting compares it with what the server me knows. Nobody can have changed the
-// record of a pair whose first server begins only now, nor named a copy that begins only
-// now. One that has reigned is not new: its cluster.json was taken away.
-func judgeMeeting(me pair.Server, known, holds record.Record) meeting {
-	first, named := known.Primary == me && known.Revision == 1, holds.Primary == me
+// judgeMeeting compares it with what the server me knows. Nobody can have paired a first
+// server that begins only now, or replaced it, nor named a copy that begins only now. By a
+// record in which it reigns alone it does nothing that it would not do anyway, and the
+// arbiter may have made that from what both servers told it. One that has reigned is not new,
+// though it lacks cluster.json: its directory came from a backup, or the cluster was replaced.
+func judgeMeeting(me pair.Server, s board.Sight, holds record.Record) meeting {
+	known, named := s.Record, holds.Primary == me
+	first := known.Primary == me && known.Revision == 1
 	switch {
 	case !holds.Exists() || known.Primary == me && !first:
 		return ofThisPair
-	case first && (!named || holds.Revision > 1), !first && named:
+	case first && !(named && holds.Mode == pair.Alone):
 		return ofFormerPair
-	case !first && holds.Term != known.Term:
+	case !first && named && (known.Exists() || s.Marked):
+		return ofFormerPair
+	case !named && holds.Term != known.Term:
 		return unconfirmed
 	}
 	return ofThisPair

@@ -3,6 +3,7 @@ package agent
 import (
 	"testing"
 
+	"mcctl/pkg/board"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 )
@@ -18,6 +19,8 @@ func TestFirstMeetingWithTheArbiter(t *testing.T) {
 	}{
 		"a first server, an arbiter without a record":  {"server1", first, none, ofThisPair},
 		"... that has its record already":              {"server1", first, first, ofThisPair},
+		"... made from what both servers told":         {"server1", first, rec(1, 2, "server1", pair.Alone), ofThisPair},
+		"... of a pair in which it reigned alone":      {"server1", first, rec(5, 40, "server1", pair.Alone), ofThisPair},
 		"... of a pair that had moved to server2":      {"server1", first, rec(5, 40, "server2", pair.Alone), ofFormerPair},
 		"... of a pair that was paired":                {"server1", first, rec(1, 2, "server1", pair.Paired), ofFormerPair},
 		"... of a pair that was as new":                {"server1", first, rec(1, 1, "server2", pair.Alone), ofFormerPair},
@@ -31,9 +34,12 @@ func TestFirstMeetingWithTheArbiter(t *testing.T) {
 		"... the same, the primary has spoken":         {"server2", first, rec(5, 40, "server2", pair.Paired), ofFormerPair},
 		"a primary whose cluster was replaced":         {"server1", rec(5, 40, "server1", pair.Alone), rec(5, 40, "server1", pair.Alone), ofThisPair},
 		"... and which is no longer the primary":       {"server1", rec(5, 40, "server1", pair.Paired), rec(6, 41, "server2", pair.Alone), ofThisPair},
+		"a primary that lost its directory":            {"server1", none, rec(5, 40, "server1", pair.Paired), ofThisPair},
+		"a standby that lost its directory":            {"server2", none, rec(5, 40, "server1", pair.Paired), unconfirmed},
 		"a standby whose cluster was replaced":         {"server2", rec(5, 40, "server1", pair.Alone), rec(5, 40, "server1", pair.Alone), ofThisPair},
 	} {
-		if got := judgeMeeting(c.me, c.known, c.holds); got != c.want {
+		s := board.Sight{Record: c.known, Marked: c.me == "server2"}
+		if got := judgeMeeting(c.me, s, c.holds); got != c.want {
 			t.Errorf("%s: %d, want %d", what, got, c.want)
 		}
 	}
