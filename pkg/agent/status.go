@@ -135,7 +135,7 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	case f.Record == decide.RecordUnread || f.Record == decide.RecordClaimed:
 		return a.unread(s)
 	case f.Keeper != decide.KeeperReached:
-		return fmt.Sprintf("the arbiter at %s is not reached, and until then no role can change: %s", a.config.Pair.Arbiter.Where(), cmp.Or(a.keeper.Problem(), "start it there"))
+		return fmt.Sprintf("the arbiter at %s is not reached, and until then no role can change: %s", a.config.Pair.Arbiter.Where(), cmp.Or(a.whyNotReached(), "start it there"))
 	case f.Record == decide.RecordMine && f.Data == decide.DataBroken && s.PID == 0:
 		return fmt.Sprintf("this server is the primary, but its data directory %s is empty or half made: check data_directory in server.toml and whether its file system is mounted; if the data is lost, only what %s has is left", a.config.Server.DataDirectory, other)
 	case f.Record == decide.RecordTheirs && f.Data == decide.DataBroken && s.PID == 0 && !slices.Contains(a.config.Policy().Rejoin, config.Rebuild):

@@ -57,7 +57,7 @@ func (a *Agent) unread(s board.Sight) string {
 	if a.withoutAnyRecord(s) {
 		text = a.startOver()
 	}
-	if why := a.keeper.Problem(); why != "" && a.config.Pair.Arbiter.Kind != config.None {
+	if why := a.whyNotReached(); why != "" && a.config.Pair.Arbiter.Kind != config.None {
 		text += fmt.Sprintf("; the arbiter at %s: %s", a.config.Pair.Arbiter.Where(), why)
 	}
 	if s.Link.Error != "" {
@@ -108,9 +108,17 @@ func (a *Agent) keeperStatus(s board.Sight) wire.ArbiterStatus {
 	if st.Reached {
 		st.Error = a.vain(s)
 	} else {
-		st.Error = a.keeper.Problem()
+		st.Error = a.whyNotReached()
 	}
 	return st
+}
+
+// whyNotReached is empty where nothing is known but that it does not answer.
+func (a *Agent) whyNotReached() string {
+	if holds, _, reached := a.keeper.Seen(); reached && a.unmet.Load() {
+		return fmt.Sprintf("this server is new, and %s has not said yet that it goes by the record there, %s: start it", a.config.Other(), holds)
+	}
+	return a.keeper.Problem()
 }
 
 // withoutRecord: a first one, or one that was lost, is found from what both servers know.
