@@ -33,6 +33,7 @@ func (c control) ask(ctx context.Context, kind string, request, answer any) erro
 
 // call asks for kind and decodes the answer. Its errors know their exit status.
 func (c control) call(ctx context.Context, kind string, request, answer any) error {
+	defer untilOver(ctx)
 	conn, err := wire.Dial(ctx, "unix", socketOf(c.mcdir), nil)
 	if err != nil {
 		return c.explain(kind, err)
@@ -42,6 +43,14 @@ func (c control) call(ctx context.Context, kind string, request, answer any) err
 		return c.explain(kind, err)
 	}
 	return nil
+}
+
+// untilOver waits for the end of a context whose time is over: the deadline of a connection
+// comes a moment before it, and who asks the context why must hear the same.
+func untilOver(ctx context.Context) {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= 0 {
+		<-ctx.Done()
+	}
 }
 
 // typed are the commands behind requests of another name.

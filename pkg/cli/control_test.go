@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"mcctl/pkg/wire"
 )
@@ -28,5 +30,22 @@ func TestStatusTellsAnEndFromSilence(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// A question that runs out of time has run into its context's end, and not into an error of
+// the network that came a moment before.
+func TestAQuestionThatRunsOutOfTimeHasEndedItsContext(t *testing.T) {
+	mcdir := newMcdir(t)
+	for range 200 {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Microsecond, errTimeout)
+		deadline, _ := ctx.Deadline()
+		for time.Now().Before(deadline) {
+			continue // without a pause, in which the context's own timer would run
+		}
+		if _, err := (control{mcdir}).status(ctx); err == nil || !errors.Is(context.Cause(ctx), errTimeout) {
+			t.Fatalf("%v, while its context says %v", err, context.Cause(ctx))
+		}
+		cancel()
 	}
 }
