@@ -24,7 +24,9 @@ func (h *host) diskFault(d disk, fault string) error {
 	switch fault {
 	case "full":
 		return d.fill(0)
-	case "free":
+	case "free": // not while fencing takes the host its disks and gives them back
+		h.hands.Lock()
+		defer h.hands.Unlock()
 		return d.empty()
 	case "hang":
 		return ioctl(d.mount, fsFreeze, &none)
