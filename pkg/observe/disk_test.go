@@ -196,13 +196,19 @@ func TestAFrozenProbeIsAFailedDiskAfterItsTimeout(t *testing.T) {
 	}
 }
 
-// A FIFO that nobody reads hangs whoever opens it for writing, as a dead disk does.
-func TestAHangingWriteStaysAFailureHoweverManyProbesTry(t *testing.T) {
-	b, dir := watched(t, impatient)
+// hang returns when it is noted. A FIFO that nobody reads hangs whoever opens it for
+// writing, as a dead disk does.
+func hang(t *testing.T, b *board.Board, dir string) {
+	t.Helper()
 	fifo := filepath.Join(dir, "fifo")
 	ok(t, syscall.Mkfifo(fifo, 0o600))
 	ok(t, os.Rename(fifo, probeFile(dir)))
 	eventually(t, "the hanging write was noted", failed(b))
+}
+
+func TestAHangingWriteStaysAFailureHoweverManyProbesTry(t *testing.T) {
+	b, dir := watched(t, impatient)
+	hang(t, b, dir)
 	woken(b)
 	threeMoreProbes(t, dir)
 	if woken(b) || !b.Read().DiskFailed {

@@ -56,10 +56,7 @@ func place(b *board.Board, path string) *board.Place {
 
 func TestTheDiskOfTheLogIsTriedToo(t *testing.T) {
 	b, data, wal := withDisks(t, impatient)
-	fifo := filepath.Join(wal, "fifo")
-	ok(t, syscall.Mkfifo(fifo, 0o600))
-	ok(t, os.Rename(fifo, probeFile(wal)))
-	eventually(t, "the hanging write was noted", failed(b))
+	hang(t, b, wal)
 	if s := b.Read(); !strings.HasPrefix(s.DiskError, wal+": ") || s.DiskPart != wire.DiskWAL || place(b, data).Error != "" {
 		t.Errorf("the error is %q of %q, places %+v", s.DiskError, s.DiskPart, s.Places)
 	}
@@ -70,10 +67,7 @@ func TestTheDiskOfTheLogIsTriedToo(t *testing.T) {
 // Each new probe finds out only after a while that there is such a disk.
 func TestAHangingDiskOfTheLogStaysAFailureHoweverManyProbesTry(t *testing.T) {
 	b, data, wal := withDisks(t, impatient)
-	fifo := filepath.Join(wal, "fifo")
-	ok(t, syscall.Mkfifo(fifo, 0o600))
-	ok(t, os.Rename(fifo, probeFile(wal)))
-	eventually(t, "the hanging write was noted", failed(b))
+	hang(t, b, wal)
 	woken(b)
 	threeMoreProbes(t, data)
 	if s := b.Read(); woken(b) || !s.DiskFailed || s.DiskPart != wire.DiskWAL {

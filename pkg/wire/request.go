@@ -85,9 +85,9 @@ func SignRequest(caDir string, who Identity, csr []byte) (cert, authority []byte
 	if err != nil {
 		return nil, nil, fmt.Errorf("sign certificate of %s: the request is not sound: %w", who, err)
 	}
-	ca, err := tls.LoadX509KeyPair(filepath.Join(caDir, caName+".crt"), filepath.Join(caDir, caName+".key"))
+	ca, err := loadCA(caDir)
 	if err != nil {
-		return nil, nil, fmt.Errorf("load certificate authority in %s: %w", caDir, err)
+		return nil, nil, err
 	}
 	template := certificateTemplate(who.String())
 	template.URIs = []*url.URL{who.uri()}
