@@ -79,33 +79,39 @@ func TestRollingUpdateFlags(t *testing.T) {
 }
 
 // A run that was killed had asked for a switch, which begins after the next run has
-// looked: that one's own is refused, and it waits for the one under way.
+// looked: that one's own is refused, and it waits for the one under way. The status of a
+// standby, which is to be the primary again, does not tell of it.
 func TestASwitchThatHasJustBegunIsWaitedFor(t *testing.T) {
-	st := paired()
-	s := newSupervisor(t, st)
-	looks := 0
-	s.on(wire.KindStatus, func(json.RawMessage) (any, error) {
-		switch looks++; {
-		case s.count(wire.KindSwitch) == 0:
-		case st.Job == nil:
-			st.Job = &wire.Job{ID: "switch-1-1", Kind: "switch", Phase: "closing"}
-		case !st.Job.Final && looks > 8:
-			st.Job = &wire.Job{ID: "switch-1-1", Kind: "switch", Phase: phaseDone, Final: true}
-			st.Record.Primary, st.Record.Term = "server2", 2
+	for _, onStandby := range []bool{false, true} {
+		st := paired()
+		s := newSupervisor(t, st)
+		job, looks := wire.Job{ID: "switch-0-1", Kind: "switch", Phase: phaseDone, Final: true}, 0
+		goOn := func() {
+			if looks++; looks > 8 && job.ID == "switch-1-1" {
+				job.Phase, job.Final = phaseDone, true
+				st.Record.Primary, st.Record.Term = "server2", 2
+			}
 		}
-		return st, nil
-	})
-	s.on(wire.KindSwitch, func(json.RawMessage) (any, error) {
-		return nil, fmt.Errorf("%w: a switch is under way", wire.ErrRefused)
-	})
-	var out, complaints bytes.Buffer
-	env := testEnv(&out, &complaints)
-	u := &updater{env: env, o: &rollingOptions{Mcdir: s.mcdir}, control: control{s.mcdir}, quiet: env, updateState: &updateState{}}
-	if err := u.switchTo(t.Context(), "server2"); err != nil || s.count(wire.KindSwitch) != 1 {
-		t.Errorf("asked %d times, and then: %v", s.count(wire.KindSwitch), err)
-	}
-	if err := u.switchTo(t.Context(), "server1"); !errors.Is(err, wire.ErrRefused) {
-		t.Errorf("refused for another reason: %v", err)
+		s.on(wire.KindJob, func(json.RawMessage) (any, error) { goOn(); return job, nil })
+		s.on(wire.KindStatus, func(json.RawMessage) (any, error) {
+			if goOn(); !onStandby {
+				st.Job = &job
+			}
+			return st, nil
+		})
+		s.on(wire.KindSwitch, func(json.RawMessage) (any, error) {
+			job, looks = wire.Job{ID: "switch-1-1", Kind: "switch", Phase: "checking"}, 0
+			return nil, fmt.Errorf("%w: a switch is under way", wire.ErrRefused)
+		})
+		env := testEnv(&bytes.Buffer{}, &bytes.Buffer{})
+		u := &updater{env: env, o: &rollingOptions{Mcdir: s.mcdir}, control: control{s.mcdir}, quiet: env, updateState: &updateState{}}
+		if err := u.switchTo(t.Context(), "server2"); err != nil || s.count(wire.KindSwitch) != 1 {
+			t.Errorf("on a standby %t: asked %d times, and then: %v", onStandby, s.count(wire.KindSwitch), err)
+		}
+		s.on(wire.KindSwitch, func(json.RawMessage) (any, error) { return nil, fmt.Errorf("%w: a stop is under way", wire.ErrRefused) })
+		if err := u.switchTo(t.Context(), "server1"); !errors.Is(err, wire.ErrRefused) {
+			t.Errorf("refused for another reason: %v", err)
+		}
 	}
 }
 
@@ -176,8 +182,10 @@ func TestAMaintenanceThatHasNotBegunIsNotDone(t *testing.T) {
 func TestASwitchHasTheTimeOfAStep(t *testing.T) {
 	s := newSupervisor(t, paired())
 	job := wire.Job{ID: "switch-3-1", To: "server2", Phase: "checkpointing"}
-	s.on(wire.KindSwitch, func(json.RawMessage) (any, error) { return job, nil })
-	s.on(wire.KindJob, func(json.RawMessage) (any, error) { return job, nil })
+	s.on(wire.KindSwitch, func(json.RawMessage) (any, error) {
+		s.on(wire.KindJob, func(json.RawMessage) (any, error) { return job, nil })
+		return job, nil
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	env := testEnv(&bytes.Buffer{}, &bytes.Buffer{})

@@ -82,7 +82,7 @@ func whole(st wire.Status) bool {
 // this run had looked for one.
 func (u *updater) switchTo(ctx context.Context, to pair.Server) error {
 	for {
-		st, err := u.untilWhole(ctx)
+		st, newest, err := u.untilWhole(ctx)
 		if err != nil || st.Record.Primary == to {
 			return err
 		}
@@ -90,54 +90,51 @@ func (u *updater) switchTo(ctx context.Context, to pair.Server) error {
 		if err == nil {
 			return u.attach(ctx)
 		}
-		if !errors.Is(err, wire.ErrRefused) || !u.hasBegun(ctx, st.Job) {
+		if now, unseen := u.newestSwitch(ctx); !errors.Is(err, wire.ErrRefused) || unseen == nil && now.ID == newest.ID {
 			return err
 		}
 	}
 }
 
-// newsPatience is longer than a server takes to hear what has begun on the other one.
-const newsPatience = 3 * time.Second
-
-// hasBegun tells whether another job has begun since the newest was that one. A standby
-// hears of it in the primary's next report.
-func (u *updater) hasBegun(ctx context.Context, newest *wire.Job) bool {
-	for end := time.Now().Add(newsPatience); time.Now().Before(end); {
-		st, err := u.control.status(ctx)
-		if err == nil && st.Job != nil && (newest == nil || st.Job.ID != newest.ID) {
-			return true
-		}
-		if sleep(ctx, 50*time.Millisecond) != nil {
-			return false
-		}
-	}
-	return false
-}
-
 func (u *updater) attach(ctx context.Context) error {
-	_, err := u.untilWhole(ctx)
+	_, _, err := u.untilWhole(ctx)
 	return err
 }
 
-// untilWhole waits until the pair is whole, and returns the status that says so: no job
-// was under way then.
-func (u *updater) untilWhole(ctx context.Context) (wire.Status, error) {
+// untilWhole waits until the pair is whole and no switch is under way. It returns the status
+// that says so, and the newest switch, which has ended.
+func (u *updater) untilWhole(ctx context.Context) (wire.Status, wire.Job, error) {
 	before := ""
 	for {
+		newest, unseen := u.newestSwitch(ctx) // before the status, which so tells what has come of it
 		st, err := u.control.status(ctx)
+		underWay, now := newest.ID != "" && !newest.Final, waitingFor(st)
+		if underWay {
+			now = fmt.Sprintf("%s to %s goes on", newest.ID, newest.To)
+		}
 		switch {
 		case errors.Is(err, errNotRunning):
-			return st, err
-		case err == nil && whole(st):
-			return st, nil
-		case err == nil && waitingFor(st) != before:
-			before = waitingFor(st)
+			return st, newest, err
+		case err == nil && unseen == nil && !underWay && whole(st):
+			return st, newest, nil
+		case err == nil && now != before:
+			before = now
 			u.say("%s", before)
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
-			return st, err
+			return st, newest, err
 		}
 	}
+}
+
+// newestSwitch is the newest that either server knows, also on a standby, whose status tells
+// of its own only; without an ID when there was none.
+func (u *updater) newestSwitch(ctx context.Context) (job wire.Job, err error) {
+	err = u.control.ask(ctx, wire.KindJob, wire.JobRequest{}, &job)
+	if answered(err) {
+		return job, nil
+	}
+	return job, err
 }
 
 // stop takes the standby down. It never stops a primary: after a failover the plan
