@@ -109,10 +109,13 @@ func (a *Agent) mayStop(ctx context.Context) error {
 	if s := a.board.Read(); !s.Names(a.config.Other()) {
 		return nil
 	}
+	// Its reports say so too, else the next one would take the goodbye back.
+	a.board.Note(func(s *board.Sight) { s.TakesLeave = true })
 	var no *wire.RemoteError
 	if err := a.hands.TakeLeave(ctx); !errors.As(err, &no) || !errors.Is(no, wire.ErrRefused) {
 		return nil
 	}
+	a.board.Note(func(s *board.Sight) { s.TakesLeave = false })
 	return fmt.Errorf("%w; mend that first, or stop %s all the same: mcctl stop -e", no, a.config.Me())
 }
 

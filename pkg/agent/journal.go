@@ -55,14 +55,26 @@ func (j *journal) write(path string) {
 		if err != nil {
 			continue
 		}
-		f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
 			j.log.Warn("event journal cannot be written", "error", err)
 			continue
 		}
+		if isTorn(f) {
+			line = append([]byte{'\n'}, line...)
+		}
 		_, _ = f.Write(append(line, '\n'))
 		_ = f.Close()
 	}
+}
+
+// isTorn: the last line has no end, as its disk was full.
+func isTorn(f *os.File) bool {
+	last := []byte{'\n'}
+	if info, err := f.Stat(); err == nil && info.Size() > 0 {
+		_, _ = f.ReadAt(last, info.Size()-1)
+	}
+	return last[0] != '\n'
 }
 
 func (j *journal) close() {

@@ -110,3 +110,21 @@ func TestAHangingDiskDoesNotHoldTheJournalUp(t *testing.T) {
 	}()
 	received(t, j.ended)
 }
+
+// A full disk takes a part of a line; the next event is not to be lost with it.
+func TestAnEventAfterATornLineIsWhole(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.jsonl")
+	ok(t, os.WriteFile(path, []byte("{}\n"+`{"time":"2026-01`), 0o600))
+	var log heardLog
+	for range 2 {
+		j := openJournal(path, logTo(&log))
+		j.acted(decide.Stop, nil, time.Second, 1)
+		j.close()
+	}
+	b, err := os.ReadFile(path)
+	ok(t, err)
+	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	if len(lines) != 4 || lines[1] != `{"time":"2026-01` || !json.Valid([]byte(lines[2])) || !json.Valid([]byte(lines[3])) {
+		t.Errorf("%d lines:\n%s", len(lines), b)
+	}
+}

@@ -17,16 +17,19 @@ import (
 
 // move replaces the arbiter, on the primary (docs/protocol.md, "Moving the record to
 // another keeper"). What it has begun goes on when whoever asked has gone.
-func (a *Agent) move(_ context.Context, body json.RawMessage) (any, error) {
+func (a *Agent) move(asker context.Context, body json.RawMessage) (any, error) {
 	var q wire.MoveRequest
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, fmt.Errorf("read request: %w", err)
 	}
-	if !a.moving.TryLock() {
-		return nil, fmt.Errorf("%w: the arbiter is being moved already", wire.ErrRefused)
+	for !a.moving.TryLock() { // one that an earlier command has begun
+		if err := clock.Pause(a.clock, asker, 20*time.Millisecond); err != nil {
+			return nil, fmt.Errorf("the arbiter is being moved already: %w: %w", wire.ErrNoAnswer, err)
+		}
 	}
 	defer a.moving.Unlock()
 	ctx := a.group.ctx
+	a.meetPeer(ctx)
 	q.Record = a.board.Read().Record
 	answer, err := a.checkMove(ctx, q)
 	if err != nil || answer.Done || q.Step != wire.MoveCarry {
@@ -37,6 +40,15 @@ func (a *Agent) move(_ context.Context, body json.RawMessage) (any, error) {
 	err = m.carry(ctx)
 	answer.Steps, answer.Left = m.steps, m.left
 	return answer, err
+}
+
+// meetPeer gives a supervisor that has just started, as after a move, the time to find the
+// other one.
+func (a *Agent) meetPeer(ctx context.Context) {
+	_ = a.await(ctx, func(s board.Sight) bool {
+		now := a.clock.Now()
+		return s.Link.Connected && a.limits.Classify(s, now).Peer == decide.PeerHere || now-s.Started >= a.config.Timings().HeartbeatTimeout.Duration
+	})
 }
 
 // checkMove looks at both servers and at both arbiters.

@@ -66,3 +66,19 @@ func TestArbitersThatDifferAreToldOf(t *testing.T) {
 		}
 	}
 }
+
+// The same command, called again, waits for the move that the one before it has begun.
+func TestAMoveWaitsForTheOneThatIsUnderWay(t *testing.T) {
+	a := someAgent(t)
+	a.board.Set(func(s *board.Sight) { s.Record = rec(1, 2, "server2", pair.Paired) })
+	a.moving.Lock()
+	gone, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := a.move(gone, body(wire.MoveRequest{})); !errors.Is(err, wire.ErrNoAnswer) {
+		t.Errorf("whoever asked has gone: %v", err)
+	}
+	time.AfterFunc(50*time.Millisecond, a.moving.Unlock)
+	if _, err := a.move(t.Context(), body(wire.MoveRequest{})); err == nil || !strings.Contains(err.Error(), "is not the primary now") {
+		t.Errorf("its turn has come: %v", err)
+	}
+}

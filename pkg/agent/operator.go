@@ -279,8 +279,11 @@ func (a *Agent) attach(ctx context.Context, _ json.RawMessage) (any, error) {
 		return nil, err
 	}
 	a.board.Note(func(s *board.Sight) { s.Losses = board.Losses{} }) // whoever asks has seen to it
-	if err := a.await(ctx, func(s board.Sight) bool { return board.Mode(s) == decide.Paired }); err != nil {
-		return nil, fmt.Errorf("attach %s: %w; it is attached as soon as it streams and is close, see mcctl explain", a.config.Other(), err)
+	if err := a.await(ctx, func(s board.Sight) bool { return board.Mode(s) == decide.Paired || s.Held }); err != nil {
+		return nil, fmt.Errorf("attach %s: %w, %w; it is attached as soon as it streams and is close, see mcctl explain", a.config.Other(), wire.ErrNotYet, err)
+	}
+	if a.board.Read().Held {
+		return nil, fmt.Errorf("attach %s: an operator has detached it again meanwhile", a.config.Other())
 	}
 	return wire.Done{Note: fmt.Sprintf("%s is attached", a.config.Other())}, nil
 }

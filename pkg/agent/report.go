@@ -56,7 +56,7 @@ func (a *Agent) postgresWord(s board.Sight) string {
 	switch {
 	case s.Task == decide.TaskStop && mine:
 		return wire.ReportResting
-	case s.Task == decide.TaskStop:
+	case s.Task == decide.TaskStop, s.TakesLeave && !mine:
 		return wire.ReportLeaving
 	case s.Task == decide.TaskRebuild && !mine && board.Mode(s) != decide.Alone:
 		return wire.ReportLeaving // so that the primary goes alone before PostgreSQL stops

@@ -28,6 +28,8 @@ func TestPostgresWord(t *testing.T) {
 		{"the primary was told to stop", func(s *board.Sight) { s.Task = decide.TaskStop }, wire.ReportResting},
 		{"it has stopped", func(s *board.Sight) { s.Task, s.PID = decide.TaskStop, 0 }, wire.ReportResting},
 		{"the standby was told to stop", func(s *board.Sight) { s.Task, s.Record, s.Look.InRecovery = decide.TaskStop, theirs, true }, wire.ReportLeaving},
+		{"the standby takes leave", func(s *board.Sight) { s.TakesLeave, s.Record, s.Look.InRecovery = true, theirs, true }, wire.ReportLeaving},
+		{"it has taken over meanwhile", func(s *board.Sight) { s.TakesLeave = true }, wire.ReportOpen},
 		{"nobody has looked yet", func(s *board.Sight) { s.Known, s.PID = false, 0 }, wire.ReportBusy},
 		{"being switched", func(s *board.Sight) { s.Doing, s.PID = decide.Switch, 0 }, wire.ReportBusy},
 		{"being switched, and it answers nobody", func(s *board.Sight) { s.Doing, s.Hung = decide.Switch, true }, wire.ReportBusy},

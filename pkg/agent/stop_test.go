@@ -143,3 +143,34 @@ func TestAStopIsNotLostWhenTheSupervisorBeginsAnew(t *testing.T) {
 		}
 	}
 }
+
+// heard is a link to a primary, which answers a goodbye.
+type heard struct {
+	Link
+	answer func() error
+}
+
+func (l heard) Call(context.Context, string, any, any) error { return l.answer() }
+
+// A standby that takes leave says so in its reports too: one of them, which said that it
+// serves, would take the goodbye back before the primary has heeded it.
+func TestAStandbyThatTakesLeaveReportsIt(t *testing.T) {
+	a := someAgent(t)
+	a.board.Set(func(s *board.Sight) {
+		s.Known, s.PID, s.LookAt, s.Look.InRecovery, s.Record = true, 7, 1, true, rec(2, 3, "server2", pair.Paired)
+	})
+	word := func() string { return a.postgresWord(a.board.Read()) }
+	for _, c := range []struct {
+		answer error
+		after  string
+	}{
+		{&wire.RemoteError{Code: wire.CodeRefused, Text: "commits would wait"}, wire.ReportStandby},
+		{nil, wire.ReportLeaving},
+	} {
+		meanwhile := ""
+		a.hands.Peer = heard{a.link, func() error { meanwhile = word(); return c.answer }}
+		if err := a.mayStop(t.Context()); (err != nil) != (c.answer != nil) || meanwhile != wire.ReportLeaving || word() != c.after {
+			t.Errorf("%v: it says %q meanwhile and %q afterwards, and stops unless %v", c.answer, meanwhile, word(), err)
+		}
+	}
+}

@@ -129,6 +129,7 @@ type Sight struct {
 	Task        decide.Task
 	FailoverOff bool
 	Held        bool
+	TakesLeave  bool // this standby has asked the primary to go on without it
 	PeerResting bool // the other server's primary was stopped on purpose
 	// PeerFailoverOff: automatic failover is off there, by its last word.
 	PeerFailoverOff bool

@@ -23,6 +23,17 @@ func loadArbiter(mcdir string) (*config.Arbiter, error) {
 	return a, nil
 }
 
+// ownsArbiter refuses root where the arbiter is somebody else's, who could not open the
+// records and the log that root has made. Others cannot read its key.
+func ownsArbiter(euid int, c *config.Arbiter) error {
+	owner, err := ownerOf(c.TLS.Key)
+	if err != nil || owner == 0 || euid != 0 {
+		return nil
+	}
+	return failed(exitRefused, fmt.Errorf("arbiter start: refused as root: %s belongs to %s", c.TLS.Key, userName(owner)),
+		"run it as that user: runuser -u %s -- mcctl arbiter start -M %s", userName(owner), c.Dir)
+}
+
 // errNoArbiter tells that no arbiter runs on the management directory.
 var errNoArbiter = errors.New("no arbiter is running here")
 

@@ -85,6 +85,16 @@ func TestArbiterInTheBackground(t *testing.T) {
 	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone) // at once after the stop
 }
 
+// Root would leave files that the arbiter cannot open when its unit starts it.
+func TestArbiterStartRefusesRoot(t *testing.T) {
+	dir := newArbiterDir(t)
+	as(t, 0, "arbiter", "start", "-M", dir).wants(t, exitRefused, "arbiter start: refused as root", "runuser -u")
+	as(t, 0, "arbitrate", "-M", dir).wants(t, exitRefused, "arbiter start: refused as root")
+	if arbiterOf(dir) != 0 || watchOf(dir) != 0 {
+		t.Error("it is started")
+	}
+}
+
 // Started right after a kill, it is not taken for running because it is still dying.
 func TestArbiterStartAfterAKill(t *testing.T) {
 	dir := newArbiterDir(t)

@@ -114,13 +114,17 @@ func runArbiterMove(ctx context.Context, env *Env, o *moveOptions) error {
 		return err
 	}
 	m := &moveFollower{env: env, o: o, began: time.Now(), c: control{o.Mcdir}}
-	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
 	defer cancel()
 	q := wire.MoveRequest{Step: wire.MoveCheck, Arbiter: o.keys(), Gone: o.Gone}
-	if err := m.c.call(ctx, wire.KindMove, q, &m.answer); errors.Is(err, wire.ErrNoAnswer) {
+	if err := m.ask(ctx, q); errors.Is(err, wire.ErrNoAnswer) {
 		return failed(exitFailed, err, "it was only asked about: nothing was changed; see mcctl status -M %s", o.Mcdir)
 	} else if err != nil {
 		return err
+	}
+	if m.answer.Done && o.wantsDelay() {
+		return failed(exitRefused, fmt.Errorf("arbiter move: the arbiter is %s already, and its fencing_delay is not changed by a move", m.answer.To),
+			"edit fencing_delay in pair.toml on both servers; mcctl config diff -M %s says what that takes", o.Mcdir)
 	}
 	switch {
 	case o.DryRun:
@@ -130,6 +134,17 @@ func runArbiterMove(ctx context.Context, env *Env, o *moveOptions) error {
 			"make sure that it never does, then repeat with --yes")
 	}
 	return m.move(ctx, q)
+}
+
+// wantsDelay: another fencing_delay is asked for than the one in force.
+func (o *moveOptions) wantsDelay() bool {
+	now, err := config.Load(o.Mcdir)
+	wanted, given := o.Texts["fencing_delay"]
+	if err != nil || !given || *wanted == "" {
+		return false
+	}
+	delay, err := time.ParseDuration(*wanted)
+	return err == nil && delay != now.Pair.Arbiter.FencingDelay.Duration
 }
 
 // soundHere reads what the files of this server would be: a wrong value is told with its

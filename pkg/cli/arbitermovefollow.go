@@ -61,15 +61,30 @@ func (m *moveFollower) wouldMove() error {
 	return err
 }
 
+// ask asks for the first time. A supervisor that begins anew after an earlier move, or is
+// being started again, is asked again.
+func (m *moveFollower) ask(ctx context.Context, q wire.MoveRequest) error {
+	for end := time.Now().Add(askAgain); ; {
+		err := m.c.call(ctx, wire.KindMove, q, &m.answer)
+		var remote *wire.RemoteError
+		lost := errors.Is(err, errNotRunning) || errors.Is(err, wire.ErrNoAnswer) && !errors.As(err, &remote)
+		if !lost || !isKept(m.o.Mcdir) || time.Now().After(end) || sleep(ctx, moveAgain) != nil {
+			return err
+		}
+	}
+}
+
 func (m *moveFollower) move(ctx context.Context, q wire.MoveRequest) error {
 	if !m.answer.Done {
 		_, _ = fmt.Fprintf(m.out(), "moving the arbiter from %s to %s\n", m.answer.From, m.answer.To)
-		if err := m.carry(ctx, q); err != nil {
+		if err := m.carry(ctx, q); isOver(ctx) && !answered(err) {
+			return m.goesOn(ctx, errors.New("it was not complete"))
+		} else if err != nil {
 			return m.notMoved(err)
 		}
 	}
 	if err := m.follow(ctx); err != nil {
-		return failed(exitGoingOn, fmt.Errorf("arbiter move: not complete after %s: %w", m.o.Timeout, err), "follow it: mcctl status -M %s; or repeat the command", m.o.Mcdir)
+		return m.goesOn(ctx, err)
 	}
 	if m.o.Output == formJSON {
 		return writeJSON(m.env.Stdout, movedTo{m.answer, true, m.took()})
@@ -80,6 +95,12 @@ func (m *moveFollower) move(ctx context.Context, q wire.MoveRequest) error {
 	}
 	_, err := fmt.Fprintf(m.env.Stdout, "the arbiter is %s, after %.0f ms\n", m.answer.To, m.took())
 	return err
+}
+
+// goesOn is the end of a command that was interrupted, or whose time is over.
+func (m *moveFollower) goesOn(ctx context.Context, err error) error {
+	how := yes(errors.Is(context.Cause(ctx), errTimeout), "not complete after "+m.o.Timeout.String(), "interrupted; it goes on")
+	return failed(exitGoingOn, fmt.Errorf("arbiter move: %s: %w", how, err), "follow it: mcctl status -M %s; or repeat the command", m.o.Mcdir)
 }
 
 // askAgain is for how long a supervisor that was lost in the middle is asked again.
@@ -102,7 +123,7 @@ func (m *moveFollower) carry(ctx context.Context, q wire.MoveRequest) error {
 			}
 			m.answer.Steps, m.answer.Left, m.answer.Held = answer.Steps, answer.Left, answer.Held
 			return nil
-		case lost.IsZero() && answered(err):
+		case lost.IsZero() && answered(err), isOver(ctx):
 			return err
 		case lost.IsZero():
 			lost = time.Now()

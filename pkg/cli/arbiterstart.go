@@ -35,22 +35,29 @@ directory holds arbiter.toml. An arbiter needs no PostgreSQL and serves many pai
 	return cmd
 }
 
-// arbiterNow is the pid of a running arbiter, or 0. One that is being killed has its
-// pid for a moment longer, but does not answer: that moment is waited for.
+// arbiterNow is the pid of a running arbiter, or 0. One that is being killed has its pid for
+// a moment longer, but does not answer; one that is kept running is soon started again. Both
+// are waited for.
 func arbiterNow(ctx context.Context, mcdir string) int {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	for {
+	for began := time.Now(); ; {
 		var st wire.WitnessStatus
-		pid := arbiterOf(mcdir)
-		if pid == 0 || (control{mcdir}).ask(ctx, wire.KindStatus, wire.WitnessStatusRequest{}, &st) == nil || sleep(ctx, 20*time.Millisecond) != nil {
+		pid, patience := arbiterOf(mcdir), time.Second
+		if pid == 0 {
+			patience = restPatience
+		}
+		gone := pid == 0 && watchOf(mcdir) == 0
+		if gone || (control{mcdir}).ask(ctx, wire.KindStatus, wire.WitnessStatusRequest{}, &st) == nil || time.Since(began) > patience || sleep(ctx, 20*time.Millisecond) != nil {
 			return pid
 		}
 	}
 }
 
 func runArbiterStart(ctx context.Context, env *Env, o *arbiterStartOptions) error {
-	if _, err := loadArbiter(o.Mcdir); err != nil {
+	c, err := loadArbiter(o.Mcdir)
+	if err != nil {
+		return err
+	}
+	if err := ownsArbiter(env.Euid(), c); err != nil {
 		return err
 	}
 	if pid := arbiterNow(ctx, o.Mcdir); pid != 0 {

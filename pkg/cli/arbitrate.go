@@ -33,6 +33,9 @@ func runArbitrate(ctx context.Context, env *Env, o *arbitrateOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := ownsArbiter(env.Euid(), c); err != nil {
+		return err
+	}
 	release, err := claim(arbiterFile(o.Mcdir))
 	if err != nil {
 		return failed(exitFailed, fmt.Errorf("start arbiter: %w", err), "see mcctl arbiter status -M %s", o.Mcdir)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,7 +20,7 @@ type askOptions struct {
 }
 
 // runAsk serves detach and attach. The supervisor answers when it is done, or says
-// why it is not.
+// why it is not; where it goes on, it is asked again until the command's time is over.
 func runAsk(ctx context.Context, env *Env, o *askOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
@@ -27,8 +28,11 @@ func runAsk(ctx context.Context, env *Env, o *askOptions) error {
 		_, _ = fmt.Fprintln(env.Stdout, o.Risk)
 	}
 	var done wire.Done
-	err := control{o.Mcdir}.call(ctx, o.Kind, wire.DetachRequest{NoFencing: o.NoFence, StandbyOff: o.Off}, &done)
-	if err != nil && !answered(err) && isOver(ctx) {
+	err := error(wire.ErrNotYet)
+	for errors.Is(err, wire.ErrNotYet) && !isOver(ctx) {
+		err = control{o.Mcdir}.call(ctx, o.Kind, wire.DetachRequest{NoFencing: o.NoFence, StandbyOff: o.Off}, &done)
+	}
+	if err != nil && isOver(ctx) && (!answered(err) || errors.Is(err, wire.ErrNotYet)) {
 		return failed(exitGoingOn, fmt.Errorf("%s: not complete after %s; it goes on", o.Kind, o.Timeout), "follow it: mcctl status --watch -M %s", o.Mcdir)
 	}
 	if err != nil {

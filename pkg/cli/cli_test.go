@@ -273,6 +273,18 @@ func TestRequests(t *testing.T) {
 	mcctl(t.Context(), "attach", "-M", s.mcdir).wants(t, exitRefused, "mcctl: attach: not now", "nothing was changed")
 	s.on(wire.KindAttach, func(json.RawMessage) (any, error) { return nil, fmt.Errorf("ask server1: %w", wire.ErrNoAnswer) })
 	mcctl(t.Context(), "attach", "-M", s.mcdir).wants(t, exitFailed, "whether it happened is not known")
+	s.on(wire.KindAttach, func(json.RawMessage) (any, error) {
+		if s.count(wire.KindAttach) < 5 {
+			return nil, fmt.Errorf("attach server2: %w, not within 30s", wire.ErrNotYet)
+		}
+		return wire.Done{Note: "server2 is attached"}, nil
+	})
+	mcctl(t.Context(), "attach", "-M", s.mcdir).wants(t, exitDone, "server2 is attached\n")
+	s.on(wire.KindAttach, func(json.RawMessage) (any, error) {
+		time.Sleep(10 * time.Millisecond)
+		return nil, fmt.Errorf("attach server2: %w", wire.ErrNotYet)
+	})
+	mcctl(t.Context(), "attach", "--timeout", "100ms", "-M", s.mcdir).wants(t, exitGoingOn, "not complete after 100ms; it goes on")
 
 	both := true
 	var bodies []string

@@ -108,6 +108,23 @@ func (c control) status(ctx context.Context) (st wire.Status, err error) {
 	return st, err
 }
 
+// restPatience is longer than a watch rests before it starts what it keeps running again.
+const restPatience = 10 * time.Second
+
+// present is status where one is to be: a supervisor that is being started again, or begins
+// anew, is waited for.
+func (c control) present(ctx context.Context) (st wire.Status, err error) {
+	for end := time.Now().Add(restPatience); ; {
+		st, err = c.status(ctx)
+		if !errors.Is(err, errNotRunning) || !isKept(c.mcdir) || time.Now().After(end) || sleep(ctx, 20*time.Millisecond) != nil {
+			return st, err
+		}
+	}
+}
+
+// isKept: somebody keeps a supervisor running here, or it is still coming up or ending.
+func isKept(mcdir string) bool { return watchOf(mcdir) != 0 || supervisorOf(mcdir) != 0 }
+
 // isOver tells that a command's own time has ended, or its user has ended it. A
 // connection keeps the deadline by a clock of its own and may end a moment before ctx.
 func isOver(ctx context.Context) bool {

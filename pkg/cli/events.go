@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,7 +60,7 @@ func runEvents(ctx context.Context, env *Env, o *eventsOptions) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return failed(exitFailed, fmt.Errorf("read events: %w", err), "run mcctl as the user who owns %s", o.Mcdir)
 	}
-	p := eventPrinter{w: env.Stdout, json: o.Output == formJSON}
+	p := eventPrinter{w: env.Stdout, complaints: env.Stderr, json: o.Output == formJSON}
 	t := &tail{path: path, file: f}
 	defer t.close()
 	for _, line := range lastOf(t.lines(), o.Last) {
@@ -150,17 +151,21 @@ type event struct {
 }
 
 type eventPrinter struct {
-	w    io.Writer
-	json bool
-	err  error // of writing: whoever read us has left
+	w, complaints io.Writer
+	json          bool
+	err           error // of writing: whoever read us has left
 }
 
 func (p *eventPrinter) print(line []byte) {
 	if p.err != nil {
 		return
 	}
-	if p.json {
+	if p.json && json.Valid(line) {
 		_, p.err = p.w.Write(line)
+		return
+	}
+	if p.json { // a full disk tears a line
+		_, p.err = fmt.Fprintf(p.complaints, "mcctl: events: left out, as it cannot be read: %s\n", bytes.TrimSpace(line))
 		return
 	}
 	var e event

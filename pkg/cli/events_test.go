@@ -56,6 +56,9 @@ func TestEvents(t *testing.T) {
 		t.Errorf("want the last two whole lines:\n%s", got)
 	}
 	same(t, mcctl(t.Context(), "events", "-n", "1", "-o", "json", "-M", dir).stdout, eventLine(3))
+	torn := mcctl(t.Context(), "events", "-n", "3", "-o", "json", "-M", dir) // what reads it must not break off
+	same(t, torn.stdout, eventLine(1)+eventLine(3))
+	torn.wants(t, exitDone, "left out, as it cannot be read: half a li")
 	same(t, mcctl(t.Context(), "events", "-n", "0", "-M", dir).stdout, "")
 }
 

@@ -141,11 +141,19 @@ func (f *follower) look(ctx context.Context) (ended bool, err error) {
 		f.job = job
 		f.shown = showSteps(f.out, job, f.shown)
 		return job.Final, jobError(job, f.before.Record)
-	case answered(err):
+	case answered(err), f.isOverThere(ctx, err):
 		return f.byRecord(ctx) // there is a supervisor that does not know the job
 	}
 	f.lose(ctx, err)
 	return false, nil
+}
+
+// isOverThere: this supervisor answers, and the one that knows the job does not, whose reign
+// has ended meanwhile.
+func (f *follower) isOverThere(ctx context.Context, err error) bool {
+	var passed *wire.RemoteError
+	var st wire.Status
+	return errors.As(err, &passed) && f.call(ctx, wire.KindStatus, nil, &st) == nil && st.Record.Term > f.before.Record.Term
 }
 
 // isOlder: the job was there before ours, on this server, or began in an earlier reign, on

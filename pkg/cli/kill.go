@@ -28,6 +28,9 @@ func runKill(ctx context.Context, env *Env, o *stopOptions) error {
 		if c, err = loadConfig(o.Mcdir); err != nil {
 			return err
 		}
+		if owner, err := ownerOf(c.Server.DataDirectory); err == nil && int(owner) != env.Euid() { // see mayJudge
+			return notTheOwner("stop -e", env.Euid(), owner, c)
+		}
 	}
 	found, watched := false, watchOf(o.Mcdir) != 0
 	for _, p := range []struct {

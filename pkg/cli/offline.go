@@ -66,11 +66,16 @@ func lookOffline(env *Env, mcdir string) (offline, error) {
 // mayJudge: only the owner sees whether a process works in the data directory. A
 // directory that does not exist is in nobody's use.
 func mayJudge(euid int, c *config.Config) bool {
-	info, err := os.Stat(c.Server.DataDirectory)
+	owner, err := ownerOf(c.Server.DataDirectory)
+	return err == nil && int(owner) == euid || errors.Is(err, fs.ErrNotExist)
+}
+
+func ownerOf(path string) (uint32, error) {
+	info, err := os.Stat(path)
 	if err != nil {
-		return errors.Is(err, fs.ErrNotExist)
+		return 0, err
 	}
-	return int(info.Sys().(*syscall.Stat_t).Uid) == euid
+	return info.Sys().(*syscall.Stat_t).Uid, nil
 }
 
 func writeOffline(w io.Writer, st offline) error {

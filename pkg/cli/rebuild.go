@@ -115,6 +115,9 @@ func runRebuild(ctx context.Context, env *Env, o *rebuildOptions) error {
 		return v.show("running", answer)
 	case answer.Job != nil:
 		v.say("a rebuild is under way already: %s", answer.Job.ID)
+		if o.NoWait {
+			return v.event("running", *answer.Job)
+		}
 		return v.follow(ctx, *answer.Job)
 	}
 	if err := v.show("plan", answer); err != nil {

@@ -134,6 +134,7 @@ func TestRebuildShowsTheOneThatIsUnderWay(t *testing.T) {
 	r := newRebuilding(t, copyPlan(), "failed")
 	r.job = wire.RebuildJob{ID: "rebuild-0", Plan: r.plan, Automatic: true}
 	r.enter("copying")
+	mcctl(t.Context(), "rebuild", "--yes", "--no-wait", "-M", r.mcdir).wants(t, exitDone, "a rebuild is under way already: rebuild-0")
 	mcctl(t.Context(), "rebuild", "-M", r.mcdir).wants(t, exitFailed, "a rebuild is under way already: rebuild-0", "No space left on device")
 	r.job.Final, r.job.Phase = false, wire.RebuildCopying
 	mcctl(t.Context(), "rebuild", "-M", r.mcdir, "--status").wants(t, exitGoingOn, "rebuild-0: copying (copy, begun by the supervisor itself), 1.0 MB of 4.0 MB")

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -130,12 +132,15 @@ func (u *updater) run(ctx context.Context) error {
 		if u.o.Done && u.before(updateMaintain) {
 			return failed(exitRefused, fmt.Errorf("rolling-update: it is in step %s, before the maintenance", u.Step), "let it come there first: mcctl rolling-update -M %s", u.o.Mcdir)
 		}
-		if err := u.mayComeBack(u.Server, u.Primary); err != nil {
+		if err := errors.Join(u.mayComeBack(u.Server, u.Primary), u.mayRun()); err != nil {
 			return err
 		}
 		u.say("going on with the rolling update of %s that began at %s, with: %s", u.Server, u.Began.Format(time.DateTime), u.Step)
 		if u.o.Exec != "" {
 			u.Exec = u.o.Exec
+		}
+		if u.o.Exec != "" && u.after(updateMaintain) {
+			u.say("the maintenance was run already, and is not run again")
 		}
 		if u.o.SwitchBack { // planned last, so that nothing before it becomes another
 			u.Steps = planUpdate(u.Primary, true)
@@ -176,13 +181,14 @@ func (u *updater) begin(ctx context.Context) error {
 		return err
 	}
 	now := time.Now()
-	command := u.o.Exec
-	if command == "" && u.updateState != nil && !u.final() {
-		command = u.Exec
+	command, back := u.o.Exec, u.o.SwitchBack
+	if u.updateState != nil && !u.final() {
+		command = cmp.Or(command, u.Exec)
+		back = back || slices.Contains(u.Steps, updateSwitchBack)
 	}
 	u.updateState = &updateState{
 		ID: fmt.Sprintf("update-%x", now.UnixMilli()), Began: now.Truncate(time.Second), Server: st.Local, Primary: primary,
-		Exec: command, Steps: planUpdate(primary, u.o.SwitchBack), Step: updateCheck,
+		Exec: command, Steps: planUpdate(primary, back), Step: updateCheck,
 	}
 	if err := u.showPlan(); err != nil || u.o.DryRun {
 		return err
@@ -198,6 +204,16 @@ func (u *updater) mayComeBack(server pair.Server, primary bool) error {
 	}
 	return failed(exitRefused, fmt.Errorf("rolling-update: --switch-back is for the primary, which %s is not", server),
 		"leave it out here; it is for the update of %s", u.conf.Other())
+}
+
+// mayRun refuses another maintenance where that of the update under way is over: it would
+// never be run, and the update would end as done.
+func (u *updater) mayRun() error {
+	if u.o.Exec == "" || u.o.Exec == u.Exec || !u.after(updateMaintain) {
+		return nil
+	}
+	return failed(exitRefused, fmt.Errorf("rolling-update: the one of %s that began at %s is in step %s, and its maintenance was another: %s", u.Server, u.Began.Format(time.DateTime), u.Step, cmp.Or(u.Exec, "done by hand")),
+		"go on with it: mcctl rolling-update -M %[1]s; or give up what is left: mcctl rolling-update --abort -M %[1]s; then begin this one", u.o.Mcdir)
 }
 
 func (u *updater) showPlan() error {

@@ -201,10 +201,13 @@ func TestAbortTellsOfAServerThatDoesNotServe(t *testing.T) {
 	refusing.Servers[0].Postgres, refusing.Servers[0].Lasting, refusing.Servers[0].Problem = wire.ReportDown, true, "PostgreSQL refuses its configuration"
 	stopping := asStandby()
 	stopping.Servers[0].Rule = 101
-	for says, st := range map[string]wire.Status{"PostgreSQL refuses its configuration": refusing, "not done after 300ms": stopping} {
-		s := updating(t, st, false, updateStart)
-		got := mcctl(t.Context(), "rolling-update", "--abort", "--timeout", "300ms", "-M", s.mcdir)
-		got.wants(t, exitFailed, says)
+	for _, c := range []struct {
+		says, timeout string
+		st            wire.Status
+	}{{"PostgreSQL refuses its configuration", "30s", refusing}, {"not done after 300ms", "300ms", stopping}} {
+		s := updating(t, c.st, false, updateStart)
+		got := mcctl(t.Context(), "rolling-update", "--abort", "--timeout", c.timeout, "-M", s.mcdir)
+		got.wants(t, exitFailed, c.says)
 		if _, err := os.Stat(updateFile(s.mcdir)); err != nil || strings.Contains(got.stdout, "given up") {
 			t.Errorf("it is forgotten: %v\n%s", err, got)
 		}
@@ -231,4 +234,30 @@ func TestAStartComesAfterAStop(t *testing.T) {
 	if n := s.count(wire.KindStatus); n < 4 {
 		t.Errorf("after %d looks it did not wait for the end of the stop", n)
 	}
+}
+
+// An update that was left after its maintenance does not run another one, and must not end as
+// if it had.
+func TestAnotherMaintenanceIsNotTakenForTheOneThatWasDone(t *testing.T) {
+	s := updating(t, asStandby(), false, updateAttach)
+	u, err := readUpdate(s.mcdir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Exec = "/old"
+	if err := u.save(s.mcdir); err != nil {
+		t.Fatal(err)
+	}
+	mcctl(t.Context(), "rolling-update", "--exec", "/new", "--yes", "-M", s.mcdir).wants(t, exitRefused, "is in step attach, and its maintenance was another: /old", "mcctl rolling-update --abort -M "+s.mcdir)
+	mcctl(t.Context(), "rolling-update", "--exec", "/old", "--dry-run", "-M", s.mcdir).wants(t, exitDone, "the maintenance was run already, and is not run again")
+}
+
+// The hint after a check that failed names the command without options.
+func TestTheWayBackIsNotForgottenInTheCheck(t *testing.T) {
+	s := updating(t, paired(), true, updateCheck)
+	u := &updateState{ID: "update-1", Server: "server1", Primary: true, Steps: planUpdate(true, true), Step: updateCheck}
+	if err := u.save(s.mcdir); err != nil {
+		t.Fatal(err)
+	}
+	mcctl(t.Context(), "rolling-update", "--dry-run", "-M", s.mcdir).wants(t, exitDone, "  switch-back  make server1 the primary again")
 }

@@ -68,6 +68,11 @@ func (u *updateState) before(step string) bool {
 	return slices.Index(u.Steps, u.Step) < slices.Index(u.Steps, step)
 }
 
+// after tells that a step is over.
+func (u *updateState) after(step string) bool {
+	return slices.Index(u.Steps, u.Step) > slices.Index(u.Steps, step)
+}
+
 // final tells an update that needs nothing more.
 func (u *updateState) final() bool { return u.Step == updateDone }
 

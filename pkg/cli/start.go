@@ -85,7 +85,7 @@ func runStart(ctx context.Context, env *Env, o *startOptions) error {
 	if err := checkFiles(c); err != nil {
 		return err
 	}
-	if st, err := (control{o.Mcdir}).status(ctx); err == nil {
+	if st, err := (control{o.Mcdir}).present(ctx); err == nil {
 		_, _ = fmt.Fprintf(env.Stdout, "the supervisor of %s is already running\n", st.Local)
 		if o.Foreground {
 			return quietly(exitRefused) // systemd would take this process for the supervisor, and is not to try again
@@ -113,9 +113,10 @@ func startDaemon(ctx context.Context, env *Env, o *startOptions, c *config.Confi
 	ctx, vain := context.WithCancelCause(ctx)
 	defer vain(nil)
 	refusal := ""
+	var st wire.Status
 	err = d.until(ctx, from, func(ctx context.Context) (bool, string) {
-		st, err := control{o.Mcdir}.status(ctx)
-		if err != nil {
+		var err error
+		if st, err = (control{o.Mcdir}).status(ctx); err != nil {
 			return false, ""
 		}
 		if refusal = refusalOf(st); refusal != "" && !o.NoWait {
@@ -133,6 +134,7 @@ func startDaemon(ctx context.Context, env *Env, o *startOptions, c *config.Confi
 		return fmt.Errorf("start supervisor of %s: %w", c.Me(), err)
 	}
 	_, _ = fmt.Fprintf(env.Stdout, "the supervisor of %s is running\n", c.Me())
+	o.tellFailover(env, st)
 	return nil
 }
 
@@ -147,9 +149,7 @@ func (o *startOptions) notYet() error {
 // startedBefore is a start where the supervisor runs already: what its options say of a
 // supervisor is not done, and told; PostgreSQL is waited for as ever.
 func startedBefore(ctx context.Context, env *Env, o *startOptions, st wire.Status) error {
-	if on := o.Failover == failoverOn; o.Failover != "" && on != st.Failover {
-		_, _ = fmt.Fprintf(env.Stdout, "automatic switch and detach stay %s: mcctl %s-failover -M %s\n", yes(on, "disabled", "enabled"), yes(on, "enable", "disable"), o.Mcdir)
-	}
+	o.tellFailover(env, st)
 	if st.LeftDown && !o.McOnly {
 		return failed(exitRefused, fmt.Errorf("start: PostgreSQL of %s is left down, as start --mc-only said", st.Local), "start the supervisor anew: mcctl stop -M %s, then mcctl start -M %s", o.Mcdir, o.Mcdir)
 	}
@@ -175,6 +175,14 @@ func startedBefore(ctx context.Context, env *Env, o *startOptions, st wire.Statu
 		}
 	}
 	return nil
+}
+
+// tellFailover says that failover is not as the options have it: a supervisor that ran before
+// is not told, and one of the other server that has it off counts for both.
+func (o *startOptions) tellFailover(env *Env, st wire.Status) {
+	if on := o.Failover == failoverOn; o.Failover != "" && on != st.Failover {
+		_, _ = fmt.Fprintf(env.Stdout, "automatic switch and detach stay %s: mcctl %s-failover -M %s\n", yes(on, "disabled", "enabled"), yes(on, "enable", "disable"), o.Mcdir)
+	}
 }
 
 // errTimeout is the cause of a context that ended by --timeout.
@@ -252,13 +260,17 @@ func checkOwner(command string, euid int, c *config.Config) error {
 		return failed(exitRefused, fmt.Errorf("%s: refused: data directory %s belongs to root, and PostgreSQL does not run as root", command, c.Server.DataDirectory),
 			"check data_directory in %s; or give it to the right user: chown -R postgres: %s", c.Dir+"/"+config.ServerFile, c.Server.DataDirectory)
 	case euid != int(owner):
-		return failed(exitRefused, fmt.Errorf("%s: refused%s: data directory %s belongs to %s", command, yes(euid == 0, " as root", ""), c.Server.DataDirectory, userName(owner)),
-			"run it as that user: %s mcctl %s -M %s", yes(euid == 0, "runuser -u "+userName(owner)+" --", "sudo -u "+userName(owner)), command, c.Dir)
+		return notTheOwner(command, euid, owner, c)
 	case info.Mode().Perm()&0o027 != 0:
 		return failed(exitRefused, fmt.Errorf("%s: refused: data directory %s can be reached by others (mode %04o); PostgreSQL would not start", command, c.Server.DataDirectory, info.Mode().Perm()),
 			"chmod 0700 %s", c.Server.DataDirectory)
 	}
 	return nil
+}
+
+func notTheOwner(command string, euid int, owner uint32, c *config.Config) error {
+	return failed(exitRefused, fmt.Errorf("%s: refused%s: data directory %s belongs to %s", command, yes(euid == 0, " as root", ""), c.Server.DataDirectory, userName(owner)),
+		"run it as that user: %s mcctl %s -M %s", yes(euid == 0, "runuser -u "+userName(owner)+" --", "sudo -u "+userName(owner)), command, c.Dir)
 }
 
 func userName(uid uint32) string {

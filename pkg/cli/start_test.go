@@ -121,6 +121,11 @@ func TestStartOfWhatRunsAlready(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("it says\n%s, want\n%s", out.String(), want)
 	}
+	out.Reset()
+	o.Failover, st.Failover = failoverOn, false // the other server has it off
+	if o.tellFailover(env, st); out.String() != "automatic switch and detach stay disabled: mcctl enable-failover -M "+s.mcdir+"\n" {
+		t.Errorf("failover is not on: %q", out.String())
+	}
 	o.Timeout = time.Millisecond
 	if err := startedBefore(t.Context(), env, o, down); report(&complaints, err) != exitGoingOn {
 		t.Errorf("after its time: %v", err)

@@ -49,7 +49,10 @@ func runStop(ctx context.Context, env *Env, o *stopOptions) error {
 	if o.Force {
 		return runKill(ctx, env, o)
 	}
-	st, err := control{o.Mcdir}.status(ctx)
+	st, err := control{o.Mcdir}.present(ctx)
+	if errors.Is(err, errNotRunning) && isKept(o.Mcdir) {
+		return failed(exitFailed, errors.New("stop: the supervisor has ended, and does not come up when its watch starts it again"), "see %s; end it: mcctl stop -e -M %s", logOf(o.Mcdir), o.Mcdir)
+	}
 	if errors.Is(err, errNotRunning) {
 		return failed(exitNotRunning, fmt.Errorf("stop: %w: %s", errNotRunning, o.Mcdir), "if PostgreSQL runs without it: mcctl stop -e -M %s", o.Mcdir)
 	}
@@ -105,7 +108,7 @@ func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) (wire.StopAnswe
 			}
 			next, gone := awaitGone(ctx, o.Mcdir, first, err)
 			if next == 0 && gone == nil && err != nil {
-				gone = tornOff(o, &answer)
+				gone = tornOff(env.Euid(), o, &answer)
 			}
 			if next == 0 {
 				return answer, gone
@@ -145,7 +148,7 @@ func awaitGone(ctx context.Context, mcdir string, first int, why error) (next in
 
 // successorPatience is how long systemd, or whoever else runs a supervisor that has no watch,
 // may take to start it again: RestartSec of our unit is 0.1 s.
-const successorPatience = time.Second
+var successorPatience = time.Second // a variable for tests of it
 
 // isSucceeded waits a moment for another supervisor to take the place of one that was killed.
 // A service manager cannot be seen from here, and takes what was killed for a crash.
@@ -163,7 +166,7 @@ func isSucceeded(ctx context.Context, mcdir string) bool {
 
 // tornOff says what is known of a stop whose supervisor has gone without an answer. It may
 // have been killed before it came to PostgreSQL or to the other server.
-func tornOff(o *stopOptions, answer *wire.StopAnswer) error {
+func tornOff(euid int, o *stopOptions, answer *wire.StopAnswer) error {
 	if o.All {
 		answer.Left = "that one's answer was lost, and whether the other one was stopped is not known"
 	}
@@ -171,8 +174,11 @@ func tornOff(o *stopOptions, answer *wire.StopAnswer) error {
 		return nil
 	}
 	c, err := loadConfig(o.Mcdir)
+	if err == nil && !mayJudge(euid, c) {
+		err = fmt.Errorf("%s belongs to somebody else", c.Server.DataDirectory)
+	}
 	if err != nil {
-		return failed(exitFailed, fmt.Errorf("stop: the supervisor has gone without an answer, and whether PostgreSQL runs cannot be told: %w", err), "mend the lines above, then see mcctl status -M %s", o.Mcdir)
+		return failed(exitFailed, fmt.Errorf("stop: the supervisor has gone without an answer, and whether PostgreSQL runs cannot be told: %w", err), "when that is mended, or as the owner of the data directory, see mcctl status -M %s", o.Mcdir)
 	}
 	if pid, running := instanceOf(c).Postmaster(); running {
 		return failed(exitFailed, fmt.Errorf("stop: the supervisor was killed in the middle of it, and PostgreSQL, pid %d, runs without it", pid), "stop it at once: mcctl stop -e -M %s; in good order: mcctl start -M %[1]s and mcctl stop -M %[1]s", o.Mcdir)

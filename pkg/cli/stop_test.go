@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -147,8 +148,16 @@ func TestStopThatIsTornOff(t *testing.T) {
 	mcctl(t.Context(), "stop", "-a", "--mc-only", "-M", s.mcdir).wants(t, exitFailed, "whether the other one was stopped is not known")
 }
 
+// slowSuccessors lets one take its time, as on a busy machine.
+func slowSuccessors(t *testing.T) {
+	was := successorPatience
+	successorPatience = 20 * time.Second
+	t.Cleanup(func() { successorPatience = was })
+}
+
 // systemd starts a supervisor again that was killed. The new one knows nothing of the stop, and is asked.
 func TestStopOfASupervisorThatIsStartedAgain(t *testing.T) {
+	slowSuccessors(t)
 	s, data := killedInStop(t)
 	playPostmaster(t, data)
 	ended := make(chan shot, 1)
@@ -174,6 +183,7 @@ func TestStopOfASupervisorThatIsStartedAgain(t *testing.T) {
 }
 
 func TestStopForceUnderSystemd(t *testing.T) {
+	slowSuccessors(t)
 	dir := newMcdir(t)
 	writeConfig(t, dir)
 	hung := startHung(t, dir)
@@ -208,4 +218,51 @@ func TestStopForce(t *testing.T) {
 		t.Error("it is still there")
 	}
 	mcctl(t.Context(), "stop", "-e", "-M", dir).wants(t, exitNotRunning, "nothing is running here")
+}
+
+// as runs a command as another user would: what PostgreSQL does is hidden from him.
+func as(t *testing.T, euid int, args ...string) shot {
+	t.Helper()
+	var out, complaints bytes.Buffer
+	env := testEnv(&out, &complaints)
+	env.Euid = func() int { return euid }
+	status := Main(t.Context(), env, args)
+	return shot{exitStatus(status), out.String(), complaints.String()}
+}
+
+// Root does not see whether PostgreSQL runs, and must not say that it does not: whoever hears
+// that may start another primary.
+func TestNobodyButTheOwnerSaysThatPostgresHasStopped(t *testing.T) {
+	dir := newMcdir(t)
+	writeConfig(t, dir)
+	hung := startHung(t, dir)
+	as(t, 0, "stop", "-e", "-M", dir).wants(t, exitRefused, "stop -e: refused as root", "runuser -u", "mcctl stop -e -M "+dir)
+	if supervisorOf(dir) != hung.Process.Pid {
+		t.Error("its supervisor is killed")
+	}
+	s, _ := killedInStop(t)
+	got := as(t, 0, "stop", "-M", s.mcdir)
+	got.wants(t, exitFailed, "whether PostgreSQL runs cannot be told", "as the owner of the data directory")
+	if strings.Contains(got.stdout, "stopped") {
+		t.Errorf("it says that it has stopped:\n%s", got)
+	}
+}
+
+// A supervisor that was killed is soon there again, by its watch: a stop or a start that comes
+// in between must not take it for gone.
+func TestASupervisorThatIsStartedAgainIsThere(t *testing.T) {
+	s := newSupervisor(t, paired())
+	s.stop()
+	if _, err := (control{s.mcdir}).present(t.Context()); !errors.Is(err, errNotRunning) {
+		t.Errorf("nobody keeps it running: %v", err)
+	}
+	release, err := claim(watchFile(s.mcdir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	time.AfterFunc(200*time.Millisecond, func() { s.start(t) })
+	if _, err := (control{s.mcdir}).present(t.Context()); err != nil {
+		t.Errorf("its watch starts it again: %v", err)
+	}
 }

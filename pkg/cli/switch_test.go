@@ -180,14 +180,15 @@ func TestSwitchSupervisorLost(t *testing.T) {
 	undecided := paired()
 	undecided.Arbiter.Reached = false
 	for _, c := range []struct {
-		name   string
-		after  wire.Status
-		status exitStatus
-		text   string
+		name    string
+		after   wire.Status
+		timeout string
+		status  exitStatus
+		text    string
 	}{
-		{"switched", moved(), exitDone, "server2 is primary in term 4"},
-		{"not switched", paired(), exitFailed, "it did not take place"},
-		{"not known", undecided, exitGoingOn, "the switch goes on"},
+		{"switched", moved(), "30s", exitDone, "server2 is primary in term 4"},
+		{"not switched", paired(), "30s", exitFailed, "it did not take place"},
+		{"not known", undecided, "3s", exitGoingOn, "the switch goes on"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newScript(t, "checkpoint", "closing")
@@ -197,7 +198,7 @@ func TestSwitchSupervisorLost(t *testing.T) {
 				s.on(wire.KindStatus, func(json.RawMessage) (any, error) { return c.after, nil })
 				s.on(wire.KindJob, func(json.RawMessage) (any, error) { return nil, errors.New("no such job") })
 				s.start(t)
-			}, "--timeout", "2s")
+			}, "--timeout", c.timeout)
 			got.wants(t, c.status, "the supervisor does not answer", "the supervisor answers again", c.text)
 			if n := strings.Count(got.stdout, "does not answer"); n != 1 {
 				t.Errorf("told %d times:\n%s", n, got)
@@ -206,9 +207,21 @@ func TestSwitchSupervisorLost(t *testing.T) {
 	}
 }
 
+// Asked on the standby, whose primary dies: the one that knows the job is not reached, and the
+// record tells that this server has taken over.
+func TestASwitchWhosePrimaryDies(t *testing.T) {
+	s := newScript(t, "checkpoint", "closing")
+	got := follow(t, s, "closing", func(func()) {
+		s.on(wire.KindJob, func(json.RawMessage) (any, error) { return nil, fmt.Errorf("ask server1: %w", wire.ErrNoAnswer) })
+		time.Sleep(100 * time.Millisecond)
+		s.on(wire.KindStatus, func(json.RawMessage) (any, error) { return moved(), nil })
+	}, "--timeout", "30s")
+	got.wants(t, exitDone, "server2 is primary in term 4")
+}
+
 func TestSwitchSupervisorLostForGood(t *testing.T) {
 	s := newScript(t, "checkpoint", "closing")
-	got := follow(t, s, "closing", func(func()) { s.stop() }, "--timeout", "500ms")
+	got := follow(t, s, "closing", func(func()) { s.stop() }, "--timeout", "3s")
 	got.wants(t, exitGoingOn, "or not: the supervisor does not answer", "mcctl switch --status switch-3-1a")
 }
 

@@ -140,12 +140,17 @@ func (p *Plan) meetFiles(ctx context.Context, session *postgres.Session) error {
 		return err
 	}
 	for name, to := range files {
-		*to = said[name].Value
-		if filepath.Dir(*to) == p.DataDirectory {
-			*to = ""
-		}
+		*to = p.apart(said[name].Value)
 	}
 	return nil
+}
+
+// apart is a configuration file unless it lies in the data directory.
+func (p *Plan) apart(file string) string {
+	if filepath.Dir(file) == p.DataDirectory {
+		return ""
+	}
+	return file
 }
 
 // configureNew edits the files of a new cluster before it runs for the first time.

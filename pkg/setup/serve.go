@@ -70,6 +70,7 @@ func (s *Setup) Serve(ctx context.Context, opt ServeOptions) error {
 	p, server := &s.state.Plan, c.Server
 	p.DataDirectory, p.Bin, p.Socket, p.User, p.Database = server.DataDirectory, server.BinDirectory, server.Postgres.SocketDirectory, server.Postgres.User, server.Postgres.Database
 	p.Replication = c.Endpoint(c.Me()).Replication
+	p.ConfigFile, p.HBAFile, p.IdentFile = p.apart(server.ConfigFile), p.apart(server.HBAFile), p.apart(server.IdentFile)
 	h := &host{setup: s, config: c, authority: authority, name: arbiterName, who: wire.Identity{Name: arbiterName}}
 	if !opt.Arbiter {
 		h.name = string(c.Other())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"mcctl/pkg/config"
 	"mcctl/pkg/wire"
 )
 
@@ -225,6 +227,20 @@ func TestATokenSaysWhereItIsWaitedFor(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
+	}
+}
+
+// Where postgresql.conf was moved since, a copy has none, which is to be said before it is made.
+func TestATokenKnowsOfFilesThatWereMoved(t *testing.T) {
+	s := authority(t)
+	moved := filepath.Join(t.TempDir(), "postgresql.conf")
+	text, err := os.ReadFile(s.path(config.ServerFile))
+	ok(t, err)
+	ok(t, os.WriteFile(moved, nil, 0o600))
+	ok(t, os.WriteFile(s.path(config.ServerFile), fmt.Appendf(nil, "config_file = %q\n%s", moved, text), 0o600))
+	_, ended := serve(t, s, 10*time.Millisecond)
+	if err := <-ended; !errors.Is(err, ErrTokenEnded) || s.state.Plan.ConfigFile != moved || s.state.Plan.HBAFile != "" {
+		t.Errorf("%v; it takes %q and %q for apart", err, s.state.Plan.ConfigFile, s.state.Plan.HBAFile)
 	}
 }
 

@@ -20,6 +20,9 @@ var (
 	ErrNoAnswer = errors.New("no answer")
 	// ErrRefused marks, in a handler's error, a clear no: nothing was changed.
 	ErrRefused = errors.New("refused")
+	// ErrNotYet marks, in a handler's error, what was begun and goes on: it may be asked
+	// about again.
+	ErrNotYet = errors.New("not yet")
 	// errHandshake: the connection was made, but the two did not come to terms.
 	errHandshake = errors.New("shake hands")
 )
@@ -28,12 +31,13 @@ var (
 const (
 	CodeConflict = "conflict"  // record.ErrConflict
 	CodeRefused  = "refused"   // ErrRefused
+	CodeNotYet   = "not-yet"   // ErrNotYet
 	CodeNoAnswer = "no-answer" // the answering process in turn got no answer
 	CodeInternal = "internal"  // anything else: whether something happened is unknown
 )
 
 // RemoteError is an error that the other side answered. errors.Is finds
-// record.ErrConflict, ErrRefused and ErrNoAnswer in it as if there were no wire
+// record.ErrConflict, ErrRefused, ErrNotYet and ErrNoAnswer in it as if there were no wire
 // in between.
 type RemoteError struct {
 	Code string
@@ -49,6 +53,8 @@ func (e *RemoteError) Is(target error) bool {
 		return target == record.ErrConflict
 	case CodeRefused:
 		return target == ErrRefused
+	case CodeNotYet:
+		return target == ErrNotYet
 	case CodeNoAnswer:
 		return target == ErrNoAnswer
 	}
@@ -65,6 +71,8 @@ func codeOf(err error) string {
 		return CodeConflict
 	case errors.Is(err, ErrRefused):
 		return CodeRefused
+	case errors.Is(err, ErrNotYet):
+		return CodeNotYet
 	case errors.As(err, &remote) && remote.Code != "":
 		return remote.Code
 	}
