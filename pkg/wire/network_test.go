@@ -10,8 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mcctl/pkg/record"
 )
@@ -143,6 +146,18 @@ func (n network) child(t testing.TB, addr string) *exec.Cmd {
 		_ = cmd.Wait()
 	})
 	return cmd
+}
+
+// freeze returns when all threads of the process stand still: the signal alone may be on
+// its way to them, and it still answers.
+func freeze(t testing.TB, cmd *exec.Cmd) {
+	t.Helper()
+	must(t, cmd.Process.Signal(syscall.SIGSTOP))
+	err := error(unix.EINTR)
+	for err == unix.EINTR {
+		err = unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WSTOPPED, nil)
+	}
+	must(t, err)
 }
 
 func (n network) dial(t testing.TB, addr string) *Conn {

@@ -17,15 +17,21 @@ import (
 	"mcctl/pkg/wire"
 )
 
-// asWitness, when set to "address records tls", makes the test binary a witness.
+// asWitness, when set to "address records tls timeout", makes the test binary a witness.
 const asWitness = "WITNESS_TEST_SERVES"
 
-// heartbeatTimeout of the witnesses under test.
-const heartbeatTimeout = 300 * time.Millisecond
+const (
+	// forgiving is the heartbeat timeout of a witness whose servers must not be taken for
+	// silent; its end is not waited for.
+	forgiving = time.Minute
+	// waitedFor is that of one for whose end a test waits. It is longer than a busy machine
+	// holds a process up.
+	waitedFor = 4 * time.Second
+)
 
 func TestMain(m *testing.M) {
-	if args := strings.Fields(os.Getenv(asWitness)); len(args) == 3 {
-		fmt.Fprintln(os.Stderr, witnessChild(args[0], args[1], args[2]))
+	if args := strings.Fields(os.Getenv(asWitness)); len(args) == 4 {
+		fmt.Fprintln(os.Stderr, witnessChild(args[0], args[1], args[2], args[3]))
 		os.Exit(1)
 	}
 	if args := os.Getenv(asLoad); args != "" {
@@ -35,12 +41,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func witnessChild(addr, records, dir string) error {
+func witnessChild(addr, records, dir, timeout string) error {
 	p, err := loadTLS(dir, "arbiter")
 	if err != nil {
 		return err
 	}
-	w, err := New(Config{Records: records, HeartbeatTimeout: heartbeatTimeout, Log: slog.New(slog.DiscardHandler)})
+	silence, err := time.ParseDuration(timeout)
+	if err != nil {
+		return err
+	}
+	w, err := New(Config{Records: records, HeartbeatTimeout: silence, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
@@ -58,6 +68,7 @@ func loadTLS(dir, name string) (*wire.TLSPair, error) {
 // host is a place for one witness process and the certificates of who talks to it.
 type host struct {
 	addr, ca, records string
+	timeout           time.Duration // of its servers' heartbeats
 	cmd               *exec.Cmd
 }
 
@@ -66,7 +77,7 @@ func newHost(t *testing.T) *host {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	defer ln.Close()
-	h := &host{addr: ln.Addr().String(), ca: filepath.Join(t.TempDir(), "ca"), records: filepath.Join(t.TempDir(), "records")}
+	h := &host{addr: ln.Addr().String(), ca: filepath.Join(t.TempDir(), "ca"), records: filepath.Join(t.TempDir(), "records"), timeout: forgiving}
 	must(t, wire.NewCA(h.ca))
 	must(t, wire.NewCertificate(h.ca, "", "arbiter", h.tls("arbiter")))
 	return h
@@ -78,7 +89,7 @@ func (h *host) tls(pairName string) string { return filepath.Join(filepath.Dir(h
 func (h *host) start(t *testing.T) {
 	t.Helper()
 	h.cmd = exec.Command(os.Args[0])
-	h.cmd.Env = append(os.Environ(), asWitness+"="+h.addr+" "+h.records+" "+h.tls("arbiter"))
+	h.cmd.Env = append(os.Environ(), asWitness+"="+h.addr+" "+h.records+" "+h.tls("arbiter")+" "+h.timeout.String())
 	h.cmd.Stderr = os.Stderr
 	must(t, h.cmd.Start())
 	t.Cleanup(h.kill)

@@ -14,7 +14,14 @@ import (
 // seeded starts a witness whose pair "lab" has server1 as primary, paired.
 func seeded(t *testing.T) (h *host, s1, s2 *server, r record.Record) {
 	t.Helper()
+	return seededFor(t, forgiving)
+}
+
+// seededFor has a heartbeat timeout of its own.
+func seededFor(t *testing.T, timeout time.Duration) (h *host, s1, s2 *server, r record.Record) {
+	t.Helper()
 	h = newHost(t)
+	h.timeout = timeout
 	h.start(t)
 	s1, s2 = h.connect(t, "lab", "server1"), h.connect(t, "lab", "server2")
 	s1.report(wire.WitnessUp, record.First("lab", "server1"))
@@ -114,33 +121,39 @@ func TestCompareAndSwap(t *testing.T) {
 }
 
 func TestFailoverIsRefusedWhileThePrimaryIsHeard(t *testing.T) {
-	_, s1, s2, r := seeded(t)
-	time.Sleep(2 * heartbeatTimeout) // past the start's grace
-	stop := s1.keepSaying(wire.WitnessUp, r)
-	time.Sleep(heartbeatTimeout)
+	t.Parallel()
+	_, s1, s2, r := seededFor(t, waitedFor)
+	defer s1.keepSaying(wire.WitnessUp, r)()
+	time.Sleep(waitedFor + waitedFor/4) // past the start's grace and what was said before
 	_, err := s2.change(record.Failover, "server2", r.Revision)
 	wantRefused(t, "the primary is heard", err)
-	stop()
+}
+
+// The closed connection counts, not the timeout.
+func TestFailoverWhenThePrimaryHasGone(t *testing.T) {
+	_, s1, s2, r := seeded(t)
 	must(t, s1.Close())
-	next := record.Record{}
-	for end := time.Now().Add(heartbeatTimeout / 2); ; {
+	var next record.Record
+	var err error
+	for end := time.Now().Add(forgiving / 2); ; {
 		if next, err = s2.change(record.Failover, "server2", r.Revision); err == nil || time.Now().After(end) {
 			break
 		}
 	}
-	must(t, err) // the closed connection counts, not the timeout
+	must(t, err)
 	if next.Primary != "server2" || next.Term != r.Term+1 || next.Mode != pair.Alone {
 		t.Errorf("the record is %v", next)
 	}
 }
 
 func TestFailoverFromASilentPrimary(t *testing.T) {
-	_, s1, s2, r := seeded(t)
+	t.Parallel()
+	_, s1, s2, r := seededFor(t, waitedFor)
 	s1.report(wire.WitnessUp, r)
-	time.Sleep(heartbeatTimeout / 3)
+	time.Sleep(waitedFor / 4)
 	_, err := s2.change(record.Failover, "server2", r.Revision)
 	wantRefused(t, "heard a moment ago", err)
-	time.Sleep(heartbeatTimeout)
+	time.Sleep(waitedFor)
 	_, err = s2.change(record.Failover, "server2", r.Revision)
 	must(t, err)
 }
@@ -154,13 +167,14 @@ func TestFailoverWhenThePrimaryReportsDown(t *testing.T) {
 
 // A witness that has just been started has not had the chance to hear the primary.
 func TestNewWitnessWaitsForThePrimary(t *testing.T) {
-	h, _, _, r := seeded(t)
+	t.Parallel()
+	h, _, _, r := seededFor(t, waitedFor)
 	h.kill()
 	h.start(t)
 	s2 := h.connect(t, "lab", "server2")
 	_, err := s2.change(record.Failover, "server2", r.Revision)
 	wantRefused(t, "just started", err)
-	time.Sleep(heartbeatTimeout + 50*time.Millisecond)
+	time.Sleep(waitedFor + 50*time.Millisecond)
 	_, err = s2.change(record.Failover, "server2", r.Revision)
 	must(t, err)
 }
