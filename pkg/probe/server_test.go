@@ -118,3 +118,13 @@ func (s *server) sql(statement string) string {
 	}
 	return string(res[0].Rows[0][0])
 }
+
+// await waits until a statement says that it is so.
+func (s *server) await(statement string) {
+	s.t.Helper()
+	for end := time.Now().Add(patience); s.sql(statement) != "t"; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("it never came true: %s", statement)
+		}
+	}
+}
