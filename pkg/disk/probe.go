@@ -64,12 +64,13 @@ type target struct {
 
 // Run tries until the parent has gone or nobody reads what it tells.
 func (p *Probe) Run() error {
+	parent := os.Getppid() // before all else: it may be killed in the next moment
 	p.lines = make(chan Line)
 	go p.find()
 	alive := time.NewTicker(max(p.Every, time.Millisecond))
 	defer alive.Stop()
 	out := json.NewEncoder(p.Out)
-	for parent := os.Getppid(); os.Getppid() == parent; {
+	for os.Getppid() == parent {
 		select {
 		case line := <-p.lines:
 			if err := out.Encode(line); err != nil {

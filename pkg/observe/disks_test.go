@@ -57,9 +57,11 @@ func place(b *board.Board, path string) *board.Place {
 func TestTheDiskOfTheLogIsTriedToo(t *testing.T) {
 	b, data, wal := withDisks(t, impatient)
 	hang(t, b, wal)
-	if s := b.Read(); !strings.HasPrefix(s.DiskError, wal+": ") || s.DiskPart != wire.DiskWAL || place(b, data).Error != "" {
-		t.Errorf("the error is %q of %q, places %+v", s.DiskError, s.DiskPart, s.Places)
-	}
+	// A busy machine may have held up the try of the other one too, for a while.
+	eventually(t, "it is the one that fails", func() bool {
+		s := b.Read()
+		return strings.HasPrefix(s.DiskError, wal+": ") && s.DiskPart == wire.DiskWAL && place(b, data).Error == ""
+	})
 	ok(t, os.Remove(probeFile(wal)))
 	eventually(t, "writes come to an end again", fine(b))
 }
