@@ -143,10 +143,11 @@ func (l *ledger) close() {
 	}
 }
 
-func (l *ledger) calm(d time.Duration) bool {
+// calm: since then, and since the last mark, writes have flowed for d without a break.
+func (l *ledger) calm(d, since time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, from := time.Since(l.began), l.flowing
+	now, from := time.Since(l.began), max(l.flowing, since)
 	if n := len(l.marks); n > 0 {
 		from = max(from, time.Duration(l.marks[n-1].At))
 	}

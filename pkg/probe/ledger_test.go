@@ -58,6 +58,28 @@ func TestAGapBelongsToTheMarksItTouches(t *testing.T) {
 	}
 }
 
+// What the caller has done just now shows as a break only when that has lasted.
+func TestCalmIsCountedFromWhatTheCallerHasDone(t *testing.T) {
+	const s = time.Second
+	l := newLedger(time.Now().Add(-10*s), Options{})
+	l.last, l.flowing = 20*s, s // ahead, however late this goes on
+	for _, c := range []struct {
+		name        string
+		since, mark time.Duration
+		want        bool
+	}{
+		{"writes have flowed since the call", 5 * s, 0, true},
+		{"the call came just now", 20 * s, 0, false},
+		{"the mark came just now", 5 * s, 20 * s, false},
+		{"the call came before the writes", 0, 0, true},
+	} {
+		l.marks = []Event{{At: Millis(c.mark)}}
+		if got := l.calm(3*s, c.since); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
 func TestOverlap(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -96,7 +96,17 @@ func (p *Probe) Mark(name string) { p.ledger.mark(Mark{Name: name}) }
 // the last mark at the earliest. A break is a silence of 200 ms, or of three
 // intervals where that is longer.
 func (p *Probe) WaitCalm(ctx context.Context, calm time.Duration) error {
-	for !p.ledger.calm(calm) {
+	return p.waitCalm(ctx, calm, 0)
+}
+
+// WaitCalmFromNow counts from the call at the earliest: a break that the caller has
+// caused since the last mark shows only when it has lasted.
+func (p *Probe) WaitCalmFromNow(ctx context.Context, calm time.Duration) error {
+	return p.waitCalm(ctx, calm, time.Since(p.ledger.began))
+}
+
+func (p *Probe) waitCalm(ctx context.Context, calm, since time.Duration) error {
+	for !p.ledger.calm(calm, since) {
 		if !pause(ctx, 5*time.Millisecond) {
 			return fmt.Errorf("wait for %s of unbroken writes: %w; see whether any server of the connection string takes writes", calm, ctx.Err())
 		}

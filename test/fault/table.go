@@ -3,6 +3,7 @@ package fault
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,6 +28,11 @@ func (c *Counts) Add(step string) {
 
 // Of is how often a step was interrupted.
 func (c *Counts) Of(step string) int { return c.of[step] }
+
+// Lacks tells whether one of the steps was never interrupted.
+func (c *Counts) Lacks(steps []string) bool {
+	return slices.ContainsFunc(steps, func(step string) bool { return c.of[step] == 0 })
+}
 
 func (c *Counts) String() string {
 	var b strings.Builder

@@ -107,24 +107,32 @@ func TestAStandbyThatDiesInTheCheckpointOfASwitchEndsIt(t *testing.T) {
 	s.paired(one)
 }
 
+// restarted stops the postmaster of server1 in good order, and returns the next one as soon
+// as that has come so far, by its lock file.
+func (s *stage) restarted(far func(lock string) bool) (postmaster int) {
+	s.Helper()
+	before := s.lab.Pids().Servers[one].Postmaster
+	signal(s.T, syscall.SIGINT, before)
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(time.Millisecond) {
+		b, _ := os.ReadFile(filepath.Join(s.lab.Data(one), "postmaster.pid"))
+		if _, err := fmt.Sscan(string(b), &postmaster); err == nil && postmaster != before && far(string(b)) {
+			return postmaster
+		}
+	}
+	s.Fatal("it is not started again")
+	return 0
+}
+
 // Behind the gate it is the same: the supervisor waits for a start that does not end, and
 // is the only one who can hand over.
 func TestAPrimaryThatFreezesInItsStartIsReplaced(t *testing.T) {
 	s := newStage(t, lab.Options{Arbiter: "none"})
-	s.psql(one, "alter system set pre_auth_delay = '2s'")           // nobody is let in before the postmaster is frozen
-	signal(t, syscall.SIGINT, s.lab.Pids().Servers[one].Postmaster) // a stop in good order
+	s.psql(one, "alter system set pre_auth_delay = '2s'") // nobody is let in before the postmaster is frozen
 	socket := filepath.Join(filepath.Dir(s.lab.Data(one)), "run", fmt.Sprintf(".s.PGSQL.%d", s.lab.ClientPort(one)))
-	for _, there := range []bool{false, true} { // until the next postmaster listens
-		for began := time.Now(); ; time.Sleep(time.Millisecond) {
-			if _, err := os.Stat(socket); (err == nil) == there {
-				break
-			}
-			if time.Since(began) > patience {
-				t.Fatal("it is not started again")
-			}
-		}
-	}
-	postmaster := s.lab.Pids().Servers[one].Postmaster
+	postmaster := s.restarted(func(string) bool { // it listens
+		_, err := os.Stat(socket)
+		return err == nil
+	})
 	signal(t, syscall.SIGSTOP, postmaster)
 	s.Cleanup(func() { signal(t, syscall.SIGCONT, postmaster) })
 	if err := os.WriteFile(filepath.Join(s.lab.Data(one), "postgresql.auto.conf"), nil, 0o600); err != nil {
@@ -140,22 +148,8 @@ func TestAPrimaryThatFreezesInItsStartIsReplaced(t *testing.T) {
 func TestALonePrimaryThatFreezesInItsStartIsRestarted(t *testing.T) {
 	s := newStage(t, lab.Options{})
 	s.mcctl("detach", "-M", s.lab.Mcdir(one))
-	s.psql(one, "alter system set pre_auth_delay = '1s'")           // nobody is let in before the postmaster is frozen
-	signal(t, syscall.SIGINT, s.lab.Pids().Servers[one].Postmaster) // a stop in good order
-	lock := filepath.Join(s.lab.Data(one), "postmaster.pid")
-	var postmaster int
-	for _, ready := range []bool{false, true} { // until the next postmaster says so
-		for began := time.Now(); ; time.Sleep(time.Millisecond) {
-			b, _ := os.ReadFile(lock)
-			if strings.HasSuffix(strings.TrimRight(string(b), " \n"), "ready") == ready {
-				_, _ = fmt.Sscan(string(b), &postmaster)
-				break
-			}
-			if time.Since(began) > patience {
-				t.Fatal("it is not started again")
-			}
-		}
-	}
+	s.psql(one, "alter system set pre_auth_delay = '1s'") // nobody is let in before the postmaster is frozen
+	postmaster := s.restarted(func(lock string) bool { return strings.HasSuffix(strings.TrimRight(lock, " \n"), "ready") })
 	signal(t, syscall.SIGSTOP, postmaster)
 	s.Cleanup(func() { _ = syscall.Kill(postmaster, syscall.SIGCONT) }) // one that was killed is gone
 	if err := os.WriteFile(filepath.Join(s.lab.Data(one), "postgresql.auto.conf"), nil, 0o600); err != nil {

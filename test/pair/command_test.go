@@ -2,6 +2,7 @@ package pair
 
 import (
 	"bytes"
+	"errors"
 	"os/exec"
 )
 
@@ -26,6 +27,14 @@ func (s *stage) start(args []string) *aCommand {
 		c.err = c.Wait()
 	}()
 	return c
+}
+
+// kill ends it at once, and tells whether it was under way.
+func (c *aCommand) kill() bool {
+	_ = c.Process.Kill() // it may have ended
+	<-c.ended
+	var exit *exec.ExitError
+	return errors.As(c.err, &exit) && !exit.Exited()
 }
 
 // under tells whether it has not ended yet: what it was asked for is not done.

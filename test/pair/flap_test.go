@@ -1,6 +1,7 @@
 package pair
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,25 @@ import (
 	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
 )
+
+// beganLast is when a server began what it has done last of that kind, as its journal tells.
+func (s *stage) beganLast(of pair.Server, action string) (began time.Time) {
+	s.Helper()
+	for line := range strings.Lines(s.mcctl("events", "-n", "10000", "-o", "json", "-M", s.lab.Mcdir(of))) {
+		var e struct {
+			Time   time.Time
+			Text   string
+			TookMS float64 `json:"took_ms"`
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			s.Fatalf("%v: %s", err, line)
+		}
+		if strings.HasPrefix(e.Text, action+" done in ") {
+			began = e.Time.Add(-time.Duration(e.TookMS * float64(time.Millisecond)))
+		}
+	}
+	return began
+}
 
 // Each attach of a standby that dies again costs clients a stall. The third loss in a
 // row is followed by a wait, which an operator may cut short.
@@ -29,7 +49,6 @@ func TestAStandbyThatDiesAgainAndAgainIsNotAttachedAtOnce(t *testing.T) {
 	}
 	lose()
 	st := s.until("the standby streams and waits", one, func(st wire.Status) bool { return strings.Contains(st.NextStep, "was lost 3 times in a row") })
-	lost := time.Now()
 	if st.Record.Mode != pair.Alone {
 		t.Errorf("the record is %s", st.Record)
 	}
@@ -40,8 +59,12 @@ func TestAStandbyThatDiesAgainAndAgainIsNotAttachedAtOnce(t *testing.T) {
 		t.Errorf("the events do not say it:\n%s", out)
 	}
 	s.paired(one)
-	// Streaming begins a moment before it is seen, so less than the wait is left then.
-	if waited := time.Since(lost); waited < 3*time.Second {
+	started, attached := s.beganLast(two, "start-standby"), time.Time{}
+	s.eventually("the journal tells of the attach", func() bool {
+		attached = s.beganLast(one, "attach")
+		return attached.After(started)
+	})
+	if waited := attached.Sub(started); waited < 3*time.Second {
 		t.Errorf("attached after %s", waited)
 	}
 	lose()

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,8 +102,7 @@ func (s *stage) updateAfflicted(f affliction, c *fault.Counts) (all bool) {
 	s.updated()
 	s.reigns()
 	s.flowing()
-	steps = append(append(steps, flags...), "switch-back")
-	return !slices.ContainsFunc(steps, func(step string) bool { return c.Of(step) == 0 })
+	return !c.Lacks(append(append(steps, flags...), "switch-back"))
 }
 
 // updated brings the update of server1 to its end, if it has not come there.
@@ -330,12 +328,12 @@ func (s *stage) rebuildAfflicted(f affliction, phase string, inPlace bool) (met 
 	s.mcctl(args...)
 	job := s.inPhase(one, phase)
 	if inPlace {
-		s.eventually("the old data has gone", func() bool { return s.emptied(one) })
+		s.whileCopied(one, func() bool { return s.emptied(one) }) // or that is not met
 	}
 	f.begin()
 	met = job.Phase == phase && s.rebuildOf(one).Phase == phase && s.emptied(one) == inPlace
 	time.Sleep(3 * time.Second)
-	if inPlace {
+	if inPlace && met {
 		s.saysItIsNotWhole(one)
 	}
 	f.end()

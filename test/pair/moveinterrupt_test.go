@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,15 +34,32 @@ func (s *stage) moveUntil(on pair.Server, kind string) {
 	}
 }
 
-// moveSteps are what the journal of the primary tells of moves, the last one last. It is
-// the primary's supervisor that carries a move.
-func (s *stage) moveSteps() (steps []string) {
+// journal is what a server's journal has told since it had so many bytes.
+func (s *stage) journal(of pair.Server, since int64) []byte {
 	s.Helper()
-	b, err := os.ReadFile(filepath.Join(s.lab.Mcdir(one), "log", "events.jsonl"))
+	f, err := os.Open(filepath.Join(s.lab.Mcdir(of), "log", "events.jsonl"))
 	if err != nil {
 		s.Fatal(err)
 	}
-	for line := range strings.Lines(string(b)) {
+	defer f.Close()
+	b, err := io.ReadAll(io.NewSectionReader(f, since, math.MaxInt64-since))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return b
+}
+
+// journalEnd is how many it has.
+func (s *stage) journalEnd(of pair.Server) int64 {
+	s.Helper()
+	return int64(len(s.journal(of, 0)))
+}
+
+// moveSteps are what the journal of the primary has told of moves since then, the last one
+// last. It is the primary's supervisor that carries a move.
+func (s *stage) moveSteps(since int64) (steps []string) {
+	s.Helper()
+	for line := range strings.Lines(string(s.journal(one, since))) {
 		var e struct{ Text string }
 		if json.Unmarshal([]byte(line), &e) == nil && strings.HasPrefix(e.Text, "move of the arbiter: ") {
 			steps = append(steps, strings.TrimPrefix(e.Text, "move of the arbiter: "))
@@ -53,10 +72,10 @@ func (s *stage) moveSteps() (steps []string) {
 // the last of them. One that is refused, since a server is busy, is asked for again.
 func (s *stage) beginMove(args []string, steps int) (m *aCommand, last string) {
 	s.Helper()
-	before := len(s.moveSteps())
+	before := s.journalEnd(one)
 	m = s.start(args)
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
-		if told := s.moveSteps(); len(told) >= before+steps {
+		if told := s.moveSteps(before); len(told) >= steps {
 			return m, stepOfMove(told[len(told)-1])
 		}
 		if m.under() {
@@ -65,7 +84,7 @@ func (s *stage) beginMove(args []string, steps int) (m *aCommand, last string) {
 		if time.Since(began) > patience {
 			s.Fatalf("the move never began: %v\n%s", m.err, &m.said)
 		}
-		before = len(s.moveSteps())
+		before = s.journalEnd(one)
 		m = s.start(args)
 	}
 }
@@ -135,11 +154,12 @@ func (s *stage) moveKilled(v victim, on pair.Server, kind string, steps int) (st
 	pid := v.pid(s.lab.Pids())
 	m, step := s.beginMove(append(s.moving(on, kind), "--timeout", "30s"), steps)
 	if pid == 0 {
-		pid = m.Process.Pid
+		under = m.kill()
+	} else {
+		under = m.under()
+		s.killed(pid)
+		<-m.ended
 	}
-	under = m.under()
-	s.killed(pid)
-	<-m.ended
 	s.Logf("to %s, %s killed after: %s: %v", kind, v.name, step, m.err)
 	s.moveUntil(one, kind)
 	s.uses(kind, one)
@@ -224,20 +244,14 @@ func TestAMoveThatIsHalfDoneIsFinishedByTheSupervisors(t *testing.T) {
 	s := newMoveStage(t, "witness")
 	s.uses("witness", one)
 	frozen := s.lab.Pids().Servers[two].Supervisor
-	command := exec.Command(s.lab.Mcctl(), s.moving(one, "etcd")...)
-	var said bytes.Buffer
-	command.Stdout, command.Stderr = &said, &said
-	defer func() { t.Logf("the command that was killed had said:\n%s", &said) }()
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	s.until("server1 uses etcd or is about to", one, func(st wire.Status) bool { return st.Record.Mode == pair.Alone })
+	m, step := s.beginMove(s.moving(one, "etcd"), 3)
+	t.Logf("server1 uses etcd or is about to: %s", step)
 	if err := syscall.Kill(frozen, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(300 * time.Millisecond)
-	s.kill(s.lab.Pids().Servers[one].Supervisor, command.Process.Pid)
-	_ = command.Wait()
+	s.kill(s.lab.Pids().Servers[one].Supervisor)
+	t.Logf("the command was killed: %t; it had said:\n%s", m.kill(), &m.said)
 	s.flowing()
 	if err := syscall.Kill(frozen, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
@@ -256,13 +270,10 @@ func TestAServerThatDiesInAMoveStarts(t *testing.T) {
 	s := newMoveStage(t, "witness")
 	s.uses("witness", one)
 	p := s.lab.Pids().Servers[two]
-	command := exec.Command(s.lab.Mcctl(), append(s.moving(one, "none"), "--timeout", "3s")...)
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	s.until("the move is under way", one, func(st wire.Status) bool { return st.Record.Mode == pair.Alone })
+	m, step := s.beginMove(append(s.moving(one, "none"), "--timeout", "3s"), 3)
 	s.kill(p.Watch, p.Supervisor)
-	t.Logf("the command: %v", command.Wait())
+	<-m.ended
+	t.Logf("it died after: %s; the command: %v", step, m.err)
 	s.mcctl("start", "-M", s.lab.Mcdir(two))
 	s.moveUntil(one, "none")
 	s.uses("none", one)
@@ -417,18 +428,23 @@ func (s *stage) leavesTheGone(to string) {
 // another arbiter: a service's (SIGTERM), and an operator's as soon as it says that it does.
 func TestAStopIsHeardWhileTheSupervisorBeginsAnew(t *testing.T) {
 	s := newMoveStage(t, "none")
-	signalled := func(after time.Duration) func() {
-		return func() {
+	signalled := func(after time.Duration) func([]string) *aCommand {
+		return func(args []string) *aCommand {
+			m := s.start(args)
 			supervisor := s.lab.Pids().Servers[two].Supervisor
 			time.Sleep(after * time.Millisecond)
 			if err := syscall.Kill(supervisor, syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
+			return m
 		}
 	}
-	asked := func() {
-		before := s.beginnings(two)
-		s.eventually("server2 is about to begin anew", func() bool { return s.beginnings(two) > before })
+	asked := func(args []string) *aCommand {
+		before := s.journalEnd(two)
+		m, _ := s.beginMove(args, 1)
+		s.eventually("server2 is about to begin anew", func() bool {
+			return bytes.Contains(s.journal(two, before), []byte("the supervisor begins anew with it"))
+		})
 		s.eventually("the stop is done", func() bool { // between the two runs there is none to be asked
 			out, err := s.try("stop", "--timeout", "20s", "-M", s.lab.Mcdir(two))
 			if exitStatus(err) != 0 {
@@ -439,28 +455,15 @@ func TestAStopIsHeardWhileTheSupervisorBeginsAnew(t *testing.T) {
 			}
 			return err == nil
 		})
+		return m
 	}
-	for i, stop := range []func(){signalled(20), signalled(80), signalled(140), signalled(250), asked, asked} {
+	for i, stop := range []func([]string) *aCommand{signalled(20), signalled(80), signalled(140), signalled(250), asked, asked} {
 		kind := []string{"witness", "none"}[i%2]
-		command := exec.Command(s.lab.Mcctl(), append(s.moving(one, kind), "--timeout", "5s")...)
-		if err := command.Start(); err != nil {
-			t.Fatal(err)
-		}
-		stop()
+		m := stop(append(s.moving(one, kind), "--timeout", "5s"))
 		s.eventually("server2 stops", func() bool { return s.lab.Pids().Servers[two] == (lab.ServerPids{}) })
-		_ = command.Wait()
+		<-m.ended
 		s.mcctl("start", "-M", s.lab.Mcdir(two))
 		s.moveUntil(one, kind)
 		s.uses(kind, one)
 	}
-}
-
-// beginnings counts how often a supervisor has told that it begins anew.
-func (s *stage) beginnings(of pair.Server) int {
-	s.Helper()
-	b, err := os.ReadFile(filepath.Join(s.lab.Mcdir(of), "log", "events.jsonl"))
-	if err != nil {
-		s.Fatal(err)
-	}
-	return strings.Count(string(b), "the supervisor begins anew with it")
 }

@@ -77,22 +77,30 @@ func (s *stage) ended(of pair.Server, id string) wire.RebuildJob {
 	return wire.RebuildJob{}
 }
 
-// copier is the process that copies for a server.
-func (s *stage) copier(of pair.Server) int {
+// whileCopied waits until something is there while a server is copied. It tells whether that
+// was not over before.
+func (s *stage) whileCopied(of pair.Server, holds func() bool) bool {
 	s.Helper()
-	for began := time.Now(); time.Since(began) < patience; time.Sleep(time.Millisecond) {
-		names, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-		for _, name := range names {
-			b, _ := os.ReadFile(name)
-			if strings.Contains(string(b), "pg_basebackup\x00") && strings.Contains(string(b), s.lab.Data(of)) {
-				var pid int
-				_, _ = fmt.Sscanf(name, "/proc/%d/", &pid)
-				return pid
-			}
+	for began := time.Now(); time.Since(began) < patience && s.rebuildOf(of).Phase == wire.RebuildCopying; time.Sleep(time.Millisecond) {
+		if holds() {
+			return true
 		}
 	}
-	s.Fatal("nobody copies")
-	return 0
+	return false
+}
+
+// copierKilled ends the process that copies for a server, if there is one.
+func (s *stage) copierKilled(of pair.Server) bool {
+	names, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, name := range names {
+		b, _ := os.ReadFile(name)
+		if strings.Contains(string(b), "pg_basebackup\x00") && strings.Contains(string(b), s.lab.Data(of)) {
+			var pid int
+			_, _ = fmt.Sscanf(name, "/proc/%d/", &pid)
+			return syscall.Kill(pid, syscall.SIGKILL) == nil
+		}
+	}
+	return false
 }
 
 // killed ends a process at once, and returns when it has gone: it does nothing more.
@@ -107,10 +115,11 @@ func (s *stage) killed(pid int) {
 }
 
 // meets tries to interrupt something in the middle of a step until that was met, so that
-// what is counted was. Each try must end well, whether it came too late or not.
+// what is counted was. Each try must end well, whether it came too late or not. A busy
+// machine needs more of them for a short step, which are short themselves.
 func (s *stage) meets(step string, try func() bool) {
 	s.Helper()
-	for range 6 {
+	for began, tries := time.Now(), 0; tries < 6 || tries < 20 && time.Since(began) < 2*patience; tries++ {
 		if try() {
 			return
 		}
@@ -123,23 +132,25 @@ func (s *stage) meets(step string, try func() bool) {
 func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 	s := newStage(t, lab.Options{})
 	s.psql(one, "create table filler as select g, repeat(md5(g::text), 8) from generate_series(1, 20000) g")
-	supervisor := s.killed
-	copier := func(int) { s.kill(s.copier(two)) }
-	cutNetwork := func(int) {
-		for s.psql(one, "select count(pg_terminate_backend(pid)) from pg_stat_replication where application_name = 'mcctl_copy_server2'") == "0" {
-			time.Sleep(10 * time.Millisecond)
-		}
+	supervisor := func(pid int) bool {
+		s.killed(pid)
+		return true
 	}
-	whileEmptied := func(pid int) {
-		s.eventually("the old data has gone", func() bool { return s.emptied(two) })
-		supervisor(pid)
+	copier := func(int) bool { return s.whileCopied(two, func() bool { return s.copierKilled(two) }) }
+	cutNetwork := func(int) bool {
+		return s.whileCopied(two, func() bool {
+			return s.psql(one, "select count(pg_terminate_backend(pid)) from pg_stat_replication where application_name = 'mcctl_copy_server2'") != "0"
+		})
+	}
+	whileEmptied := func(pid int) bool {
+		return s.whileCopied(two, func() bool { return s.emptied(two) }) && supervisor(pid)
 	}
 	const cut, emptied = "connection of the copy cut", "supervisor killed, emptied"
 	rebuilds, tries, kills := 0, 0, &fault.Counts{}
 	for _, c := range []struct {
 		what, phase string
 		inPlace     bool
-		interrupt   func(supervisor int)
+		interrupt   func(supervisor int) (done bool)
 	}{
 		{"supervisor killed", wire.RebuildWaiting, false, supervisor},
 		{"supervisor killed", wire.RebuildStopping, false, supervisor},
@@ -161,11 +172,10 @@ func TestARebuildCutOffAtAnyStepGoesOn(t *testing.T) {
 		}
 		s.meets(c.phase, func() bool {
 			met, end := s.rebuildCutOff(c.phase, args, c.interrupt)
-			if met && c.what != cut {
+			if c.what == cut {
+				met = met && end.Try > 1 // or nothing was left to be sent
+			} else if met {
 				kills.Add(stepOfRebuild(c.phase, c.inPlace))
-			}
-			if c.what == cut && end.Try < 2 {
-				t.Errorf("the copy was not begun again: %+v", end)
 			}
 			rebuilds, tries = rebuilds+1, tries+end.Try
 			t.Logf("%-27s %-9s in place %-5v: done after %4.1f s, copies begun %d, %s", c.what, c.phase, c.inPlace, end.Steps[len(end.Steps)-1].AtMS/1000, end.Try, end.Note)
@@ -199,13 +209,12 @@ func (s *stage) emptied(of pair.Server) bool {
 
 // rebuildCutOff rebuilds server2, interrupts that in the phase, and waits for the good end.
 // The phase was met if it still stands on the disk then.
-func (s *stage) rebuildCutOff(phase string, args []string, interrupt func(supervisor int)) (met bool, end wire.RebuildJob) {
+func (s *stage) rebuildCutOff(phase string, args []string, interrupt func(supervisor int) (done bool)) (met bool, end wire.RebuildJob) {
 	s.Helper()
 	supervisor := s.lab.Pids().Servers[two].Supervisor
 	s.mcctl(args...)
 	job := s.inPhase(two, phase)
-	interrupt(supervisor)
-	met = job.Phase == phase && s.rebuildOf(two).Phase == phase
+	met = interrupt(supervisor) && job.Phase == phase && s.rebuildOf(two).Phase == phase
 	end = s.ended(two, job.ID)
 	if end.Phase != wire.RebuildDone {
 		s.Fatalf("cut off while %s, by %q: %+v", phase, args, end)

@@ -52,7 +52,8 @@ func TestASwitchWaitsForReplayBeforeItCloses(t *testing.T) {
 	for _, step := range job.Steps {
 		at[step.Phase] = step.AtMS
 	}
-	if at["closing"] < 2000 || at["done"]-at["closing"] > 3000 {
+	// Some five seconds and then a moment, or the other way round.
+	if at["closing"] < 2000 || at["done"]-at["closing"] > at["closing"] {
 		t.Errorf("clients waited: %+v", job.Steps)
 	}
 	s.paired(two)

@@ -3,6 +3,8 @@ package pair
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -58,6 +60,20 @@ func probesOf(t *testing.T, supervisor int) (found []int) {
 	return found
 }
 
+// detachedBy are the rules by which a server has gone alone. Its log tells them also when it
+// has no descriptor for the journal.
+func (s *stage) detachedBy(of pair.Server) (rules []string) {
+	s.Helper()
+	b, err := os.ReadFile(filepath.Join(s.lab.Mcdir(of), "log", "mcctl.log"))
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`rule (\d+): detach,`).FindAllSubmatch(b, -1) {
+		rules = append(rules, string(m[1]))
+	}
+	return rules
+}
+
 // Sessions of PostgreSQL may use up all the processes that its user may have. Then no
 // probe can be started, which is no fault of the disks, and the roles still change.
 func TestSupervisorsThatCannotForkKeepThePair(t *testing.T) {
@@ -108,12 +124,16 @@ func TestSupervisorsWithoutDescriptorsKeepThePair(t *testing.T) {
 			unlimit(t, before.Servers[of].Supervisor, unix.RLIMIT_NOFILE)
 		}
 	}
+	began := s.paired(one).Record
 	limitAll()
 	time.Sleep(4 * time.Second) // longer than every timeout by which something is lost
 	s.flowing()
 	unlimitAll()
-	if st := s.paired(one); st.Record.Term != 1 || st.Record.Revision != 3 {
-		t.Errorf("something changed: %s", st.Record)
+	// On a busy machine commits may stall: then the primary goes alone, as it shall.
+	now, by := s.paired(one).Record, s.detachedBy(one)
+	stalled := len(by) > 0 && !slices.ContainsFunc(by, func(rule string) bool { return rule != "256" })
+	if now != began && (now.Term != began.Term || !stalled) {
+		t.Errorf("the record was %s and is %s; detached by the rules %q", began, now, by)
 	}
 	limitAll()
 	s.kill(before.Servers[one].Postmaster)

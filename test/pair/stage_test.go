@@ -179,7 +179,7 @@ func (s *stage) flowing() {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := s.probe.WaitCalm(ctx, 300*time.Millisecond); err != nil {
+	if err := s.probe.WaitCalmFromNow(ctx, 300*time.Millisecond); err != nil {
 		s.Fatalf("writes do not flow: %v", err)
 	}
 }

@@ -48,7 +48,7 @@ func TestRebuildFromBackups(t *testing.T) {
 	const starting = "{ mcctl rebuild --status || test $? = 3; } | grep ': starting'\n"
 	s.must(two, "mcctl rebuild --way command --yes --no-wait\n"+
 		"timeout 60 sh -c 'until grep -q \"has already been removed\" $MCCONTROLDIR/log/postgresql.log; do sleep 0.1; done'\n"+
-		starting+"mcctl stop\nmcctl start --timeout 1s || test $? = 3\n"+starting)
+		starting+"mcctl stop\nmcctl start -W\n"+starting)
 	s.rebuiltBy(page.Of("When log is missing"))
 
 	s.execute(page.Of("Barman"))

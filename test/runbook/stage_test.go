@@ -134,7 +134,7 @@ func (s *stage) flowing() {
 	s.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := s.probe.WaitCalm(ctx, 300*time.Millisecond); err != nil {
+	if err := s.probe.WaitCalmFromNow(ctx, 300*time.Millisecond); err != nil {
 		s.Fatalf("writes do not flow: %v", err)
 	}
 }
