@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,28 +30,39 @@ func WatchExit(pid int) (<-chan struct{}, func(), error) {
 		unix.Close(fd)
 		return nil, nil, fmt.Errorf("watch process %d: %w", pid, err)
 	}
-	done := make(chan struct{})
+	done, quit := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		defer unix.Close(fd)
 		defer wake.Close()
-		if pollFirst(fd, int(wake.Fd())) == fd {
+		if pollFirst(fd, int(wake.Fd()), quit) == fd {
 			close(exited)
 		}
 	}()
 	var once sync.Once
 	return exited, func() {
-		once.Do(func() { stop.Close() })
+		once.Do(func() { close(quit); stop.Close() })
 		<-done
 	}, nil
 }
 
-// pollFirst returns the descriptor that becomes ready first; a prefers itself.
-func pollFirst(a, b int) int {
+// pollAgain is the pause after a poll that was refused.
+const pollAgain = 20 * time.Millisecond
+
+// pollFirst returns the descriptor that becomes ready first; a prefers itself. A poll that a
+// signal has interrupted begins anew, and may be refused then for want of memory, or by a
+// limit of descriptors that was lowered below two (ENOMEM, EINVAL: poll(2)). That passes, and
+// whoever waits must not lose sight of the process by it.
+func pollFirst(a, b int, quit <-chan struct{}) int {
 	fds := []unix.PollFd{{Fd: int32(a), Events: unix.POLLIN}, {Fd: int32(b), Events: unix.POLLIN}}
 	for {
 		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
-			return b // cannot be with two open descriptors; better no news than false news
+			select {
+			case <-quit:
+				return b
+			case <-time.After(pollAgain):
+				continue
+			}
 		}
 		for _, f := range fds {
 			if f.Revents != 0 {

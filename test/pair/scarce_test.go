@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -126,6 +127,11 @@ func TestSupervisorsWithoutDescriptorsKeepThePair(t *testing.T) {
 	}
 	began := s.paired(one).Record
 	limitAll()
+	for _, of := range []pair.Server{one, two} { // a wait in the kernel that is interrupted begins anew, and needs what is not to be had
+		signal(t, syscall.SIGSTOP, before.Servers[of].Supervisor)
+		time.Sleep(100 * time.Millisecond)
+		signal(t, syscall.SIGCONT, before.Servers[of].Supervisor)
+	}
 	time.Sleep(4 * time.Second) // longer than every timeout by which something is lost
 	s.flowing()
 	unlimitAll()
