@@ -2,6 +2,7 @@ package arbiter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,8 +14,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"mcctl/pkg/clock"
 	"mcctl/pkg/record"
@@ -103,9 +102,9 @@ func (h *host) kill() {
 func freeze(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	must(t, cmd.Process.Signal(syscall.SIGSTOP))
-	err := error(unix.EINTR)
-	for err == unix.EINTR {
-		err = unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WSTOPPED, nil)
+	err := error(syscall.EINTR)
+	for errors.Is(err, syscall.EINTR) {
+		_, err = syscall.Wait4(cmd.Process.Pid, nil, syscall.WUNTRACED, nil)
 	}
 	must(t, err)
 }
