@@ -12,7 +12,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 
@@ -55,7 +54,7 @@ func main() {
 	flag.BoolVar(&o.report, "report", false, "measure nothing, only write the page from the results there are")
 	flag.Parse()
 	o.profiles, o.events, o.tools = words(*profileList), words(*eventList), words(*toolList)
-	ctx, stop := signal.NotifyContext(context.Background(), stage.Interrupts()...)
+	ctx, stop := stage.Interruptible()
 	defer stop()
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

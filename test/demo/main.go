@@ -10,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 
 	"mcctl/test/bench/stage"
 )
@@ -23,7 +22,7 @@ func main() {
 	mcctl := flag.String("mcctl", stage.Mcctl(), "the mcctl `program` to show")
 	profile := flag.String("profile", "default", "timings: default or tight")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), stage.Interrupts()...)
+	ctx, stop := stage.Interruptible()
 	defer stop()
 	err := run(ctx, *mcctl, *profile, *svg)
 	switch {

@@ -11,7 +11,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"time"
@@ -51,7 +50,7 @@ func main() {
 	flag.StringVar(&o.pool, "pool", "2GB", "shared_buffers")
 	flag.DurationVar(&o.warmup, "warmup", 40*time.Second, "how long pgbench writes before each switch")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), stage.Interrupts()...)
+	ctx, stop := stage.Interruptible()
 	defer stop()
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-dirty:", err)

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -28,7 +27,7 @@ func main() {
 	megabytes := flag.Int("mb", 4000, "how much data the primary has, in MB")
 	rounds := flag.Int("rounds", 5, "how often each is measured")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), stage.Interrupts()...)
+	ctx, stop := stage.Interruptible()
 	defer stop()
 	if err := run(ctx, *megabytes, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-rebuild:", err)

@@ -15,13 +15,13 @@ import (
 
 // Kill ends processes by SIGKILL, one right after the other. A pid of 0 is an
 // error: the fault would be another than the one that is spoken of.
-func Kill(pids ...int) error { return signal(syscall.SIGKILL, pids) }
+func Kill(pids ...int) error { return send(syscall.SIGKILL, pids) }
 
 // Freeze stops all processes of a server by SIGSTOP, as if its machine had stopped,
 // and tells which: the heads first, so that the rest cannot become more meanwhile.
 func (s *Stage) Freeze(server pair.Server) ([]int, error) {
 	heads := Heads(s.Lab.Pids().Servers[server])
-	if err := signal(syscall.SIGSTOP, heads); err != nil {
+	if err := send(syscall.SIGSTOP, heads); err != nil {
 		return heads, err
 	}
 	all := descendants(heads)
@@ -38,7 +38,7 @@ func Thaw(pids ...int) {
 	}
 }
 
-func signal(sig syscall.Signal, pids []int) error {
+func send(sig syscall.Signal, pids []int) error {
 	if len(pids) == 0 || slices.Contains(pids, 0) {
 		return fmt.Errorf("send %s: some process of %v is not there", sig, pids)
 	}

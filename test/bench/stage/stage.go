@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -76,8 +77,11 @@ func Mcctl() string {
 	return filepath.Join(filepath.Dir(self), "mcctl")
 }
 
-// Interrupts are the signals that break a run off in good order. SIGPIPE is among
-// them: whoever reads the output may leave, and the lab must not stay.
-func Interrupts() []os.Signal {
-	return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE}
+// Interruptible is a context that ends when a run is to be broken off in good order. Whoever
+// reads the output may leave. SIGPIPE must not end the process then, since its lab would
+// stay; nor does it break the run off: a write to a connection that PostgreSQL has left
+// raises it too (os/signal, "SIGPIPE").
+func Interruptible() (context.Context, context.CancelFunc) {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 }
