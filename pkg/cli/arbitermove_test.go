@@ -45,12 +45,7 @@ func TestAMoveWaitsForASupervisorThatBeginsAnew(t *testing.T) {
 	if err := m.ask(t.Context(), wire.MoveRequest{}); !errors.Is(err, errNotRunning) {
 		t.Errorf("nobody keeps one running: %v", err)
 	}
-	release, err := claim(watchFile(s.mcdir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer release()
-	time.AfterFunc(100*time.Millisecond, func() { s.start(t) })
+	s.startAgain(t)
 	if err := m.ask(t.Context(), wire.MoveRequest{}); err != nil || !m.answer.Done {
 		t.Errorf("it is there again: %v, %+v", err, m.answer)
 	}

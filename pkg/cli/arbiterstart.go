@@ -40,16 +40,22 @@ directory holds arbiter.toml. An arbiter needs no PostgreSQL and serves many pai
 // are waited for.
 func arbiterNow(ctx context.Context, mcdir string) int {
 	for began := time.Now(); ; {
-		var st wire.WitnessStatus
 		pid, patience := arbiterOf(mcdir), time.Second
 		if pid == 0 {
 			patience = restPatience
 		}
 		gone := pid == 0 && watchOf(mcdir) == 0
-		if gone || (control{mcdir}).ask(ctx, wire.KindStatus, wire.WitnessStatusRequest{}, &st) == nil || time.Since(began) > patience || sleep(ctx, 20*time.Millisecond) != nil {
+		if gone || arbiterAnswers(ctx, mcdir) || time.Since(began) > patience || sleep(ctx, 20*time.Millisecond) != nil {
 			return pid
 		}
 	}
+}
+
+func arbiterAnswers(ctx context.Context, mcdir string) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var st wire.WitnessStatus
+	return (control{mcdir}).ask(ctx, wire.KindStatus, wire.WitnessStatusRequest{}, &st) == nil
 }
 
 func runArbiterStart(ctx context.Context, env *Env, o *arbiterStartOptions) error {

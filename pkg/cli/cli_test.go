@@ -138,6 +138,17 @@ func (s *supervisor) start(t *testing.T) {
 	})
 }
 
+// startAgain has a watch, which starts it in a moment.
+func (s *supervisor) startAgain(t *testing.T) {
+	t.Helper()
+	release, err := claim(watchFile(s.mcdir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(release)
+	time.AfterFunc(200*time.Millisecond, func() { s.start(t) })
+}
+
 func (s *supervisor) on(kind string, answer func(json.RawMessage) (any, error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -136,9 +136,7 @@ func (u *updater) run(ctx context.Context) error {
 			return err
 		}
 		u.say("going on with the rolling update of %s that began at %s, with: %s", u.Server, u.Began.Format(time.DateTime), u.Step)
-		if u.o.Exec != "" {
-			u.Exec = u.o.Exec
-		}
+		u.Exec = cmp.Or(u.o.Exec, u.Exec)
 		if u.o.Exec != "" && u.after(updateMaintain) {
 			u.say("the maintenance was run already, and is not run again")
 		}

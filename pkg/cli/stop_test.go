@@ -256,12 +256,7 @@ func TestASupervisorThatIsStartedAgainIsThere(t *testing.T) {
 	if _, err := (control{s.mcdir}).present(t.Context()); !errors.Is(err, errNotRunning) {
 		t.Errorf("nobody keeps it running: %v", err)
 	}
-	release, err := claim(watchFile(s.mcdir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer release()
-	time.AfterFunc(200*time.Millisecond, func() { s.start(t) })
+	s.startAgain(t)
 	if _, err := (control{s.mcdir}).present(t.Context()); err != nil {
 		t.Errorf("its watch starts it again: %v", err)
 	}
