@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,15 +55,16 @@ func (s *stage) rebuildOf(of pair.Server) (job wire.RebuildJob) {
 func (s *stage) inPhase(of pair.Server, phase string) wire.RebuildJob {
 	s.Helper()
 	for began := time.Now(); time.Since(began) < patience; time.Sleep(time.Millisecond) {
-		job := s.rebuildOf(of)
-		for _, step := range job.Steps {
-			if step.Phase == phase {
-				return job
-			}
+		if job := s.rebuildOf(of); cameTo(job, phase) {
+			return job
 		}
 	}
 	s.Fatalf("the rebuild never came to %s: %+v", phase, s.rebuildOf(of))
 	return wire.RebuildJob{}
+}
+
+func cameTo(job wire.RebuildJob, phase string) bool {
+	return slices.ContainsFunc(job.Steps, func(step wire.JobStep) bool { return step.Phase == phase })
 }
 
 // ended waits for the end of the rebuild.

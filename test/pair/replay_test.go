@@ -83,7 +83,7 @@ func TestATakeOverDoesNotWaitForReaders(t *testing.T) {
 		return st.Record.Primary == two && reports(st, two, wire.ReportOpen)
 	})
 	s.flowing()
-	if told := s.mcctl("events", "-M", s.lab.Mcdir(two)); !strings.Contains(told, "ended sessions that replay waited for, 1 of them") {
+	if told := s.mcctl("events", "-M", s.lab.Mcdir(two)); !strings.Contains(told, "ended sessions that replay waited for") { // a writer that looks here for the primary may be among them
 		t.Errorf("it does not say what it has ended:\n%s", told)
 	}
 	s.paired(two)
