@@ -40,7 +40,12 @@ test: ## test everything on real PostgreSQL (PKG=./pkg/x TESTFLAGS='-run Y -v')
 	  export MCCTL="$$TEST_DIR/mcctl"; \
 	  echo "testing with PostgreSQL from $$PG_BIN as user $${RUN_AS:-$$(id -un)}"; \
 	  status=0; \
-	  $(GO) test -vet=off -count=1 -p 2 -parallel 3 -timeout 30m -exec "'$$PWD/test/as-user'" $(TESTFLAGS) $(PKG) || status=$$?; \
+	  { $(GO) test -vet=off -count=1 -p 2 -parallel 3 -timeout 30m -exec "'$$PWD/test/as-user'" $(TESTFLAGS) $(PKG) || \
+	    echo $$? >"$$TEST_DIR/status"; } | tee "$$TEST_DIR/output"; \
+	  if [ -e "$$TEST_DIR/status" ]; then \
+	    status=$$(cat "$$TEST_DIR/status"); echo; echo "what failed, without the servers' logs:"; \
+	    grep -E '^ *(--- FAIL|panic:|[a-z_]+_test\.go:[0-9]+: )' "$$TEST_DIR/output" | grep -vE ': (server[12]|arbiter), [a-z]+\.log:$$' | tail -n 60; \
+	  fi; \
 	  [ "$$(id -u)" = 0 ] || echo "make test: test/hosts, the faults on real hosts, needs root and WAS NOT RUN; run: sudo make hosts"; \
 	  if [ $$status = 0 ]; then verdict=PASSED; else verdict=FAILED; fi; \
 	  echo "make test: $$verdict in $$(( $$(date +%s) - begin )) s"; exit $$status
