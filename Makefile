@@ -117,7 +117,7 @@ model: ## check the protocol's model within wide bounds (TRAIL='no pledge': tell
 .PHONY: sim
 sim: ## simulate pairs in virtual time (SEEDS=2000 HOURS=1 or MINUTES=5; SEED=7 tells all that happens in one)
 	SIM_SEEDS='$(or $(SEEDS),2000)' SIM_MINUTES='$(or $(MINUTES),$(shell expr 60 \* $(or $(HOURS),1)))' SIM_SEED='$(SEED)' \
-	  $(GO) test -count=1 -v -timeout 2h -run 'TestSeeds' ./test/sim
+	  $(GO) test -count=1 -v -timeout 2h -pgo=test/sim/sim.pgo -run 'TestSeeds' ./test/sim
 
 .PHONY: fuzz
 fuzz: ## fuzz what reads configuration files and messages (TIME=5m for each)

@@ -192,7 +192,7 @@ func (a *Agent) isStopped(s board.Sight, rule decide.Rule) bool {
 
 // tellNews sends a report at once when it says something new.
 func (a *Agent) tellNews() {
-	now := essence(a.report())
+	now := a.essence(a.board.Read())
 	a.mu.Lock()
 	news := now != a.sent
 	a.sent = now

@@ -13,20 +13,27 @@ import (
 // report is what the other supervisor is told; see telling for when.
 func (a *Agent) report() wire.Report {
 	s := a.board.Read()
+	r := a.essence(s)
+	r.Insert, r.Received, r.Replayed = s.Look.Insert, s.Look.Received, s.Look.Replayed
+	fullest, _ := a.limits.now().Fullest(s.Places)
+	r.Disk = fullest.Describe()
+	return r
+}
+
+// essence is what makes a report worth sending before its time: positions may wait.
+func (a *Agent) essence(s board.Sight) wire.Report {
 	a.mu.Lock()
 	rule := a.rule
 	a.mu.Unlock()
 	r := wire.Report{
 		Server: a.config.Me(), Record: saidRecord(s), Copy: s.Copy, Postgres: a.postgresWord(s),
 		Timeline: s.Look.Timeline, CheckpointTimeline: s.Look.CheckpointTimeline,
-		Insert: s.Look.Insert, Received: s.Look.Received, Replayed: s.Look.Replayed,
 		Stream: s.Look.Receiver.Status, Failover: !s.FailoverOff,
 		Rule: rule.ID, Why: rule.Why, Doing: doingText(s), Version: a.opt.Version, DiskError: s.DiskError, DiskPart: s.DiskPart,
 		Discarded: s.Discarded, Arbiter: a.config.Pair.Arbiter.String(),
 		ConfigTrouble: brief(s.ConfigTrouble), ConfigInTheWay: brief(s.ConfigInTheWay),
 	}
-	fullest, level := a.limits.now().Fullest(s.Places)
-	r.DiskLevel, r.Disk = level, fullest.Describe()
+	_, r.DiskLevel = a.limits.now().Fullest(s.Places)
 	return r
 }
 
@@ -90,12 +97,6 @@ func (a *Agent) witnessReport() wire.WitnessReport {
 	}
 	// What it knows, not what is on its disk: it may have acted upon it already.
 	return wire.WitnessReport{Postgres: word, Known: s.Record, TimeoutMS: a.config.Timings().HeartbeatTimeout.Milliseconds()}
-}
-
-// essence is what makes a report worth sending before its time: positions may wait.
-func essence(r wire.Report) wire.Report {
-	r.Insert, r.Received, r.Replayed, r.Disk = 0, 0, 0, ""
-	return r
 }
 
 // peerRecord is the record as the other server tells it (arbiter kind none).

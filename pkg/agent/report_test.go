@@ -7,6 +7,7 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/disk"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
@@ -108,31 +109,44 @@ func TestANewReignIsToldToTheKeeperAtOnceAndToTheOtherFromTheDisk(t *testing.T) 
 }
 
 func TestEssenceTellsNewsFromProgress(t *testing.T) {
+	a := someAgent(t)
+	room := func(free uint64) []board.Place {
+		return []board.Place{{Path: "/data", Room: disk.Room{Total: 100 << 30, Free: free}}}
+	}
 	for _, c := range []struct {
 		name   string
-		change func(*wire.Report)
+		change func(*board.Sight)
 		news   bool
 	}{
-		{"record", func(r *wire.Report) { r.Record = rec(2, 3, "server2", pair.Paired) }, true},
-		{"copy", func(r *wire.Report) { r.Copy = rec(2, 3, "server2", pair.Paired) }, true},
-		{"postgres", func(r *wire.Report) { r.Postgres = wire.ReportDown }, true},
-		{"timeline", func(r *wire.Report) { r.Timeline++ }, true},
-		{"checkpoint's timeline", func(r *wire.Report) { r.CheckpointTimeline++ }, true},
-		{"stream", func(r *wire.Report) { r.Stream = "streaming" }, true},
-		{"failover", func(r *wire.Report) { r.Failover = true }, true},
-		{"rule", func(r *wire.Report) { r.Rule = 290 }, true},
-		{"doing", func(r *wire.Report) { r.Doing = "rejoin: copying 1 of 9 MB" }, true},
-		{"configuration", func(r *wire.Report) { r.ConfigTrouble = "x.conf:1: syntax error" }, true},
-		{"insert", func(r *wire.Report) { r.Insert++ }, false},
-		{"received", func(r *wire.Report) { r.Received++ }, false},
-		{"replayed", func(r *wire.Report) { r.Replayed++ }, false},
+		{"record", func(s *board.Sight) { s.Record = rec(1, 3, "server2", pair.Alone) }, true},
+		{"copy", func(s *board.Sight) { s.Copy = rec(1, 3, "server2", pair.Paired) }, true},
+		{"postgres", func(s *board.Sight) { s.PID = 0 }, true},
+		{"timeline", func(s *board.Sight) { s.Look.Timeline++ }, true},
+		{"checkpoint's timeline", func(s *board.Sight) { s.Look.CheckpointTimeline++ }, true},
+		{"stream", func(s *board.Sight) { s.Look.Receiver.Status = "streaming" }, true},
+		{"failover", func(s *board.Sight) { s.FailoverOff = true }, true},
+		{"doing", func(s *board.Sight) { s.Doing, s.Progress = decide.Rejoin, "copying 1 of 9 MB" }, true},
+		{"configuration", func(s *board.Sight) { s.ConfigTrouble = "x.conf:1: syntax error" }, true},
+		{"disk level", func(s *board.Sight) { s.Places = room(1 << 20) }, true},
+		{"insert", func(s *board.Sight) { s.Look.Insert++ }, false},
+		{"received", func(s *board.Sight) { s.Look.Received++ }, false},
+		{"replayed", func(s *board.Sight) { s.Look.Replayed++ }, false},
+		{"room", func(s *board.Sight) { s.Places = room(60 << 30) }, false},
 	} {
-		var r wire.Report
-		before := essence(r)
-		c.change(&r)
-		if news := essence(r) != before; news != c.news {
+		s := board.Sight{
+			Known: true, PID: 7, LookAt: 1, Record: rec(1, 2, "server1", pair.Paired), Copy: rec(1, 2, "server1", pair.Paired),
+			Places: room(80 << 30),
+		}
+		before := a.essence(s)
+		c.change(&s)
+		if news := a.essence(s) != before; news != c.news {
 			t.Errorf("%s: news %v, want %v", c.name, news, c.news)
 		}
+	}
+	before := a.essence(board.Sight{})
+	a.rule.ID = 290
+	if a.essence(board.Sight{}) == before {
+		t.Error("another rule is no news")
 	}
 }
 

@@ -102,7 +102,7 @@ func (a *ArbiterOf) Same(b *ArbiterOf) bool {
 func (a *ArbiterOf) String() string {
 	switch a.Kind {
 	case Etcd:
-		return fmt.Sprintf("%s at %s below %s", a.Kind, a.Where(), a.Etcd.Prefix)
+		return string(a.Kind) + " at " + a.Where() + " below " + a.Etcd.Prefix
 	case Witness:
 		return string(a.Kind) + " at " + a.Address
 	}

@@ -24,6 +24,7 @@ type coro struct {
 	due   time.Duration // active time; negative: no limit
 	ctx   context.Context
 	wake  <-chan struct{}
+	token bool // the channel has room, and is never closed then
 	woken bool
 	ended bool
 }
@@ -66,15 +67,22 @@ func (w *World) begin(p *process, name string, work func()) {
 
 // ready reports whether it need not wait any longer.
 func (c *coro) ready(now time.Duration) bool {
-	if c.wake != nil {
-		select {
-		case <-c.wake:
-			c.woken = true
-			return true
-		default:
-		}
+	return c.wakes() || c.due >= 0 && c.due <= now || c.ctx != nil && c.ctx.Err() != nil
+}
+
+// wakes takes what it is woken by, if that has come. Nearly always it has not, which the
+// length of a channel tells sooner than a look into it.
+func (c *coro) wakes() bool {
+	if c.wake == nil || c.token && len(c.wake) == 0 {
+		return false
 	}
-	return c.due >= 0 && c.due <= now || c.ctx != nil && c.ctx.Err() != nil
+	select {
+	case <-c.wake:
+		c.woken = true
+		return true
+	default:
+		return false
+	}
 }
 
 // runReady lets every coroutine go on that can, in turn, until all of them wait.
@@ -159,7 +167,7 @@ func (w *World) wait(p *process, ctx context.Context, d time.Duration, wake <-ch
 	if ctx != nil && ctx.Err() != nil {
 		return false
 	}
-	c.woken, c.ctx, c.wake, c.due = false, ctx, wake, -1
+	c.woken, c.ctx, c.wake, c.token, c.due = false, ctx, wake, cap(wake) > 0, -1
 	if d >= 0 {
 		c.due = w.now + d
 	}
