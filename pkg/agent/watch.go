@@ -21,7 +21,7 @@ import (
 func (a *Agent) keepCopy(ctx context.Context) error {
 	a.own.KeepRoom()
 	for {
-		if a.clock.Wait(ctx, -1, a.copyDue); ctx.Err() != nil {
+		if a.clock.Wait(ctx, copySettles, a.copyDue); ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err := a.saveCopy(); err != nil {
@@ -31,8 +31,12 @@ func (a *Agent) keepCopy(ctx context.Context) error {
 	}
 }
 
-// copyRetry is the pause after a copy that could not be saved.
-const copyRetry = time.Second
+// copyRetry is the pause after a copy that could not be saved; copySettles that between
+// looks whether an action has left one so.
+const (
+	copyRetry   = time.Second
+	copySettles = 5 * time.Second
+)
 
 // copyIsDue wakes keepCopy; the loop itself touches no disk. A promotion saves the
 // copy itself, at its beginning: every sync of this disk in the middle of it holds up
@@ -47,11 +51,11 @@ func (a *Agent) copyIsDue(s board.Sight, rule decide.Rule) {
 	}
 }
 
-// saveCopy writes the newest record if the copy is older.
+// saveCopy writes the newest record if the copy is older, or again what could not be written.
 func (a *Agent) saveCopy() error {
 	s := a.board.Read()
 	if !s.Record.NewerThan(s.Copy) {
-		return nil
+		return a.own.Settle()
 	}
 	if err := a.own.Save(s.Record); err != nil && !errors.Is(err, record.ErrConflict) {
 		return err

@@ -18,7 +18,7 @@ type Copy struct {
 	disk durable.Disk
 
 	writing sync.Mutex    // held across a write, taken before mu
-	unsure  bool          // what was read may be lost with power; guarded by writing
+	unsure  bool          // the file may show another record than last, or lose it with power; guarded by writing
 	mu      sync.Mutex    // never held while the disk is waited for: it may hang
 	last    record.Record // what the file holds
 }
@@ -68,7 +68,9 @@ func (c *Copy) Save(r record.Record) error {
 	if r == last && !c.unsure {
 		return nil
 	}
+	c.unsure = true
 	if err := c.disk.WriteJSON(c.path, r, 0o600); err != nil {
+		_ = c.putBack()
 		return err
 	}
 	c.unsure = false
@@ -76,4 +78,26 @@ func (c *Copy) Save(r record.Record) error {
 	defer c.mu.Unlock()
 	c.last = r
 	return nil
+}
+
+// putBack has the file hold what it held before a write that failed: that may be visible all
+// the same (durable.WriteFile), and whoever starts next would go by what nobody here does.
+func (c *Copy) putBack() error {
+	if last := c.Get(); last.Exists() { // what nearly was the first one says no more than its keeper
+		if err := c.disk.WriteJSON(c.path, last, 0o600); err != nil {
+			return err
+		}
+	}
+	c.unsure = false
+	return nil
+}
+
+// Settle makes the disk hold what Get says, if that is not sure.
+func (c *Copy) Settle() error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if !c.unsure {
+		return nil
+	}
+	return c.putBack()
 }

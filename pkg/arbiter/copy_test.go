@@ -140,3 +140,52 @@ func TestACopyThatIsReadIsOnTheDisk(t *testing.T) {
 		t.Errorf("what could not be synced is written %d times", bad.writes)
 	}
 }
+
+// halfWritten is a disk on which writes that fail are visible all the same.
+type halfWritten struct {
+	durable.Disk
+	fails int
+}
+
+func (d *halfWritten) WriteJSON(path string, v any, mode fs.FileMode) error {
+	if err := d.Disk.WriteJSON(path, v, mode); err != nil || d.fails == 0 {
+		return err
+	}
+	d.fails--
+	return errors.New("input/output error")
+}
+
+// A pledge that could not be saved was never given: the names go out of use again, and a
+// start that read it would hand over to a standby that lacks what was acknowledged since.
+func TestAWriteThatFailedIsNotWhatTheNextStartReads(t *testing.T) {
+	alone := pairedRecord
+	alone.Mode = pair.Alone
+	for _, c := range []struct {
+		name  string
+		fails int
+		after func(*Copy) error
+	}{
+		{"it is put back at once", 1, func(*Copy) error { return nil }},
+		{"it is put back when the disk serves again", 2, (*Copy).Settle},
+		{"or when it is saved again", 2, func(own *Copy) error { return own.Save(alone) }},
+	} {
+		path := filepath.Join(t.TempDir(), "record.json")
+		must(t, durable.WriteJSON(path, alone, 0o600))
+		disk := &halfWritten{Disk: durable.Machine}
+		own, err := OpenCopy(disk, path)
+		must(t, err)
+		disk.fails = c.fails
+		if err := own.Save(pairedRecord); err == nil || own.Get() != alone {
+			t.Errorf("%s: %v, and it holds %s", c.name, err, own.Get())
+		}
+		if unsure := c.fails > 1; own.unsure != unsure {
+			t.Errorf("%s: unsure %t", c.name, own.unsure)
+		}
+		must(t, c.after(own))
+		next, err := OpenCopy(durable.Machine, path)
+		must(t, err)
+		if own.unsure || next.Get() != alone {
+			t.Errorf("%s: the next start reads %s; unsure %t", c.name, next.Get(), own.unsure)
+		}
+	}
+}

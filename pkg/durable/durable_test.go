@@ -209,3 +209,60 @@ func TestSync(t *testing.T) {
 	}
 	wantContent(t, path, "x")
 }
+
+// Nothing is half done for want of descriptors, however many there are left.
+func TestWriteFileWithoutDescriptors(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "old", 0o600)
+	var was syscall.Rlimit
+	must(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &was))
+	defer func() { must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &was)) }()
+	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 64, Max: was.Max}))
+	written := 0
+	for left := range 6 {
+		free := useUp(t, left)
+		err := WriteFile(path, []byte("new"), 0o600)
+		free()
+		content, readErr := os.ReadFile(path)
+		must(t, readErr)
+		switch {
+		case err == nil:
+			written++
+			write(t, path, "old", 0o600)
+		case !errors.Is(err, syscall.EMFILE) || string(content) != "old":
+			t.Errorf("%d descriptors left: %v, and the file holds %q", left, err, content)
+		}
+	}
+	if written == 0 || written == 6 {
+		t.Errorf("written %d times out of 6: the limit was never met, or always", written)
+	}
+}
+
+// useUp takes all descriptors but some.
+func useUp(t *testing.T, left int) (free func()) {
+	t.Helper()
+	var taken []*os.File
+	for {
+		f, err := os.Open("/dev/null")
+		if errors.Is(err, syscall.EMFILE) {
+			break
+		}
+		must(t, err)
+		taken = append(taken, f)
+	}
+	for _, f := range taken[:left] {
+		must(t, f.Close())
+	}
+	return func() {
+		for _, f := range taken[left:] {
+			must(t, f.Close())
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

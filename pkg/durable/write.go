@@ -39,10 +39,18 @@ func writeFile(path string, data []byte, mode fs.FileMode) error {
 	if err := fill(temp, path, data, mode); err != nil {
 		return errors.Join(err, os.Remove(temp.Name()))
 	}
+	dir, err := os.Open(filepath.Dir(path)) // before the rename: there may be no descriptor left
+	if err != nil {
+		return errors.Join(err, os.Remove(temp.Name()))
+	}
+	defer dir.Close()
 	if err := os.Rename(temp.Name(), path); err != nil {
 		return errors.Join(err, os.Remove(temp.Name()))
 	}
-	return syncDir(filepath.Dir(path))
+	if err := dir.Sync(); err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	return nil
 }
 
 // fill gives temp everything the finished file has: content, owner, mode. It is
