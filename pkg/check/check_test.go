@@ -52,6 +52,11 @@ func online() []spoiled {
 			s.sql(one, `alter database app set synchronous_commit = remote_write`)
 			return func() { s.sql(one, `alter database app reset synchronous_commit`) }
 		}},
+		{id: "synchronous-commit", on: one, spoil: func(s *stage) func() {
+			s.sql(one, `alter role all set synchronous_commit = off`)
+			return func() { s.sql(one, `alter role all reset synchronous_commit`) }
+		}},
+		{id: "synchronous-commit", on: one, spoil: set(one, "synchronous_commit = False")},
 		{id: "retry-interval", on: two, spoil: set(two, "wal_retrieve_retry_interval = 5s")},
 		{id: "wal-timeouts", on: one, spoil: set(one, "wal_sender_timeout = 0")},
 		{id: "wal-timeouts", on: two, spoil: set(two, "wal_receiver_timeout = 500ms")},

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"mcctl/pkg/settings"
 )
 
 // durabilityChecks look at what keeps data whole and rewinds possible.
@@ -80,12 +82,14 @@ func rewindPossible(v View) []Trouble {
 
 func syncCommit(v View) (found []Trouble) {
 	for _, s := range v.Me.Postgres.SyncCommits {
-		if s.Value == "on" || s.Value == "remote_apply" || s.Value == "true" || s.Value == "yes" || s.Value == "1" {
+		if settings.CommitsWait(s.Value) {
 			continue
 		}
 		where, reset := "the configuration", "set synchronous_commit = on in "+v.Me.Config.Server.ConfigFile+"; then: {psql} -c 'select pg_reload_conf()'"
 		alter := func(sql string) string { return "{psql} -c '" + sql + " reset synchronous_commit'" }
 		switch {
+		case s.Everybody:
+			where, reset = "every role", alter("alter role all")
 		case s.Role != "" && s.Database != "":
 			where = fmt.Sprintf("role %s in database %s", s.Role, s.Database)
 			reset = alter(fmt.Sprintf("alter role %s in database %s", ident(s.Role), ident(s.Database)))

@@ -26,7 +26,7 @@ func fileChecks() []Check {
 		{
 			ID: "owner", What: "data, tablespaces, configuration, keys and the management directory belong to one user", Severity: Error,
 			Why:    "the supervisor reads and writes all of them as the owner of the data directory; a file of somebody else stops it in the middle of a failover",
-			Mend:   "chown -R {owner}: {path}",
+			Mend:   "chown {whole}{owner}: {path}",
 			Blocks: blocks(Failover, Switch, Rewind, Rebuild), Needs: needs(Files), Judge: wrongOwner,
 		},
 		{
@@ -104,14 +104,25 @@ func (s *Side) owner() (uid int, name string) {
 func wrongOwner(v View) (found []Trouble) {
 	uid, owner := v.Me.owner()
 	for _, p := range v.Me.Paths {
-		if p.UID != uid && p.Name != authorityKey { // mcctl reads that for new members only, and root's is as safe
+		switch {
+		case p.UID == uid, p.Name == authorityKey: // mcctl reads that for new members only, and root's is as safe
+		case p.Name == keyDirectory && p.UID == 0: // that of the host's own keys, such as /etc/ssl/private
+		default:
 			found = append(found, Trouble{
 				fmt.Sprintf("%s %s belongs to %s, not to %s", p.Name, p.Path, p.User, owner),
-				fill("owner", owner, "path", p.Path),
+				fill("owner", owner, "path", p.Path, "whole", p.whole()),
 			})
 		}
 	}
 	return found
+}
+
+// whole has chown take what lies in a directory that is one user's alone.
+func (p Path) whole() string {
+	if p.Name == keyDirectory {
+		return ""
+	}
+	return "-R "
 }
 
 func dataMode(v View) []Trouble {

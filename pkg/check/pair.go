@@ -150,6 +150,7 @@ func pairChecks() []Check {
 
 func samePair(v View) []Trouble {
 	a, b := v.Me.Config.Pair, v.Other.Config.Pair
+	b.Arbiter.Etcd = b.Arbiter.Etcd.Rebased(v.Other.Config.Dir, v.Me.Config.Dir) // which may differ
 	if reflect.DeepEqual(a, b) {
 		return nil
 	}

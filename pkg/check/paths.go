@@ -21,6 +21,7 @@ import (
 // Names of paths that a check asks for.
 const (
 	authorityKey     = "key of the certificate authority"
+	keyDirectory     = "directory of the key"
 	etcdKey          = "key for etcd"
 	etcdPassword     = "password file for etcd"
 	walElsewhere     = "directory of pg_wal"
@@ -45,7 +46,7 @@ func (l Looker) paths(s *Side, layout postgres.Layout) error {
 		{"log", l.Config.Path("log")},
 		{"record.json", l.Config.Path("record.json")},
 		{"key", c.TLS.Key},
-		{"directory of the key", filepath.Dir(c.TLS.Key)},
+		{keyDirectory, filepath.Dir(c.TLS.Key)},
 		{"passfile of replication", c.Replication.Passfile},
 		{"passfile", c.Postgres.Passfile},
 		{"directory of the certificate authority", authority},

@@ -61,7 +61,7 @@ func tooOpen(v View, names ...string) (found []Trouble) {
 
 func mcdirMode(v View) (found []Trouble) {
 	for _, p := range v.Me.Paths {
-		ours := p.Path == v.Me.Mcdir || strings.HasPrefix(p.Path, v.Me.Mcdir+"/") || p.Name == "directory of the key"
+		ours := p.Path == v.Me.Mcdir || strings.HasPrefix(p.Path, v.Me.Mcdir+"/") || p.Name == keyDirectory
 		if ours && p.Mode&0o022 != 0 {
 			found = append(found, Trouble{fmt.Sprintf("%s %s has mode %04o: others may write it", p.Name, p.Path, p.Mode), fill("path", p.Path)})
 		}

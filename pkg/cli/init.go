@@ -177,12 +177,29 @@ func runInit(ctx context.Context, env *Env, o *initOptions) error {
 	return explainInit(o, a.patiently(ctx, s, want, token))
 }
 
+// Flags that are answered for one kind of directory only: what the first server has said
+// the others have from there.
+var (
+	secondFlags = []string{"config-file", "hba-file", "ident-file", "waldir", "tablespace-mapping"}
+	firstFlags  = []string{
+		"pair", "name", "admin", "replication", "client", "other-name", "other-admin", "other-replication", "other-client",
+		"arbiter-kind", "no-arbiter", "profile", "user", "database", "replication-user", "locale",
+	}
+)
+
 // settle makes of the flags what the plan has, and refuses those of another kind.
 func (o *initOptions) settle(kind string) error {
 	if kind != setup.Second {
-		for _, flag := range []string{"config-file", "hba-file", "ident-file", "waldir", "tablespace-mapping"} {
+		for _, flag := range secondFlags {
 			if o.cmd.Flags().Changed(flag) {
 				return misuse(o.cmd, "init: --%s is for a second server, with --join", flag)
+			}
+		}
+	}
+	if kind != setup.First {
+		for _, flag := range firstFlags {
+			if o.cmd.Flags().Changed(flag) {
+				return misuse(o.cmd, "init: --%s is for the first server: it is known here from there", flag)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,7 +31,20 @@ type EtcdOf struct {
 	PasswordFile string `toml:"password_file"`
 }
 
-func (e *EtcdOf) resolve(dir string) { absolute(dir, &e.CA, &e.Certificate, &e.Key, &e.PasswordFile) }
+func (e *EtcdOf) resolve(dir string) { absolute(dir, e.paths()...) }
+
+func (e *EtcdOf) paths() []*string { return []*string{&e.CA, &e.Certificate, &e.Key, &e.PasswordFile} }
+
+// Rebased is the same as it reads from another management directory: what lies below the
+// one lies below the other.
+func (e EtcdOf) Rebased(from, to string) EtcdOf {
+	for _, path := range e.paths() {
+		if below, err := filepath.Rel(from, *path); err == nil && filepath.IsLocal(below) {
+			*path = filepath.Join(to, below)
+		}
+	}
+	return e
+}
 
 // Where is the arbiter in words: its address, or the endpoints of an etcd.
 func (a *ArbiterOf) Where() string {

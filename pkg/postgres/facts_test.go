@@ -300,3 +300,19 @@ func TestFactInsertPositionMayBeAheadForLong(t *testing.T) {
 		t.Errorf("after the end of a segment the insert position is %s bytes ahead, not 40 for long", ahead)
 	}
 }
+
+// settings.CommitsWait goes by these names: synchronous_commit is a list that holds those of
+// a boolean too (synchronous_commit_options), and PostgreSQL compares names without regard
+// to case (config_enum_lookup_by_name, guc.c, 13 to 18).
+func TestFactNamesOfSynchronousCommit(t *testing.T) {
+	in := newServer(t)
+	start(t, in)
+	for said, means := range map[string]string{
+		"on": "on", "ON": "on", "true": "on", "Yes": "on", "1": "on", "off": "off", "False": "off", "no": "off", "0": "off",
+		"Local": "local", "REMOTE_WRITE": "remote_write", "Remote_Apply": "remote_apply",
+	} {
+		if got := query(t, in, "set_config('synchronous_commit', '"+said+"', false)"); got != means {
+			t.Errorf("%s means %s, not %s", said, got, means)
+		}
+	}
+}

@@ -49,6 +49,8 @@ type RoleSetting struct {
 	Role     string `json:"role"`
 	Database string `json:"database"`
 	Value    string `json:"value"`
+	// Everybody: ALTER ROLE ALL, which goes before the configuration files.
+	Everybody bool `json:"everybody"`
 }
 
 // InspectedSettings are the settings that checks look at.
@@ -74,13 +76,13 @@ const inspectSQL = `select json_build_object(
   'pending_restart', coalesce((select json_agg(name order by name) from pg_settings where pending_restart), '[]'),
   'file_errors', coalesce((select json_agg(json_build_object('file', coalesce(sourcefile, ''), 'line', coalesce(sourceline, 0), 'error', coalesce(name || ': ', '') || error) order by seqno)
      from pg_file_settings f where error is not null and not exists (select from pg_settings s where s.name = lower(f.name) and s.pending_restart)), '[]'),
-  'sync_commits', coalesce((select json_agg(json_build_object('role', role, 'database', database, 'value', value)) from (
-       select coalesce(r.rolname, '') as role, coalesce(d.datname, '') as database, split_part(c, '=', 2) as value
+  'sync_commits', coalesce((select json_agg(json_build_object('role', role, 'database', database, 'value', value, 'everybody', everybody)) from (
+       select coalesce(r.rolname, '') as role, coalesce(d.datname, '') as database, split_part(c, '=', 2) as value, s.setrole = 0 and s.setdatabase = 0 as everybody
        from pg_db_role_setting s cross join unnest(s.setconfig) c
        left join pg_roles r on r.oid = s.setrole left join pg_database d on d.oid = s.setdatabase
        where split_part(c, '=', 1) = 'synchronous_commit'
        union all
-       (select '', '', setting from pg_file_settings where lower(name) = 'synchronous_commit' and error is null order by seqno desc limit 1)) set), '[]'),
+       (select '', '', setting, false from pg_file_settings where lower(name) = 'synchronous_commit' and error is null order by seqno desc limit 1)) set), '[]'),
   'slots', ` + slotsSQL + `,
   'archiver', ` + archiverSQL + `,
   'senders', (select count(*) from pg_stat_replication),

@@ -59,6 +59,12 @@ func (s *Setup) edits(ctx context.Context) (e edits, err error) {
 		commit.Value = said.Value
 	}
 	have["synchronous_commit"] = commit
+	for name, d := range have {
+		if said, ok := e.tree.Get(name); ok && d.Pending { // the files have the word after the restart
+			d.Value = said.Value
+			have[name] = d
+		}
+	}
 	e.changes = p.changes(have)
 	for _, c := range e.changes {
 		e.tree.Set(c.name, c.value)
@@ -102,17 +108,19 @@ func (p Plan) changes(have map[string]postgres.Described) (all []change) {
 	}
 	value := func(name string) string { return have[name].Value }
 	number := func(name string) int { n, _ := strconv.Atoi(value(name)); return n }
+	isOff := func(name string) bool {
+		return slices.Contains([]string{"off", "false", "no", "0"}, strings.ToLower(value(name)))
+	}
 	host, _ := split(p.Replication)
 	want(!listens(value("listen_addresses"), host), "listen_addresses", strings.TrimPrefix(value("listen_addresses")+","+host, ","), "the other server comes over "+host)
-	want(value("wal_level") == "minimal", "wal_level", "replica", "a standby needs it")
+	want(strings.EqualFold(value("wal_level"), "minimal"), "wal_level", "replica", "a standby needs it")
 	want(number("max_wal_senders") < least, "max_wal_senders", "10", "a standby and a copy need connections")
 	want(number("max_replication_slots") < least, "max_replication_slots", "10", "each server keeps the log for the other in a slot")
-	want(value("hot_standby") == "off", "hot_standby", "on", "the supervisor looks into the standby")
-	want(value("wal_log_hints") == "off" && value("data_checksums") == "off", "wal_log_hints", "on", "an old primary comes back by pg_rewind, which needs it or checksums")
-	want(value("full_page_writes") == "off", "full_page_writes", "on", "pg_rewind needs it")
-	want(value("fsync") == "off", "fsync", "on", "what is acknowledged must be on the disk")
-	weak := slices.Contains([]string{"off", "local", "remote_write"}, value("synchronous_commit"))
-	want(weak, "synchronous_commit", "on", "otherwise commits are acknowledged before the standby holds them")
+	want(isOff("hot_standby"), "hot_standby", "on", "the supervisor looks into the standby")
+	want(isOff("wal_log_hints") && isOff("data_checksums"), "wal_log_hints", "on", "an old primary comes back by pg_rewind, which needs it or checksums")
+	want(isOff("full_page_writes"), "full_page_writes", "on", "pg_rewind needs it")
+	want(isOff("fsync"), "fsync", "on", "what is acknowledged must be on the disk")
+	want(!settings.CommitsWait(value("synchronous_commit")), "synchronous_commit", "on", "otherwise commits are acknowledged before the standby holds them")
 	return all
 }
 

@@ -132,7 +132,7 @@ func (s *Setup) writeJoined(ctx context.Context) error {
 	}
 	err = s.lacks(of.Arbiter)
 	if m.Apart && (p.ConfigFile == "" || p.HBAFile == "") {
-		err = errors.Join(err, errors.New("the first server keeps postgresql.conf and pg_hba.conf apart from its data, so that a copy of the data has none: bring copies of both files to this host, then run the same command with --config-file FILE --hba-file FILE (and --ident-file FILE)"))
+		err = errors.Join(err, errors.New("the first server keeps postgresql.conf or pg_hba.conf apart from its data, or as a link there, so that a copy of the data does not have them in their place: bring copies of both files to this host, then run the same command with --config-file FILE --hba-file FILE (and --ident-file FILE)"))
 	}
 	if err != nil {
 		return err

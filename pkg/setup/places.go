@@ -132,25 +132,44 @@ func (p *Plan) meet(ctx context.Context) error {
 	return p.meetFiles(ctx, session)
 }
 
-// meetFiles notes the configuration files that are not in the data directory.
 func (p *Plan) meetFiles(ctx context.Context, session *postgres.Session) error {
-	files := map[string]*string{"config_file": &p.ConfigFile, "hba_file": &p.HBAFile, "ident_file": &p.IdentFile}
 	said, err := session.Describe(ctx, []string{"config_file", "hba_file", "ident_file"})
 	if err != nil {
 		return err
 	}
-	for name, to := range files {
-		*to = p.apart(said[name].Value)
-	}
+	p.noteFiles(said["config_file"].Value, said["hba_file"].Value, said["ident_file"].Value)
 	return nil
 }
 
-// apart is a configuration file unless it lies in the data directory.
-func (p *Plan) apart(file string) string {
-	if filepath.Dir(file) == p.DataDirectory {
+// noteFiles notes the configuration files that are not the usual ones of the data directory.
+func (p *Plan) noteFiles(main, hba, ident string) {
+	p.ConfigFile, p.HBAFile, p.IdentFile = p.apart(main, "postgresql.conf"), p.apart(hba, "pg_hba.conf"), p.apart(ident, "pg_ident.conf")
+}
+
+// apart is a configuration file unless it is the usual one of the data directory, which
+// PostgreSQL may name by another way than we.
+func (p *Plan) apart(file, usual string) string {
+	if filepath.Base(file) == usual && sameDirectory(filepath.Dir(file), p.DataDirectory) {
 		return ""
 	}
 	return file
+}
+
+func sameDirectory(a, b string) bool {
+	isA, errA := os.Stat(a)
+	isB, errB := os.Stat(b)
+	return a == b || errA == nil && errB == nil && os.SameFile(isA, isB)
+}
+
+// isCopied tells whether a copy of the data directory has the configuration files: links
+// are left out of it ("skipping special file", sendDir in basebackup.c, 13 to 18).
+func (p Plan) isCopied() bool {
+	for name, apart := range map[string]string{"postgresql.conf": p.ConfigFile, "pg_hba.conf": p.HBAFile} {
+		if st, err := os.Lstat(filepath.Join(p.DataDirectory, name)); apart != "" || err == nil && !st.Mode().IsRegular() {
+			return false
+		}
+	}
+	return true
 }
 
 // configureNew edits the files of a new cluster before it runs for the first time.

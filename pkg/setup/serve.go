@@ -70,7 +70,7 @@ func (s *Setup) Serve(ctx context.Context, opt ServeOptions) error {
 	p, server := &s.state.Plan, c.Server
 	p.DataDirectory, p.Bin, p.Socket, p.User, p.Database = server.DataDirectory, server.BinDirectory, server.Postgres.SocketDirectory, server.Postgres.User, server.Postgres.Database
 	p.Replication = c.Endpoint(c.Me()).Replication
-	p.ConfigFile, p.HBAFile, p.IdentFile = p.apart(server.ConfigFile), p.apart(server.HBAFile), p.apart(server.IdentFile)
+	p.noteFiles(server.ConfigFile, server.HBAFile, server.IdentFile)
 	h := &host{setup: s, config: c, authority: authority, name: arbiterName, who: wire.Identity{Name: arbiterName}}
 	if !opt.Arbiter {
 		h.name = string(c.Other())
@@ -260,7 +260,7 @@ func (h *host) aboutPostgres(ctx context.Context, m *Material) error {
 		return err
 	}
 	p := s.state.Plan
-	m.WAL, m.SystemID, m.Apart = layout.WAL, control.SystemID, p.ConfigFile != "" || p.HBAFile != ""
+	m.WAL, m.SystemID, m.Apart = layout.WAL, control.SystemID, !p.isCopied()
 	m.Replicator, m.Database, m.User, m.Bin, m.Socket = c.Replication.User, c.Postgres.Database, c.Postgres.User, c.BinDirectory, c.Postgres.SocketDirectory
 	return nil
 }

@@ -162,9 +162,13 @@ func (s *Setup) begin(kind string, plan Plan) error {
 		return fmt.Errorf("go on with %s: it was begun as a directory of kind %q, not %q; name another directory, or remove this one", s.Dir, was, kind)
 	}
 	if was != "" {
+		before := s.state.Plan
 		different := s.state.Plan.reconsider(plan, !s.hasWhole())
 		if different = append(different, s.state.Plan.merge(plan)...); len(different) > 0 {
 			return fmt.Errorf("go on with %s: it was begun with another answer for %s; leave that out, or begin again in another directory", s.Dir, strings.Join(different, ", "))
+		}
+		if late := s.tooLate(kind, before); len(late) > 0 {
+			return fmt.Errorf("go on with %s: %s comes too late, as what it would go into is made; leave that out, and edit the file when this is complete, or begin again in another directory", s.Dir, strings.Join(late, ", "))
 		}
 		s.Say("going on with what was begun in " + s.Dir)
 		return s.save()
