@@ -1,13 +1,17 @@
 package agent
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // systemd listens where a service notifies.
@@ -119,6 +123,89 @@ func TestASignOfLifeTakesNoNewDescriptor(t *testing.T) {
 	n.turn(true)
 	if got := told(t, l); !same(got, "WATCHDOG=1") {
 		t.Errorf("at the new socket: %q", got)
+	}
+}
+
+// silent fills the queue of a systemd that reads nothing, and says how full it is.
+func silent(t *testing.T, path string) (queued int) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	ok(t, err)
+	defer func() { _ = unix.Close(fd) }()
+	ok(t, unix.Connect(fd, &unix.SockaddrUnix{Name: path}))
+	for ; ; queued++ {
+		if _, err := unix.Write(fd, []byte("noise")); errors.Is(err, unix.EAGAIN) {
+			return queued
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// promptly ends the test when the loop would stand still.
+func promptly(t *testing.T, do func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); do() }()
+	received(t, done)
+}
+
+// A systemd that is frozen, or hangs on a failed disk, reads nothing. The loop goes on, and
+// once it reads again it hears what it must hear once, as well as that the supervisor lives.
+func TestASystemdThatReadsNothingHoldsNothingUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	l := systemd(t, path, 3*time.Hour)
+	n := newNotifier()
+	noise := silent(t, path)
+	read := func() []string { return told(t, l)[noise:] }
+	turns := func() {
+		n.turn(false)
+		n.turn(true)
+		n.turn(true)
+	}
+	promptly(t, turns)
+	if got := read(); len(got) != 0 {
+		t.Errorf("there was no room for %q", got)
+	}
+	turns()
+	if got := told(t, l); !same(got, "READY=1", "WATCHDOG=1") {
+		t.Errorf("of the start: %q", got)
+	}
+	silent(t, path)
+	promptly(t, func() {
+		for range 3 {
+			n.reloading(turns)
+		}
+	})
+	_ = read()
+	turns()
+	if got := told(t, l); len(got) != 2 || !strings.HasPrefix(got[0], "RELOADING=1\nMONOTONIC_USEC=") || got[1] != "READY=1" {
+		t.Errorf("of three reloads: %q", got)
+	}
+}
+
+func TestReloadsSpeakBesideTheLoop(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	l := systemd(t, path, 3*time.Hour)
+	n := newNotifier()
+	n.turn(true)
+	n.every = time.Nanosecond
+	reloads := make(chan struct{})
+	go func() {
+		defer close(reloads)
+		for range 100 {
+			n.reloading(func() {})
+		}
+	}()
+	for range 100 {
+		n.turn(true)
+	}
+	received(t, reloads)
+	_ = told(t, l)
+	n.every = time.Hour
+	n.turn(true)
+	if len(n.unsaid) != 0 {
+		t.Errorf("it was not told %q", n.unsaid)
 	}
 }
 

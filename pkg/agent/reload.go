@@ -182,19 +182,31 @@ func (a *Agent) takeUp() {
 // reloading tells systemd of a reload around it (sd_notify(3), Type=notify-reload).
 // Before the start is complete a reload is nothing to tell: READY=1 would end it.
 func (n *notifier) reloading(reload func()) {
-	told := false
-	select {
-	case <-n.told:
-		told = n.socket != ""
-	default:
-	}
-	if told {
-		n.say(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
-	}
+	told := n.reloadBegins()
 	reload()
 	if told {
-		n.say(daemon.SdNotifyReady)
+		n.reloadEnds()
 	}
+}
+
+// reloadBegins takes the place of what is unsaid: of many reloads that a silent systemd
+// did not hear of, the last is enough, and its end says READY=1 as well.
+func (n *notifier) reloadBegins() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.ready {
+		return false
+	}
+	n.unsaid = []string{daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec()}
+	n.sayUnsaid()
+	return true
+}
+
+func (n *notifier) reloadEnds() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.unsaid = append(n.unsaid, daemon.SdNotifyReady)
+	n.sayUnsaid()
 }
 
 // pairFile gives the text of pair.toml as it is on the disk.

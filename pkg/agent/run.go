@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
 
 	"mcctl/pkg/conffiles"
 	"mcctl/pkg/config"
@@ -145,14 +147,16 @@ const startPatience = 10 * time.Second
 // the environment, so that no child can speak in our name.
 type notifier struct {
 	socket   string
-	conn     *net.UnixConn // kept: without a free descriptor there would be no sign of life
-	ready    bool
-	told     chan struct{} // closed once systemd knows of readiness
 	watchdog bool
 	every    time.Duration // a third of what is waited for a sign
-	last     time.Duration
 	// environment is what was taken out of it.
 	environment map[string]string
+
+	mu     sync.Mutex    // the loop and reloads speak; nobody waits with it for anything
+	conn   *net.UnixConn // kept: without a free descriptor there would be no sign of life
+	ready  bool
+	unsaid []string // what is said once, and did not get through yet
+	last   time.Duration
 }
 
 func newNotifier() *notifier {
@@ -167,7 +171,7 @@ func newNotifier() *notifier {
 		watchdog = 0
 	}
 	n := &notifier{
-		socket: os.Getenv("NOTIFY_SOCKET"), told: make(chan struct{}), environment: taken,
+		socket: os.Getenv("NOTIFY_SOCKET"), environment: taken,
 		watchdog: watchdog > 0, every: cmp.Or(watchdog, startPatience) / 3,
 	}
 	n.last = -n.every // the first sign is due, however short the machine has run
@@ -186,46 +190,66 @@ func (n *notifier) turn(ready bool) {
 	if n.socket == "" {
 		return
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if ready && !n.ready {
 		n.ready = true
-		n.say(daemon.SdNotifyReady)
-		if n.told != nil {
-			close(n.told)
-		}
+		n.unsaid = append(n.unsaid, daemon.SdNotifyReady)
 	}
-	if now := wire.Now(); now-n.last >= n.every {
+	n.sayUnsaid()
+	if now := wire.Now(); now-n.last >= n.every && n.signOfLife() {
 		n.last = now
-		n.signOfLife()
+	}
+}
+
+// sayUnsaid says it in order: the end of a reload counts after its beginning only.
+func (n *notifier) sayUnsaid() {
+	for len(n.unsaid) > 0 && n.say(n.unsaid[0]) {
+		n.unsaid = n.unsaid[1:]
 	}
 }
 
 // signOfLife puts off what systemd does to a supervisor that hangs. A start has no limit
 // of time, but one that gives no sign is given up: until a service is ready, its watchdog
 // is asleep (sd_notify(3), systemd.service(5), TimeoutStartSec=; systemd 252).
-func (n *notifier) signOfLife() {
-	if !n.ready {
-		n.say(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (3 * n.every).Microseconds()))
-	}
-	if n.watchdog {
-		n.say(daemon.SdNotifyWatchdog)
-	}
+func (n *notifier) signOfLife() (said bool) {
+	said = n.ready || n.say(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (3*n.every).Microseconds()))
+	return said && (!n.watchdog || n.say(daemon.SdNotifyWatchdog))
 }
 
-func (n *notifier) say(state string) {
+// say tells whether it got through. What does not is for a later turn.
+func (n *notifier) say(state string) bool {
 	for range 2 { // systemd may listen anew, at a socket of the same name
 		if n.conn == nil {
 			conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
 			if err != nil {
-				return
+				return false
 			}
 			n.conn = conn
 		}
-		if _, err := n.conn.Write([]byte(state)); err == nil {
-			return
+		err := send(n.conn, state)
+		if err == nil || errors.Is(err, unix.EAGAIN) {
+			return err == nil
 		}
 		_ = n.conn.Close()
 		n.conn = nil
 	}
+	return false
+}
+
+// send does not wait for room, as Write would: a systemd that is frozen, or hangs on a
+// failed disk, reads nothing, and the loop must go on without it.
+func send(conn *net.UnixConn, state string) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var sent error
+	err = raw.Write(func(fd uintptr) bool {
+		sent = unix.Send(int(fd), []byte(state), unix.MSG_DONTWAIT)
+		return true
+	})
+	return errors.Join(err, sent)
 }
 
 // lock makes sure that one supervisor runs on a management directory. The kernel
