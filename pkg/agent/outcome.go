@@ -40,8 +40,8 @@ func (o *outcomes) read() outcome {
 	return o.newest
 }
 
-// outcome is the newest one. For a switch whose answer was lost the keeper is asked: its
-// answer waits for a change that it is just saving, whereas its heartbeats do not.
+// outcome is the newest one. For a switch whose answer was lost the keeper is asked: while
+// it saves a change its answer waits, or is none, whereas what is seen of it does not wait.
 func (a *Agent) outcome(ctx context.Context) (outcome, error) {
 	o := a.outcomes.read()
 	if !a.jobs.LeftToRecord() {

@@ -3,14 +3,19 @@ package agent
 import (
 	"context"
 	"errors"
+	"path/filepath"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"mcctl/pkg/arbiter"
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
+	"mcctl/test/fault"
 )
 
 // slowKeeper answers a question only when the change before it is on its disk.
@@ -51,6 +56,56 @@ func TestASwitchWhoseAnswerWasLostEndsByTheKeepersAnswer(t *testing.T) {
 		}
 		eventually(t, "the switch is "+c.phase, func() bool { now, err := a.jobs.Get(job.ID); return err == nil && now.Final && now.Phase == c.phase })
 	}
+}
+
+// The same without an arbiter, where the disk of this server is the keeper's: the switch has
+// not ended while its change hangs, and then it ends by that.
+func TestASwitchIsNotToldAsFailedWhileItsChangeIsSaved(t *testing.T) {
+	a := someAgent(t)
+	disk, before := fault.Hang(t), rec(1, 7, "server1", pair.Paired)
+	path := filepath.Join(t.TempDir(), "record.json")
+	ok(t, durable.WriteJSON(path, before, 0o600))
+	own, err := arbiter.OpenCopy(disk, path)
+	ok(t, err)
+	peer := func() (record.Record, bool) { return own.Get(), true }
+	a.keeper = arbiter.NewLocal(arbiter.Machine, own, "server1", peer)
+	job, err := a.jobs.Begin("switch", "server1", "server2", before)
+	ok(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := a.keeper.Change(ctx, record.Change{Transition: record.HandOver, By: "server1", To: "server2", From: before.Revision}); !errors.Is(err, wire.ErrNoAnswer) {
+		t.Fatalf("the disk hangs: %v", err)
+	}
+	a.jobs.LeaveToRecord()
+	var asked atomic.Int32
+	a.keeper = askedKeeper{a.keeper, &asked}
+	a.group.run("settle", a.settleJobs)
+	turn := func() wire.Job {
+		r, _, _ := a.keeper.Seen()
+		a.outcomes.note(outcome{r, true})
+		now, err := a.jobs.Get(job.ID)
+		ok(t, err)
+		return now
+	}
+	eventually(t, "what came of an answer shows, as the keeper is asked again", func() bool {
+		if now := turn(); now.Final {
+			t.Fatalf("it has ended: %+v", now)
+		}
+		return asked.Load() > 1
+	})
+	disk.LetGo()
+	eventually(t, "the switch is done", func() bool { now := turn(); return now.Final && now.Phase == "done" })
+}
+
+// askedKeeper counts its answers.
+type askedKeeper struct {
+	arbiter.Keeper
+	times *atomic.Int32
+}
+
+func (k askedKeeper) Read(ctx context.Context) (record.Record, error) {
+	defer k.times.Add(1)
+	return k.Keeper.Read(ctx)
 }
 
 // A stop that was asked for while a switch was being saved stays: the switch is not begun.

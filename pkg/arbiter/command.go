@@ -87,10 +87,13 @@ func (c *Command) Problem() string {
 	return ""
 }
 
-// Read is what this server knows, if it may rely on that.
+// Read is what this server knows, if it may rely on that and no change of it is being saved.
 func (c *Command) Read(context.Context) (record.Record, error) {
 	c.state.Lock()
 	defer c.state.Unlock()
+	if c.pending.Exists() {
+		return record.Record{}, unknown("read record", errChanging)
+	}
 	r, err := c.known()
 	if err != nil {
 		return record.Record{}, unknown("read record", err)

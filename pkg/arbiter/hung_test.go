@@ -3,6 +3,7 @@ package arbiter
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -75,6 +76,46 @@ func TestALocalChangeOnAHungDiskIsNoAnswer(t *testing.T) {
 	_, err := k.Change(t.Context(), handOver)
 	if r := own.Get(); err == nil || r.Primary != "server2" || r.Term != 4 {
 		t.Errorf("the record is %s, %v", r, err)
+	}
+}
+
+// Who asks what became of a change whose answer was lost is not told the record of before,
+// which the disk may still replace; once the disk has answered he is told what holds.
+func TestAChangeOnAHungDiskHasNoOutcomeYet(t *testing.T) {
+	handOver := record.Change{Transition: record.HandOver, By: "server1", To: "server2", From: pairedRecord.Revision}
+	handedOver, err := pairedRecord.Apply(handOver)
+	must(t, err)
+	for _, kind := range []string{KindNone, KindCommand} {
+		for end, want := range map[string]record.Record{"saves": handedOver, "refuses": pairedRecord} {
+			t.Run(kind+" "+end, func(t *testing.T) {
+				own, disk := onHungDisk(t, pairedRecord)
+				heard := func() (record.Record, bool) { return pairedRecord, true }
+				k := NewLocal(Machine, own, "server1", heard)
+				if kind == KindCommand {
+					c := NewCommand(Machine, own, "server1", heard, silent)
+					r, _ := c.Telling()
+					must(t, c.Answered(t.Context(), r, false))
+					k = c
+				}
+				noAnswer(t, k, handOver)
+				disk.Free(t, "a question", func() {
+					if now, err := k.Read(t.Context()); !errors.Is(err, wire.ErrNoAnswer) {
+						t.Errorf("while it is being saved: %s, %v", now, err)
+					}
+				})
+				if end == "refuses" {
+					must(t, os.RemoveAll(filepath.Dir(own.path)))
+				}
+				disk.LetGo()
+				now, err := k.Read(t.Context())
+				for start := time.Now(); err != nil && time.Since(start) < patience; now, err = k.Read(t.Context()) {
+					time.Sleep(time.Millisecond)
+				}
+				if err != nil || now != want {
+					t.Errorf("the disk %s: %s, %v", end, now, err)
+				}
+			})
+		}
 	}
 }
 

@@ -80,7 +80,13 @@ func (l *local) Problem() string {
 	return ""
 }
 
+// Read does not wait for a change that is being saved, be it one that nobody waits for any
+// more: that is no answer. Who asks because the answer to it was lost must not take the
+// record of before for its outcome.
 func (l *local) Read(context.Context) (record.Record, error) {
+	if len(l.turn) == 0 {
+		return record.Record{}, unknown("read record", errChanging)
+	}
 	r, err := l.holder()
 	if err != nil {
 		return record.Record{}, unknown("read record", err)
@@ -192,6 +198,8 @@ func unwritten(ctx context.Context) error {
 	}
 	return errDiskSilent
 }
+
+var errChanging = errors.New("a change of it is being saved")
 
 var errDiskSilent = errors.New("write the record: the disk of the management directory does not answer")
 
