@@ -222,16 +222,28 @@ const tellingPace = 200 * time.Millisecond
 
 // keepTelling tells the standby that they are paired, when it does not know yet.
 func (a *Agent) keepTelling(ctx context.Context) error {
+	var logged repeats // it may be refused for days, as where arbiter.kind is another one there
 	for ctx.Err() == nil {
 		if a.link.State().Connected {
-			if err := a.tellPaired(ctx); err != nil {
-				a.log.Info("the other server was not told that they are paired", "error", err)
+			err := a.tellPaired(ctx)
+			a.logTelling(&logged, err)
+			if err != nil {
 				a.clock.Wait(ctx, tellingPace, nil) // at its pace, not at the loop's
 			}
 		}
 		a.clock.Wait(ctx, tellingPace, a.fencing.due)
 	}
 	return ctx.Err()
+}
+
+func (a *Agent) logTelling(logged *repeats, err error) {
+	failed := len(logged.of) > 0
+	switch times := logged.tell("", err, a.clock.Now()); {
+	case err != nil && times > 0:
+		a.log.Info("the other server was not told that they are paired", "error", err, "times", times)
+	case err == nil && failed:
+		a.log.Info("nothing is in the way any more of telling the other server that they are paired")
+	}
 }
 
 func (a *Agent) tellPaired(ctx context.Context) error {
