@@ -46,7 +46,7 @@ func TestNobodyWaitsForAJobThatIsBeingSaved(t *testing.T) {
 			t.Errorf("the job is %+v", job)
 		}
 	})
-	disk.Free(t, "Settle", func() { j.Settle(copyOf(4, 9, pair.Alone), true) })
+	disk.Free(t, "Settle", func() { j.Settle(copyOf(4, 9, pair.Alone), true, true) })
 	disk.LetGo()
 	ok(t, <-saved)
 	j, err = LoadJobs(st)

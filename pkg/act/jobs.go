@@ -245,16 +245,16 @@ func (j *Jobs) Forced(to pair.Server, r record.Record) (wire.Job, error) {
 }
 
 // Settle ends a job whose outcome shows: in the record as the keeper has it now,
-// and in whether the server that it names primary is open. Of a job that was left to the
-// record the keeper must have been asked for it since: a change without an answer may
-// still be on its way to the keeper's disk.
-func (j *Jobs) Settle(r record.Record, open bool) {
+// and in whether the server that it names primary is open. A job that was left to the
+// record has failed only when the keeper was asked for it since: a change without an answer
+// may still be on its way to the keeper's disk.
+func (j *Jobs) Settle(r record.Record, open, asked bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch {
 	case j.job.ID == "" || j.job.Final:
 	case uint64(r.Term) < j.job.Term:
-		if j.cutOff {
+		if j.cutOff && asked {
 			j.end(phaseFailed, errors.New("it was cut off before its point of no return: the record was not changed"))
 		}
 	case string(r.Primary) != j.job.To || uint64(r.Term) > j.job.Term:

@@ -44,7 +44,7 @@ func TestJobsTellTheTruthAfterACrash(t *testing.T) {
 			if _, err := j.Begin("switch", "server1", "server2", r); !errors.Is(err, ErrJobRunning) || !errors.Is(err, wire.ErrRefused) {
 				t.Errorf("a second switch: %v", err)
 			}
-			j.Settle(r, true)
+			j.Settle(r, true, true)
 			if job, _ := j.Get(""); job.Final {
 				t.Errorf("a job under way was ended: %+v", job)
 			}
@@ -55,7 +55,11 @@ func TestJobsTellTheTruthAfterACrash(t *testing.T) {
 			if job, _ := j.Get(""); job.Final {
 				t.Errorf("ended before the record was asked: %+v", job)
 			}
-			j.Settle(c.settle, true)
+			j.Settle(r, true, false) // as it was read before the job was left to it
+			if job, _ := j.Get(""); job.Final {
+				t.Errorf("ended by a record of before: %+v", job)
+			}
+			j.Settle(c.settle, true, true)
 			if job, _ := j.Get(""); job.Phase != c.phase || !job.Final {
 				t.Errorf("settled as %s, final %v; want %s", job.Phase, job.Final, c.phase)
 			}

@@ -27,7 +27,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		a.note(rule, facts)
 		a.advice.turn(a, s, facts)
 		if facts.Keeper == decide.KeeperReached {
-			a.outcomes.note(outcome{s.Record, isOpen(facts)})
+			a.outcomes.note(outcome{record: s.Record, open: isOpen(facts)})
 		}
 		if a.isStopped(s, rule) {
 			a.group.stop(errDone)

@@ -12,6 +12,7 @@ import (
 type outcome struct {
 	record record.Record
 	open   bool // the server that it names primary
+	asked  bool // of the keeper, for a switch that was left to the record
 }
 
 // outcomes carries the newest one to the goroutine that ends jobs by it: the end of a
@@ -50,7 +51,7 @@ func (a *Agent) outcome(ctx context.Context) (outcome, error) {
 	ctx, cancel := a.clock.Timeout(ctx, a.config.Timings().HeartbeatTimeout.Duration, nil)
 	defer cancel()
 	r, err := a.keeper.Read(ctx)
-	return outcome{r, o.open && r == o.record}, err
+	return outcome{r, o.open && r == o.record, true}, err
 }
 
 // settleJobs ends the jobs whose outcome shows.
@@ -62,7 +63,7 @@ func (a *Agent) settleJobs(ctx context.Context) error {
 				a.log.Debug("what became of a switch is not known yet", "error", err)
 				continue
 			}
-			a.jobs.Settle(o.record, o.open)
+			a.jobs.Settle(o.record, o.open, o.asked)
 			if err := errors.Join(a.jobs.SaveEnd(), a.hands.Rebuilds.SaveEnd()); err != nil {
 				a.log.Debug("the end of a job is not saved yet", "error", err)
 			}

@@ -48,9 +48,9 @@ func TestASwitchWhoseAnswerWasLostEndsByTheKeepersAnswer(t *testing.T) {
 		ok(t, err)
 		a.jobs.LeaveToRecord()
 		a.group.run("settle", a.settleJobs)
-		a.outcomes.note(outcome{before, false})
+		a.outcomes.note(outcome{record: before})
 		k.answers <- c.answer // it is asked
-		a.outcomes.note(outcome{c.answer, true})
+		a.outcomes.note(outcome{record: c.answer, open: true})
 		if c.phase == "done" { // the record is newer than what was seen: whether it is open shows later
 			k.answers <- c.answer
 		}
@@ -82,7 +82,7 @@ func TestASwitchIsNotToldAsFailedWhileItsChangeIsSaved(t *testing.T) {
 	a.group.run("settle", a.settleJobs)
 	turn := func() wire.Job {
 		r, _, _ := a.keeper.Seen()
-		a.outcomes.note(outcome{r, true})
+		a.outcomes.note(outcome{record: r, open: true})
 		now, err := a.jobs.Get(job.ID)
 		ok(t, err)
 		return now
