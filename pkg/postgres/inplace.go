@@ -33,7 +33,7 @@ func (in *Instance) BaseBackupInPlace(ctx context.Context, source Source, keepDi
 	if err := in.copyInPlace(ctx, source, opt, to); err != nil {
 		return errors.Join(fmt.Errorf("base backup in place: %w", err), in.RestoreKept(keepDir))
 	}
-	if err := errors.Join(in.MarkStandby(), in.finishKept(keepDir)); err != nil {
+	if err := in.finishKept(keepDir); err != nil {
 		return fmt.Errorf("base backup in place: %w", err)
 	}
 	return nil
@@ -95,7 +95,7 @@ func (in *Instance) copyInPlace(ctx context.Context, source Source, opt BackupOp
 			return err
 		}
 	}
-	return nil
+	return in.MarkStandby() // until then it counts as half made: nothing would tell it from a primary
 }
 
 // moveUp moves everything in a directory into the one above.

@@ -53,6 +53,26 @@ func TestACopyInPlaceBringsBackOurOwnOnly(t *testing.T) {
 	hasOwn(t, old)
 }
 
+// A whole copy that is not marked as a standby would open as a second primary.
+func TestACopyInPlaceThatCouldNotBeMarkedAsAStandbyIsUnfinished(t *testing.T) {
+	primary, in := newServer(t), newServer(t)
+	start(t, primary)
+	keep, inTheWay := filepath.Join(in.Socket, "keep"), filepath.Join(primary.Data, "standby.signal")
+	ok(t, os.Mkdir(inTheWay, 0o700)) // is copied, and no file can take its place
+	copied := func() error { return in.BaseBackupInPlace(within(t), sourceOf(primary, "b"), keep, BackupOptions{}) }
+	if err := copied(); !errors.Is(err, ErrUnfinished) {
+		t.Errorf("the copy: %v", err)
+	}
+	if err := in.RestoreKept(keep); !errors.Is(err, ErrUnfinished) {
+		t.Errorf("the next start: %v", err)
+	}
+	ok(t, os.Remove(inTheWay))
+	ok(t, copied())
+	if !in.MarkedStandby() || exists(keep) {
+		t.Error("the next copy is not a standby, or what was kept for it is there still")
+	}
+}
+
 // What is not our own and cannot be written, or removed, is found before anything is.
 func TestRewindOfWhatCannotBeWrittenIsRefusedWhileTheDataIsWhole(t *testing.T) {
 	for _, name := range []string{"log/old.log.gz", "conf.d/a.conf"} {
