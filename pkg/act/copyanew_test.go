@@ -178,6 +178,10 @@ func TestAStandbyRunsOnWhenNoCopyCanBeMade(t *testing.T) {
 	p.change(func(a *wire.HoldingsAnswer) { a.Bytes = 1 << 60 }, nil)
 	rejoin("make room")
 	p.change(nil, nil)
+	unread := filepath.Join(h.Config.Server.DataDirectory, "postgresql.conf.bak")
+	ok(t, os.WriteFile(unread, nil, 0))
+	rejoin(unread)
+	ok(t, os.Remove(unread))
 	h.Config.Pair.Policy.RebuildCommand = []string{filepath.Join(above, "missing")}
 	rejoin("policy.rebuild_command")
 }

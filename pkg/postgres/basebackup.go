@@ -42,14 +42,8 @@ func (in *Instance) BaseBackup(ctx context.Context, source Source, opt BackupOpt
 }
 
 func (in *Instance) backup(ctx context.Context, source Source, opt BackupOptions) error {
-	if err := in.strayLinks(); err != nil {
-		return err
-	}
-	goal, spaces, err := in.goal(ctx, source, opt.Known)
+	goal, spaces, err := in.goalBeside(ctx, source, opt.Known)
 	if err != nil {
-		return err
-	}
-	if err := in.Beside(goal); err != nil {
 		return err
 	}
 	if err := in.dropCopy(goal); err != nil {

@@ -217,19 +217,6 @@ func isWithin(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// CanCopyBeside tells before a copy is begun whether it can be made beside the old
-// data (see Beside), and whether everything in it would find its place.
-func (in *Instance) CanCopyBeside(ctx context.Context, source Source, known Layout) error {
-	if err := in.strayLinks(); err != nil {
-		return err
-	}
-	goal, _, err := in.goal(ctx, source, known)
-	if err != nil {
-		return err
-	}
-	return in.Beside(goal)
-}
-
 // ownLayout is the data directory's, with what is missing there taken from known.
 func (in *Instance) ownLayout(known Layout) (Layout, error) {
 	own, err := in.Layout()
@@ -283,28 +270,3 @@ func (in *Instance) Empty() bool {
 	}
 	return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !isResidue(e.Name()) })
 }
-
-// strayLinks refuses links that a copy would not keep. PostgreSQL allows them for
-// pg_wal and for tablespaces; what holds logs and statistics is kept as well.
-func (in *Instance) strayLinks() error {
-	entries, err := os.ReadDir(in.Data)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("look for links in the data directory: %w", err)
-	}
-	layout, err := in.Layout()
-	if err != nil {
-		return err
-	}
-	if err := in.Apart(layout); err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.Type()&fs.ModeSymlink != 0 && e.Name() != "pg_wal" && !keptLink(e.Name()) && ofCluster(e.Name()) {
-			return fmt.Errorf("%s in the data directory is a symbolic link, which a copy would not keep: make it a directory, or a file, before the rebuild (only pg_wal, pg_tblspc/*, log, pg_log and pg_stat_tmp may be links)", e.Name())
-		}
-	}
-	return nil
-}
-
-// keptLink: directories whose content is not copied, and which may lie elsewhere.
-func keptLink(name string) bool { return name == "log" || name == "pg_log" || name == "pg_stat_tmp" }
