@@ -182,6 +182,7 @@ func onFiles() []spoiled {
 			return func() { s.ok(os.Remove(link)) }
 		}},
 		{id: "places-apart", on: one, spoil: spaceInside},
+		{id: "mounts-inside", on: one, bend: func(s *check.Scene) { s.Here.Mounted = "/d/pg_wal is a mount point inside /d" }},
 		{id: "configuration-readable", on: one, spoil: func(s *stage) func() {
 			remove := s.beside(s.conf[one].Server.ConfigFile, "more.conf", 0)
 			back := s.edit(s.conf[one].Server.ConfigFile, func(old string) string { return old + "include_if_exists = 'more.conf'\n" })

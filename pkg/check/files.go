@@ -48,6 +48,12 @@ func fileChecks() []Check {
 			Blocks: blocks(Rewind, Rebuild), Needs: needs(Files), Judge: placesApart,
 		},
 		{
+			ID: "mounts-inside", What: "nothing is mounted inside the data directory, a tablespace or the directory that pg_wal leads to", Severity: Error,
+			Why:    "what is mounted there would be emptied and could not be removed: a copy is refused, and a rewind too, but not for base, global, pg_wal and pg_stat_tmp themselves",
+			Mend:   "mcctl stop -M {mcdir}; do what is told of the mount point; mcctl start -M {mcdir}",
+			Blocks: blocks(Rebuild), Needs: needs(Files), Judge: mountsInside,
+		},
+		{
 			ID: "configuration-readable", What: "the owner of the data can read every file of PostgreSQL's configuration, also those that are included", Severity: Error,
 			Why:   "for the sake of one file PostgreSQL ignores a whole reload, also of what mcctl has changed, and does not start again; a file of include_if_exists it leaves out without a word",
 			Mend:  "see what is in the way: namei -l {path}; as a rule, as root: chown {owner}: {path} && chmod u+r {path}",
@@ -181,4 +187,11 @@ func placesApart(v View) []Trouble {
 		return nil
 	}
 	return one(v.Me.Places)
+}
+
+func mountsInside(v View) []Trouble {
+	if v.Me.Mounted == "" {
+		return nil
+	}
+	return one(v.Me.Mounted)
 }

@@ -77,6 +77,7 @@ func (l Looker) files(s *Side) error {
 		return err
 	}
 	s.Places = text(in.Apart(layout))
+	s.Mounted = text(in.FreeOfMounts(layout))
 	if s.Overrides, err = overrides(filepath.Join(c.DataDirectory, "postgresql.auto.conf")); err != nil {
 		return err
 	}

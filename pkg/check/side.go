@@ -34,7 +34,9 @@ type Side struct {
 	// RebuildCommand is why policy.rebuild_command is not run; empty without one.
 	RebuildCommand string `json:"rebuild_command,omitempty"`
 	// Places is why pg_wal and the tablespaces do not lie apart; empty if they do.
-	Places    string           `json:"places,omitempty"`
+	Places string `json:"places,omitempty"`
+	// Mounted is what is mounted inside the data, a tablespace or pg_wal; empty if nothing is.
+	Mounted   string           `json:"mounted,omitempty"`
 	Control   postgres.Control `json:"control"`
 	Overrides []Override       `json:"overrides"`
 	Spaces    []Space          `json:"spaces"`

@@ -76,7 +76,7 @@ func (in *Instance) strayLinks() error {
 		return err
 	}
 	for _, e := range entries {
-		if e.Type()&fs.ModeSymlink != 0 && e.Name() != "pg_wal" && !keptLink(e.Name()) && ofCluster(e.Name()) {
+		if e.Type()&fs.ModeSymlink != 0 && !mayBeLink(e.Name()) {
 			return fmt.Errorf("%s in the data directory is a symbolic link, which a copy would not keep: make it a directory, or a file, before the rebuild (only pg_wal, pg_tblspc/*, log, pg_log and pg_stat_tmp may be links)", e.Name())
 		}
 	}
@@ -85,3 +85,6 @@ func (in *Instance) strayLinks() error {
 
 // keptLink: directories whose content is not copied, and which may lie elsewhere.
 func keptLink(name string) bool { return name == "log" || name == "pg_log" || name == "pg_stat_tmp" }
+
+// mayBeLink: entries of the data directory that a copy keeps where they are links.
+func mayBeLink(name string) bool { return name == "pg_wal" || keptLink(name) || !ofCluster(name) }

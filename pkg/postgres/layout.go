@@ -157,7 +157,10 @@ func (in *Instance) goal(ctx context.Context, source Source, known Layout) (Layo
 	if goal, err = goal.real(); err != nil {
 		return goal, nil, err
 	}
-	return goal, spaces, in.Apart(goal)
+	if err := in.Apart(goal); err != nil {
+		return goal, nil, err
+	}
+	return goal, spaces, in.FreeOfMounts(goal)
 }
 
 // real names every directory as it is without links. The copy of one lies beside it, by

@@ -98,6 +98,9 @@ func (in *Instance) rewindable(ctx context.Context, source Source, opt RewindOpt
 	if err := in.Apart(layout); err != nil {
 		return err
 	}
+	if err := in.mayRewindOver(layout); err != nil {
+		return err
+	}
 	own, err := in.Control()
 	if err != nil {
 		return err

@@ -75,7 +75,11 @@ func beside(dir string) error {
 	if device != above {
 		return fmt.Errorf("%s is a file system of its own", dir)
 	}
-	return nil
+	bound, err := isMountPoint(dir)
+	if bound {
+		return fmt.Errorf("%s is a mount point", dir)
+	}
+	return err
 }
 
 func deviceOf(path string) (uint64, error) {
