@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"net"
 	"syscall"
@@ -9,12 +10,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// awaitBytes returns when conn has something to read, or has ended; it reads nothing.
-// Closing conn ends it early.
-func awaitBytes(conn net.Conn, limit time.Duration) error {
+const (
+	// helloHead is what is in front of a TLS record: its type, version and length.
+	helloHead = 5
+	// helloType is the type of the records of a handshake.
+	helloType = 22
+	// maxHello is how long a record can be.
+	maxHello = 1 << 14
+)
+
+var errNoHello = errors.New("what connects does not speak TLS")
+
+// awaitHello returns when the first record of a handshake has arrived at conn as a
+// whole; it reads nothing. Closing conn ends it early.
+func awaitHello(conn net.Conn, limit time.Duration) error {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
-		return errors.New("wait for bytes: the connection is no socket")
+		return errors.New("wait for a handshake: the connection is no socket")
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
@@ -23,10 +35,30 @@ func awaitBytes(conn net.Conn, limit time.Duration) error {
 	if err := conn.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		return err
 	}
-	peek := make([]byte, 1)
-	err = raw.Read(func(fd uintptr) bool {
-		_, _, err := unix.Recvfrom(int(fd), peek, unix.MSG_PEEK)
-		return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
+	var failed error
+	head := make([]byte, helloHead)
+	err = raw.Read(func(fd uintptr) (done bool) {
+		done, failed = helloThere(int(fd), head)
+		return done
 	})
-	return errors.Join(err, conn.SetReadDeadline(time.Time{}))
+	return errors.Join(err, failed, conn.SetReadDeadline(time.Time{}))
+}
+
+// helloThere reports whether fd has the whole record, or never will.
+func helloThere(fd int, head []byte) (bool, error) {
+	n, _, err := unix.Recvfrom(fd, head, unix.MSG_PEEK)
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return false, nil
+	case err != nil || n == 0 || head[0] != helloType:
+		return true, errors.Join(err, errNoHello)
+	case n < helloHead:
+		return false, nil
+	}
+	size := int(binary.BigEndian.Uint16(head[3:]))
+	if size > maxHello {
+		return true, errNoHello
+	}
+	arrived, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
+	return err != nil || arrived >= helloHead+size, err
 }

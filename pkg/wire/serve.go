@@ -11,14 +11,11 @@ import (
 )
 
 const (
-	// handshakeTimeout bounds a stranger who connects and says nothing.
-	handshakeTimeout = 5 * time.Second
-	// maxHandshakes is how many run at once. When everybody comes back after a restart,
-	// thousands together would make all of them too late and nobody would ever get in.
-	maxHandshakes = 64
-	// queueTimeout is how long a connection waits for its turn. Later, its owner is
-	// about to give up: better not to spend work on it, it will try again.
-	queueTimeout = 300 * time.Millisecond
+	// helloTimeout bounds a stranger who connects and says nothing, or not all.
+	helloTimeout = 5 * time.Second
+	// handshakeTimeout bounds one who begins to shake hands and does not go on. All that
+	// is left then is one way to the other side and back.
+	handshakeTimeout = 2 * time.Second
 	// answerTimeout bounds a peer that asks and does not read.
 	answerTimeout = 5 * time.Second
 	// acceptPause follows an accept that failed for want of memory or descriptors.
@@ -30,9 +27,8 @@ type server struct {
 	handler Handler
 	ctx     context.Context
 	poller  *poller
+	turns   *turns
 	work    sync.WaitGroup // one for each connection and each request
-	// handshakes holds a token for each handshake under way.
-	handshakes chan struct{}
 
 	mu      sync.Mutex
 	ended   bool
@@ -53,7 +49,7 @@ func Serve(ctx context.Context, ln net.Listener, h Handler) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := &server{
-		handler: h, ctx: ctx, poller: p, handshakes: make(chan struct{}, maxHandshakes),
+		handler: h, ctx: ctx, poller: p, turns: newTurns(),
 		open: map[*socket]struct{}{}, beating: map[Identity]*incoming{},
 	}
 	polled := make(chan struct{})
@@ -151,18 +147,15 @@ func forget(state tls.ConnectionState) {
 }
 
 func (s *server) handshake(sock *socket, c *tls.Conn) error {
-	// A stranger who connects and says nothing must not take a turn.
-	if err := awaitBytes(sock.Conn, handshakeTimeout); err != nil {
+	// A stranger who says nothing, or not all, must not take a turn.
+	if err := awaitHello(sock.Conn, helloTimeout); err != nil {
 		return err
 	}
-	select {
-	case s.handshakes <- struct{}{}:
-	case <-s.ctx.Done():
-		return s.ctx.Err()
-	case <-time.After(queueTimeout):
-		return errors.New("too many connections at once")
+	done, err := s.turns.take(s.ctx, originOf(sock.Conn.RemoteAddr()))
+	if err != nil {
+		return err
 	}
-	defer func() { <-s.handshakes }()
+	defer done()
 	ctx, cancel := context.WithTimeout(s.ctx, handshakeTimeout)
 	defer cancel()
 	return c.HandshakeContext(ctx)
