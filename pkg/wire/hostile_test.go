@@ -268,6 +268,89 @@ func TestUnreadAnswerEndsItsConnection(t *testing.T) {
 	<-polled
 }
 
+// A frame that is never finished ends its connection, and one that is finished does not:
+// the next one has as long again.
+func TestUnfinishedFrameEndsItsConnection(t *testing.T) {
+	n := newNetwork(t)
+	addr := n.serve(t, newHost())
+	quiet := n.dial(t, addr)
+	claims := n.hostile(t, addr, "bad")
+	_, err := claims.Write(append(binary.BigEndian.AppendUint32(nil, maxFrame), make([]byte, maxFrame-1)...))
+	must(t, err)
+	start := time.Now()
+	must(t, claims.SetReadDeadline(start.Add(3*answerTimeout)))
+	if _, err := claims.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("it lives on: %v", err)
+	}
+	if took := time.Since(start); took < answerTimeout/2 {
+		t.Errorf("ended after %v already", took)
+	}
+	must(t, quiet.Call(t.Context(), "nothing", nil, nil))
+
+	in, client := parked(t, newHost())
+	for _, next := range [][]byte{{0, 0}, {0, 0, 0, 0}, {0, 0}} {
+		_, err := client.Write(next)
+		must(t, err)
+		in.ready(reading, Now())
+		if half := in.got > 0; half != (in.late != nil) {
+			t.Errorf("half a frame is there: %v, its end is awaited: %v", half, in.late != nil)
+		}
+	}
+}
+
+// However many connections a member leaves open, a few are held: the newest, and that
+// with the heartbeats.
+func TestAMemberHasFewConnections(t *testing.T) {
+	n := newNetwork(t)
+	h := newHost()
+	addr := n.serve(t, h)
+	other := n.hostile(t, addr, "other")
+	beating := n.dial(t, addr)
+	must(t, beating.write(make([]byte, wordSize)))
+	<-h.beat
+	asking := make([]*Conn, 3*maxEach)
+	for i := range asking {
+		asking[i] = n.dial(t, addr)
+		must(t, asking[i].Call(t.Context(), "nothing", nil, nil)) // who has just come is heard
+	}
+	held := maxEach - 1
+	for _, c := range asking[:len(asking)-held] {
+		select {
+		case <-c.done:
+		case <-time.After(10 * time.Second):
+			t.Fatal("an old connection is still held")
+		}
+	}
+	for _, c := range append(asking[len(asking)-held:], beating) {
+		must(t, c.Call(t.Context(), "nothing", nil, nil))
+	}
+	_, err := other.Write(request("echo", "still here"))
+	must(t, err)
+	_, err = readWord(other, make([]byte, wordSize))
+	must(t, err)
+}
+
+// Of connections that have ended nothing is kept.
+func TestJoinAndPart(t *testing.T) {
+	s := &server{beating: map[Identity]*incoming{}, all: map[Identity][]*incoming{}}
+	come := func(name string) *incoming {
+		in := &incoming{from: Identity{Pair: "lab", Name: name}, socket: &socket{fd: -1}}
+		s.join(in)
+		return in
+	}
+	all := []*incoming{come("server1")}
+	s.adopt(all[0])
+	for range 2 * maxEach {
+		all = append(all, come("server1"), come("server2"))
+	}
+	for _, in := range all {
+		s.part(in)
+	}
+	if len(s.all) > 0 {
+		t.Errorf("left are %v", s.all)
+	}
+}
+
 func (s *socket) kept() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -37,6 +37,7 @@ type incoming struct {
 	got     uint8
 	word    uint32
 	text    []byte
+	late    *time.Timer // ends the connection unless the frame is whole by then
 	running atomic.Int32
 	// ctx and cancel are made for the first request that runs concurrently.
 	ctx    context.Context
@@ -56,6 +57,7 @@ func (in *incoming) ready(events uint32, at time.Duration) {
 		beat, err := in.beatNext(at)
 		switch {
 		case err == errWait:
+			in.awaitRest()
 			return
 		case err != nil:
 			in.close()
@@ -82,6 +84,7 @@ func (in *incoming) attend() {
 	for {
 		err := in.next()
 		if err == errWait {
+			in.awaitRest()
 			err = in.socket.watch()
 			if err == nil {
 				return
@@ -94,8 +97,27 @@ func (in *incoming) attend() {
 	}
 }
 
+// awaitRest bounds how long the rest of a frame may take of which something is there: it
+// is memory that its sender has us hold.
+func (in *incoming) awaitRest() {
+	if in.late == nil && (in.got > 0 || in.word > 0) {
+		in.late = time.AfterFunc(answerTimeout, in.socket.end)
+	}
+}
+
+// whole notes that a frame has arrived to its end.
+func (in *incoming) whole() {
+	in.got, in.word, in.text = 0, 0, nil
+	if in.late != nil {
+		in.late.Stop()
+		in.late = nil
+	}
+}
+
 // close is the owner's end of the connection.
 func (in *incoming) close() {
+	in.whole() // nothing of it is waited for any more
+	in.server.part(in)
 	in.server.poller.leave(in)
 	in.server.remove(in.socket)
 	if in.cancel != nil {
@@ -123,7 +145,7 @@ func (in *incoming) next() error {
 		}
 	}
 	text := in.text
-	in.text, in.word = nil, 0
+	in.whole()
 	var e envelope
 	if err := json.Unmarshal(text, &e); err != nil {
 		return fmt.Errorf("read frame: %w", err)
@@ -150,6 +172,7 @@ func (in *incoming) beatNext(at time.Duration) (bool, error) {
 	in.got = 0
 	word := binary.BigEndian.Uint32(in.head[:])
 	if word == bare || word == asking {
+		in.whole()
 		return true, in.beat(at, word == asking)
 	}
 	in.word = word

@@ -16,7 +16,7 @@ const (
 	// handshakeTimeout bounds one who begins to shake hands and does not go on. All that
 	// is left then is one way to the other side and back.
 	handshakeTimeout = 2 * time.Second
-	// answerTimeout bounds a peer that asks and does not read.
+	// answerTimeout bounds a peer that asks and does not read, or does not ask to the end.
 	answerTimeout = 5 * time.Second
 	// acceptPause follows an accept that failed for want of memory or descriptors.
 	acceptPause = 50 * time.Millisecond
@@ -34,6 +34,7 @@ type server struct {
 	ended   bool
 	open    map[*socket]struct{}
 	beating map[Identity]*incoming
+	all     map[Identity][]*incoming // in the order in which they came
 }
 
 // Serve answers the connections that ln accepts until ctx ends, then closes ln and
@@ -50,7 +51,7 @@ func Serve(ctx context.Context, ln net.Listener, h Handler) error {
 	defer cancel()
 	s := &server{
 		handler: h, ctx: ctx, poller: p, turns: newTurns(),
-		open: map[*socket]struct{}{}, beating: map[Identity]*incoming{},
+		open: map[*socket]struct{}{}, beating: map[Identity]*incoming{}, all: map[Identity][]*incoming{},
 	}
 	polled := make(chan struct{})
 	go func() {
@@ -119,6 +120,7 @@ func (s *server) greet(sock *socket, conn net.Conn) {
 		in.conn = c
 	}
 	s.poller.enter(in)
+	s.join(in)
 	in.attend()
 }
 

@@ -40,7 +40,7 @@ func testPoller(t *testing.T) *poller {
 func parked(t *testing.T, h Handler) (*incoming, net.Conn) {
 	t.Helper()
 	sock, client := pipe(t)
-	s := &server{handler: h, ctx: t.Context(), poller: testPoller(t), open: map[*socket]struct{}{}, beating: map[Identity]*incoming{}}
+	s := &server{handler: h, ctx: t.Context(), poller: testPoller(t), open: map[*socket]struct{}{}, beating: map[Identity]*incoming{}, all: map[Identity][]*incoming{}}
 	must(t, sock.park(s.poller))
 	if !s.add(sock) {
 		t.Fatal("not added")
