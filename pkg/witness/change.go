@@ -15,8 +15,8 @@ func (w *Witness) change(k *keep, from wire.Identity, c record.Change) (any, err
 	if string(c.By) != from.Name {
 		return nil, fmt.Errorf("%w: %s cannot propose a change by %s", wire.ErrRefused, from, c.By)
 	}
-	if !wire.ValidName(string(c.To)) {
-		return nil, fmt.Errorf("%w: %q cannot be a server", wire.ErrRefused, c.To)
+	if err := soundChange(c); err != nil {
+		return nil, err
 	}
 	k.writing.Lock()
 	defer k.writing.Unlock()

@@ -139,6 +139,9 @@ func (w *Witness) view(k *keep, name string, now time.Duration) wire.WitnessView
 // report notes what a server says of itself. A pair without a record gets one as
 // soon as both servers have told what they know.
 func (w *Witness) report(k *keep, from wire.Identity, r wire.WitnessReport) (any, error) {
+	if err := soundReport(r); err != nil {
+		return nil, err
+	}
 	if r.Known.Exists() && r.Known.Pair != from.Pair {
 		return nil, fmt.Errorf("%w: %s reports a record of pair %q; look at its record.json", wire.ErrRefused, from, r.Known.Pair)
 	}
