@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,10 +19,16 @@ type logWriter struct {
 
 	mu     sync.Mutex // never held while the disk is waited for
 	closed bool       // who comes later, such as a command's last words, is not heard
+	hole   bool       // the last line in waiting says that others are missing
+
+	size atomic.Int64 // of the lines in waiting, in bytes
 }
 
-// logWaiting is how many lines may wait for the disk.
-const logWaiting = 2048
+// What may wait for the disk. A line can be long: some quote what others say.
+const (
+	logWaiting = 2048    // lines
+	logRoom    = 8 << 20 // bytes
+)
 
 func newLogWriter(to io.Writer) *logWriter {
 	w := &logWriter{lines: make(chan []byte, logWaiting), ended: make(chan struct{})}
@@ -33,6 +40,7 @@ func (w *logWriter) drain(to io.Writer) {
 	defer close(w.ended)
 	for line := range w.lines {
 		_, _ = to.Write(line) // there is nobody else to tell
+		w.size.Add(-int64(len(line)))
 	}
 }
 
@@ -40,22 +48,22 @@ func (w *logWriter) drain(to io.Writer) {
 func (w *logWriter) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch waiting := len(w.lines); {
+	room := len(w.lines) < logWaiting-1 && w.size.Load()+int64(len(line)) <= logRoom
+	switch {
 	case w.closed:
-	case waiting >= logWaiting:
-	case waiting == logWaiting-1:
-		w.put(fmt.Appendf(nil, "the log's disk hangs: what follows here is missing, from %s on\n", time.Now().Format(time.RFC3339)))
-	default:
+	case room:
 		w.put(bytes.Clone(line)) // slog uses its buffer again
+	case !w.hole:
+		w.put(fmt.Appendf(nil, "the log's disk hangs: what follows here is missing, from %s on\n", time.Now().Format(time.RFC3339)))
 	}
+	w.hole = !room
 	return len(line), nil
 }
 
+// put finds a place free: it is called with mu held, and drain only makes room.
 func (w *logWriter) put(line []byte) {
-	select {
-	case w.lines <- line:
-	default: // another line came first
-	}
+	w.size.Add(int64(len(line)))
+	w.lines <- line
 }
 
 // close writes what is left, unless the disk hangs.

@@ -43,6 +43,41 @@ func TestALogThatHangsHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+// The lines that wait for a disk that hangs are bounded by their bytes too, and a short
+// one that fits after a long one that did not comes after a word about it.
+func TestALogThatHangsHoldsFewBytes(t *testing.T) {
+	disk := &hanging{goOn: make(chan struct{})}
+	w := newLogWriter(disk)
+	long := []byte(strings.Repeat("x", 1<<20-1000) + "\n")
+	for range 100 {
+		_, _ = w.Write(long)
+	}
+	if held := w.size.Load(); held > logRoom+1000 {
+		t.Errorf("%d bytes are held", held)
+	}
+	_, _ = w.Write([]byte("short\n"))
+	close(disk.goOn)
+	w.close()
+	end := disk.got.Bytes()[max(0, disk.got.Len()-200):]
+	if !strings.Contains(string(end), "is missing") || !strings.HasSuffix(string(end), "short\n") || disk.got.Len() < logRoom/2 {
+		t.Errorf("%d bytes, the end is %q", disk.got.Len(), end)
+	}
+	if held := w.size.Load(); held != 0 {
+		t.Errorf("%d bytes still count as held", held)
+	}
+}
+
+// hanging is a disk that hangs until goOn is closed.
+type hanging struct {
+	goOn chan struct{}
+	got  bytes.Buffer
+}
+
+func (h *hanging) Write(b []byte) (int, error) {
+	<-h.goOn
+	return h.got.Write(b)
+}
+
 func TestALogIsWholeAtTheEnd(t *testing.T) {
 	var got bytes.Buffer
 	w := newLogWriter(&got)
