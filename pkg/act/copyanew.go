@@ -56,7 +56,7 @@ func (h *Hands) tryCopies(ctx context.Context, w way, at standing, q wire.Rebuil
 		}
 		err = h.copyOnce(ctx, w, options, inPlace)
 		if err == nil && !inPlace {
-			err = h.takeCopy(ctx, at.broken)
+			err = h.takeCopy(ctx, at.broken, q.KeepOld)
 			return inVain(ctx, err, true)
 		}
 		if err == nil || ctx.Err() != nil {
@@ -155,7 +155,7 @@ func (h *Hands) copyOnce(ctx context.Context, w way, options postgres.BackupOpti
 
 // takeCopy has the copy, which is whole, take the place of the data. When that fails no
 // other copy would do better: what was begun here is finished first.
-func (h *Hands) takeCopy(ctx context.Context, half bool) error {
+func (h *Hands) takeCopy(ctx context.Context, half, keep bool) error {
 	if err := h.mayReplace(ctx); err != nil {
 		return errors.Join(err, h.Postgres.DropCopy())
 	}
@@ -164,7 +164,7 @@ func (h *Hands) takeCopy(ctx context.Context, half bool) error {
 	} else if err != nil { // it may be on the disk, and without a copy that means a swap which has ended
 		return err
 	}
-	if err := h.swap(half); err != nil {
+	if err := h.swap(half, keep); err != nil {
 		return fmt.Errorf("put the copy in its place: %w", err)
 	}
 	return nil

@@ -139,7 +139,7 @@ func TestAWholeCopyIsNotTakenForHalfOfOne(t *testing.T) {
 		if cutOff {
 			ok(t, os.Rename(h.Config.Server.DataDirectory, h.Config.Server.DataDirectory+".old"))
 		} else {
-			ok(t, h.swap(true))
+			ok(t, h.swap(true, false))
 			if _, err := os.Lstat(h.KeepDir()); err == nil {
 				t.Error("a supervisor that dies after the swap leaves what was kept")
 			}

@@ -41,11 +41,12 @@ type Postgres interface {
 	Rooms(ctx context.Context, source postgres.Source, known postgres.Layout, has postgres.Holdings, inPlace bool) ([]postgres.Room, error)
 	HasCopy() bool
 	DropCopy() error
-	BeginSwap(half bool) error
+	BeginSwap(half, keep bool) error
 	Swapping() bool
 	RecoverSwap() error
 	DropOld() error
 	KeptOld() string
+	OldIsWanted() bool
 	Empty() bool
 	Unmounted(known postgres.Layout) string
 	SaveOwn(dir string) (large []string, err error)

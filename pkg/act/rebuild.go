@@ -227,13 +227,14 @@ func (h *Hands) rewindInJob(ctx context.Context) error {
 }
 
 // swap puts the copy in the place of the data, which is only half there if a rewind was
-// cut off in it, and has what is put aside deleted when the copy streams.
-func (h *Hands) swap(half bool) error {
+// cut off in it, and has what is put aside deleted when the copy streams, unless the
+// operator wants to keep it.
+func (h *Hands) swap(half, keep bool) error {
 	defer h.DropLeftOver()
 	h.aside.Lock()
 	defer h.aside.Unlock()
 	h.swaps++
-	if err := h.Postgres.BeginSwap(half); err != nil {
+	if err := h.Postgres.BeginSwap(half, keep); err != nil {
 		return err
 	}
 	return h.endSwap()
@@ -289,8 +290,9 @@ func (h *Hands) streams(ctx context.Context) (swaps int, err error) {
 	return swaps, err
 }
 
-// drop deletes the old data, unless the operator wanted to keep it. It does not when data
-// was put aside anew since swaps was counted: that is still needed.
+// drop deletes the old data, unless the operator who had it put aside wanted to keep it: a
+// version before has noted that in its job only. It does not when data was put aside anew
+// since swaps was counted: that is still needed.
 func (h *Hands) drop(swaps int, streams bool) (done bool, err error) {
 	h.aside.Lock()
 	defer h.aside.Unlock()
@@ -298,7 +300,7 @@ func (h *Hands) drop(swaps int, streams bool) (done bool, err error) {
 		return false, nil
 	}
 	h.dropping = false
-	if job, err := h.Rebuilds.Get(""); !streams || err == nil && job.Request.KeepOld {
+	if job, err := h.Rebuilds.Get(""); !streams || h.Postgres.OldIsWanted() || err == nil && job.Request.KeepOld {
 		return true, nil
 	}
 	return true, h.Postgres.DropOld()

@@ -303,7 +303,7 @@ func theOldDataGoesWhenTheCopyStreamsByItself(t *testing.T, h *Hands, p *primary
 		ok(t, h.stop(within(t), fastPatience))
 		ok(t, h.Postgres.BaseBackup(within(t), h.copySource(), postgres.BackupOptions{}))
 		h.Look()
-		ok(t, h.swap(false))
+		ok(t, h.swap(false, false))
 	}
 	swap()
 	p.stop(t)
@@ -323,6 +323,24 @@ func theOldDataGoesWhenTheCopyStreamsByItself(t *testing.T, h *Hands, p *primary
 		t.Errorf("dropped what the second copy has replaced: %t, %v", done, err)
 	}
 	theSwapsNamesMustBeFree(t, h, p)
+}
+
+// Jobs come and go, with other wishes, or without having come to a copy.
+func TestOldDataIsKeptWhateverIsAskedNext(t *testing.T) {
+	h, _ := besidePrimary(t)
+	ask := func(q wire.RebuildRequest) {
+		t.Helper()
+		_, _, err := h.Rebuilds.Begin(wire.RebuildPlan{}, q, false)
+		ok(t, err)
+	}
+	ask(wire.RebuildRequest{Way: wire.WayCopy, KeepOld: true})
+	ok(t, h.Rebuild(within(t)))
+	ask(wire.RebuildRequest{Way: wire.WayRewind})
+	_, err := h.Rebuilds.GiveUp("")
+	ok(t, err)
+	if done, err := h.drop(h.swaps, true); !done || err != nil || h.Postgres.KeptOld() == "" {
+		t.Errorf("done %t, and it lies in %q: %v", done, h.Postgres.KeptOld(), err)
+	}
 }
 
 // theSwapsNamesMustBeFree before a copy is made; when one is taken meanwhile, the copy

@@ -81,11 +81,10 @@ func (h *Hands) Recover() error {
 // that the copy replaces goes before there is a data directory again: it would say of the
 // copy that it is half written.
 func (h *Hands) endSwap() error {
-	if !h.Postgres.Swapping() {
-		return nil
-	}
-	if err := h.Postgres.DropKept(h.KeepDir()); err != nil {
-		return err
+	if h.Postgres.Swapping() {
+		if err := h.Postgres.DropKept(h.KeepDir()); err != nil {
+			return err
+		}
 	}
 	return h.Postgres.RecoverSwap()
 }

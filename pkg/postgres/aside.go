@@ -14,13 +14,32 @@ import (
 // given the name, who moved an old cluster out of the way perhaps, is not deleted.
 const asideMark = "mcctl_aside"
 
-// markAside comes before the swap's end, so that no Data.old of ours is without it. A
-// short link takes no block, and a swap must not want for room.
-func (in *Instance) markAside() error {
-	return durable.Symlink("replaced-by-a-copy", filepath.Join(in.Data+".old", asideMark))
+// What the mark says, by where it leads: jobs come and go, and what an operator wants to
+// keep stays.
+const (
+	asideForNow  = "replaced-by-a-copy"
+	asideForGood = "kept-for-the-operator"
+)
+
+// mark makes the mark. A short link takes no block, and a swap must not want for room.
+func mark(dir string, keep bool) error {
+	to := asideForNow
+	if keep {
+		to = asideForGood
+	}
+	return durable.Symlink(to, filepath.Join(dir, asideMark))
 }
 
-// dropMark is for data that was aside and that somebody has put back.
+// markAside comes before the swap's end, so that no Data.old of ours is without the mark:
+// whoever began the swap may be of a version that makes it only now.
+func (in *Instance) markAside() error {
+	if in.KeptOld() != "" {
+		return nil
+	}
+	return mark(in.Data+".old", false)
+}
+
+// dropMark is for data that somebody has put back, or that was not put aside after all.
 func (in *Instance) dropMark() { _ = os.Remove(filepath.Join(in.Data, asideMark)) }
 
 // KeptOld tells where the data that Swap put aside lies; empty when there is none.
@@ -29,6 +48,12 @@ func (in *Instance) KeptOld() string {
 		return ""
 	}
 	return in.Data + ".old"
+}
+
+// OldIsWanted tells that an operator wants to keep it. Only another swap replaces it then.
+func (in *Instance) OldIsWanted() bool {
+	to, err := os.Readlink(filepath.Join(in.Data+".old", asideMark))
+	return err == nil && to == asideForGood
 }
 
 // foreignOld refuses a copy that could not take the data's place in the end.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 )
@@ -40,6 +41,37 @@ func TestOldDataThatIsPutBackIsNotMarked(t *testing.T) {
 	ok(t, os.Rename(in.Data, in.Data+".old"))
 	if in.KeptOld() != "" {
 		t.Error("it would be deleted")
+	}
+}
+
+// What an operator wants to keep stays wanted until another swap takes its name, whatever
+// that one was asked for.
+func TestOldDataThatIsWantedSaysSo(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		in := aSwap(t)
+		ok(t, in.BeginSwap(false, keep))
+		ok(t, (&Instance{Data: in.Data}).RecoverSwap()) // in the next life
+		if in.KeptOld() == "" || in.OldIsWanted() != keep {
+			t.Errorf("to be kept %t: aside lies %q, wanted %t", keep, in.KeptOld(), in.OldIsWanted())
+		}
+	}
+	for _, c := range []struct {
+		was, keep, half, want bool
+	}{{true, false, true, true}, {false, true, true, true}, {true, false, false, false}} {
+		in := aSecondSwap(t)
+		ok(t, mark(in.Data+".old", c.was))
+		ok(t, exec.Command("cp", "-r", filepath.Join(in.Data+".old", "global"), in.Data).Run()) // whole, unless half
+		ok(t, in.BeginSwap(c.half, c.keep))
+		ok(t, in.RecoverSwap())
+		if in.OldIsWanted() != c.want {
+			t.Errorf("%+v: wanted %t", c, in.OldIsWanted())
+		}
+	}
+	in := aSwap(t)
+	ok(t, os.Rename(in.Data, in.Data+".old")) // a version before was cut off here
+	ok(t, in.RecoverSwap())
+	if in.KeptOld() == "" || in.OldIsWanted() {
+		t.Errorf("aside lies %q, wanted %t", in.KeptOld(), in.OldIsWanted())
 	}
 }
 

@@ -26,22 +26,23 @@ func Endings() []string { return []string{".part", ".new", ".old", ".void"} }
 // else what is older. The server must be stopped. After an error or a crash call
 // RecoverSwap; at no moment is less than one whole set of directories there.
 func (in *Instance) Swap(half bool) error {
-	if err := in.BeginSwap(half); err != nil {
+	if err := in.BeginSwap(half, false); err != nil {
 		return err
 	}
 	return in.RecoverSwap()
 }
 
 // BeginSwap passes the point of no return: there is no data directory any more, and
-// RecoverSwap makes the copy that.
-func (in *Instance) BeginSwap(half bool) error {
-	if err := in.beginSwap(half); err != nil {
+// RecoverSwap makes the copy that. An operator may want to keep what is put aside; see
+// OldIsWanted.
+func (in *Instance) BeginSwap(half, keep bool) error {
+	if err := in.beginSwap(half, keep); err != nil {
 		return fmt.Errorf("swap data directory: %w", err)
 	}
 	return nil
 }
 
-func (in *Instance) beginSwap(half bool) error {
+func (in *Instance) beginSwap(half, keep bool) error {
 	if _, running := in.Postmaster(); running {
 		return errors.New("the server is running; stop it first")
 	}
@@ -59,12 +60,12 @@ func (in *Instance) beginSwap(half bool) error {
 		return fmt.Errorf("find out whether the old data is still needed: %w", err)
 	}
 	if discard {
-		return in.voidData()
+		return in.voidData(keep)
 	}
 	if err := in.DropOld(); err != nil {
 		return err
 	}
-	return in.setAside()
+	return in.setAside(keep)
 }
 
 // isWholeCopy looks whether the copy's places lie where it is moved from.
@@ -141,8 +142,9 @@ func (in *Instance) backupLabel() (string, error) {
 	return string(label), err
 }
 
-// setAside is the swap's point of no return: from here on it is finished.
-func (in *Instance) setAside() error {
+// setAside is the swap's point of no return: from here on it is finished. The mark goes
+// with the data, which is never aside without it.
+func (in *Instance) setAside(keep bool) error {
 	layout, err := layoutOf(in.Data + ".new")
 	if err != nil {
 		return err
@@ -152,14 +154,24 @@ func (in *Instance) setAside() error {
 			return fmt.Errorf("%s.old is still there; drop it first if the present server is sound", p.dir)
 		}
 	}
-	if !exists(in.Data) {
-		return os.Mkdir(in.Data+".old", 0o700) // nothing to keep, but a crash must be told from a copy that waits
+	if !exists(in.Data) { // nothing to keep, but a crash must be told from a copy that waits
+		if err := os.Mkdir(in.Data, 0o700); err != nil {
+			return err
+		}
 	}
-	return renameDurably(in.Data, in.Data+".old")
+	err = mark(in.Data, keep)
+	if err == nil {
+		err = renameDurably(in.Data, in.Data+".old")
+	}
+	if err != nil {
+		in.dropMark()
+	}
+	return err
 }
 
-// voidData is the point of no return of a swap that discards the data directory.
-func (in *Instance) voidData() error {
+// voidData is the point of no return of a swap that discards the data directory. What an
+// operator wanted to keep once stays wanted.
+func (in *Instance) voidData(keep bool) error {
 	layout, err := layoutOf(in.Data + ".new")
 	if err != nil {
 		return err
@@ -171,6 +183,11 @@ func (in *Instance) voidData() error {
 		}
 		if exists(p.dir+".old") && to != p.dir+".old" {
 			return fmt.Errorf("%s.old is there and does not belong to %s.old; move it away", p.dir, in.Data)
+		}
+	}
+	if keep {
+		if err := mark(in.Data+".old", keep); err != nil {
+			return err
 		}
 	}
 	if !exists(in.Data) {

@@ -115,7 +115,7 @@ func (in instance) HasCopy() bool { return in.copied != nil }
 func (in instance) DropCopy() error { return in.onFiles(func() { in.copied = nil }) }
 
 // BeginSwap does the whole swap in one step here; RecoverSwap ends it on a machine.
-func (in instance) BeginSwap(bool) error {
+func (in instance) BeginSwap(_, _ bool) error {
 	in.p.enter()
 	if in.pm != nil || in.copied == nil {
 		return errors.New("swap data directory: it cannot be done now")
@@ -139,3 +139,5 @@ func (in instance) KeptOld() string {
 	}
 	return ""
 }
+
+func (in instance) OldIsWanted() bool { return false }
