@@ -13,6 +13,7 @@ import (
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/config"
+	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
@@ -148,6 +149,19 @@ func TestAWholeCopyIsNotTakenForHalfOfOne(t *testing.T) {
 		if is := content(t, h.Config.Server.ConfigFile); is != "whole = 1" {
 			t.Errorf("the configuration is %q", is)
 		}
+	}
+}
+
+// A disk that is missing at a start is not replaced by another one by itself.
+func TestHalfMadeDataWhoseDiskIsMissingIsNotCopiedElsewhere(t *testing.T) {
+	h, _ := besidePrimary(t)
+	data := h.Config.Server.DataDirectory
+	ok(t, os.RemoveAll(data))
+	ok(t, os.Mkdir(data, 0o700))
+	ok(t, os.Mkdir(h.KeepDir(), 0o700))
+	ok(t, durable.WriteJSON(filepath.Join(h.KeepDir(), ".layout.json"), postgres.Layout{Mount: data}, 0o600))
+	if err := h.Rejoin(within(t)); !errors.Is(err, postgres.ErrUnmounted) || !h.Postgres.Empty() || h.Postgres.HasCopy() {
+		t.Errorf("it ended with %v", err)
 	}
 }
 

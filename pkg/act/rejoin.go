@@ -70,6 +70,7 @@ const streamPatience = 30 * time.Second
 
 // Recover ends what was cut off in the data directory: configuration files that a
 // rewind overwrote, a swap of directories. postgres.ErrUnfinished: it needs a copy.
+// postgres.ErrUnmounted: it needs its file system, and what is here instead is not touched.
 func (h *Hands) Recover() error {
 	if err := h.endSwap(); err != nil {
 		return err

@@ -53,10 +53,10 @@ type way struct {
 func (s standing) choose() (way, error) {
 	extra := s.extra()
 	switch {
+	case s.unmounted != "" && s.asked == "": // first: what is half made may be there too
+		return way{}, fmt.Errorf("the data directory is empty, and no file system is mounted at %s, which held it: mount it; if the data shall be here from now on: mcctl rebuild, on this server", s.unmounted)
 	case s.broken:
 		return s.copyBecause("the data directory is half rewound or half copied", -1)
-	case s.empty && s.unmounted != "" && s.asked == "":
-		return way{}, fmt.Errorf("the data directory is empty, and no file system is mounted at %s, which held it: mount it; if the data shall be here from now on: mcctl rebuild, on this server", s.unmounted)
 	case s.empty:
 		return s.copyBecause("the data directory is empty", 0)
 	case s.unread != nil:

@@ -77,6 +77,7 @@ func TestChoosingTheWay(t *testing.T) {
 		{"empty", func(s *standing) { s.empty = true }, wire.WayCopy, 0, "the data directory is empty"},
 		{"empty, because nothing is mounted", func(s *standing) { s.empty, s.unmounted = true, "/srv" }, "", 0, "no file system is mounted at /srv"},
 		{"the same, asked", and(asked(wire.WayAuto), func(s *standing) { s.empty, s.unmounted = true, "/srv" }), wire.WayCopy, 0, "the data directory is empty"},
+		{"half copied, and nothing is mounted", func(s *standing) { s.broken, s.empty, s.unmounted = true, true, "/srv" }, "", 0, "no file system is mounted at /srv"},
 		{"half copied", func(s *standing) { s.broken = true }, wire.WayCopy, -1, "half"},
 		{"empty, and nothing is allowed", func(s *standing) { s.empty, s.policy = true, nil }, "", 0, "run mcctl rebuild on this server"},
 		{"crashed as a primary", func(s *standing) { s.asStandby = false }, wire.WayRewind, 0, "crashed as a primary"},

@@ -83,8 +83,9 @@ func (a *Agent) prepare(ctx context.Context) error {
 	return a.sameCluster()
 }
 
+// recover leaves to the table what needs a copy, or a file system that may be mounted yet.
 func (a *Agent) recover() error {
-	if err := a.hands.Recover(); err != nil && !errors.Is(err, postgres.ErrUnfinished) {
+	if err := a.hands.Recover(); err != nil && !errors.Is(err, postgres.ErrUnfinished) && !errors.Is(err, postgres.ErrUnmounted) {
 		return err
 	}
 	return nil

@@ -66,7 +66,12 @@ func (in *Instance) prepareInPlace(ctx context.Context, source Source, keepDir s
 	case again:
 		return to, nil
 	case in.Empty() && opt.Own != "" && exists(opt.Own):
-		return to, makeWhole(keepDir, func(part string) error { return copyDurably(opt.Own, part) })
+		return to, makeWhole(keepDir, func(part string) error {
+			if err := copyDurably(opt.Own, part); err != nil {
+				return err
+			}
+			return durable.WriteJSON(filepath.Join(part, keptLayout), to.layout, 0o600) // the data is here now, wherever it was
+		})
 	}
 	return to, in.keep(keepDir)
 }

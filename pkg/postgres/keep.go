@@ -20,6 +20,9 @@ import (
 // its blocks are a mixture of two histories. Copy it anew with BaseBackup.
 var ErrUnfinished = errors.New("the data directory was left half rewritten; rebuild it")
 
+// ErrUnmounted tells that such data is not here at all: nobody may take what is here for it.
+var ErrUnmounted = errors.New("the file system that held the data is not mounted")
+
 // finished marks a keep directory whose rewind or copy has succeeded.
 const finished = ".finished"
 
@@ -112,10 +115,13 @@ func (in *Instance) clearOwn(dir string) error {
 // it at every start of the supervisor, before PostgreSQL: it does nothing when
 // there is nothing to do, and may itself be cut off anywhere. ErrUnfinished means
 // that the files are back but PostgreSQL must not be started; that stays so until
-// DropKept.
+// DropKept. ErrUnmounted: nothing was done.
 func (in *Instance) RestoreKept(dir string) error {
 	if !exists(dir) {
 		return nil
+	}
+	if err := in.heldHere(dir); err != nil {
+		return fmt.Errorf("restore own files: %w", err)
 	}
 	names, err := entryNames(dir)
 	if err != nil {
@@ -130,6 +136,18 @@ func (in *Instance) RestoreKept(dir string) error {
 		return fmt.Errorf("restore own files from %s: %w", dir, ErrUnfinished)
 	}
 	return in.DropKept(dir)
+}
+
+// heldHere looks whether the file system is mounted whose data dir was kept from.
+func (in *Instance) heldHere(dir string) error {
+	known, err := keptLayoutOf(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if gone := in.Unmounted(known); gone != "" {
+		return fmt.Errorf("%w at %s, and a rewind or a copy was cut off in it: mount it; if the data shall be here from now on: empty %s, remove %s, and run mcctl rebuild, on this server", ErrUnmounted, gone, in.Data, dir)
+	}
+	return nil
 }
 
 // DropKept forgets what is saved in dir: when a swap puts a whole copy in the

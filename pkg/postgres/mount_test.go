@@ -1,9 +1,12 @@
 package postgres
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"mcctl/pkg/durable"
 )
 
 func TestFileSystemThatHeldTheDataIsMissed(t *testing.T) {
@@ -26,5 +29,25 @@ func TestFileSystemThatHeldTheDataIsMissed(t *testing.T) {
 	}
 	if got := in.Unmounted(Layout{Mount: filepath.Join(in.Data, "removed")}); got == "" {
 		t.Error("a mount point that was removed was not missed")
+	}
+}
+
+// After a start at which the disk with half rewound data is missing.
+func TestOwnFilesAreNotRestoredToWhereNothingIsMounted(t *testing.T) {
+	in := &Instance{Data: newDir(t)}
+	keep := filepath.Join(t.TempDir(), "kept")
+	ok(t, os.Mkdir(keep, 0o700))
+	write(t, filepath.Join(keep, "postgresql.conf"), "")
+	for _, c := range []struct {
+		mount string
+		want  error
+	}{{in.Data, ErrUnmounted}, {mountOf(in.Data), ErrUnfinished}} {
+		ok(t, durable.WriteJSON(filepath.Join(keep, keptLayout), Layout{Mount: c.mount}, 0o600))
+		if err := in.RestoreKept(keep); !errors.Is(err, c.want) {
+			t.Errorf("held by %s: %v", c.mount, err)
+		}
+		if is := !in.Empty(); is != (c.want == ErrUnfinished) {
+			t.Errorf("held by %s: restored %t", c.mount, is)
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"mcctl/pkg/durable"
 	"mcctl/pkg/wire"
 )
 
@@ -212,6 +213,10 @@ func TestACopyInPlaceOfAnEmptiedServerHasAllOfItsFilesOrDoesNotBegin(t *testing.
 		t.Error("a part is left, and would be taken for the whole")
 	}
 	ok(t, os.Chmod(filepath.Join(saved, "postgresql.conf"), 0o600))
+	known, err := keptLayoutOf(saved)
+	ok(t, err)
+	known.Mount = filepath.Join(in.Socket, "gone") // an operator wants the data here, without that disk
+	ok(t, durable.WriteJSON(filepath.Join(saved, keptLayout), known, 0o600))
 	ok(t, in.BaseBackupInPlace(within(t), sourceOf(primary, "b"), keep, opt))
 	if read(t, filepath.Join(in.Data, "postgresql.conf")) != own {
 		t.Error("postgresql.conf is not our own")
