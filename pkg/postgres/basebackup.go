@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -50,6 +49,9 @@ func (in *Instance) backup(ctx context.Context, source Source, opt BackupOptions
 		return err
 	}
 	if err := source.awaitSlot(ctx, opt.Slot); err != nil {
+		return err
+	}
+	if err := in.noteCopy(goal); err != nil {
 		return err
 	}
 	part, places := in.Data+".part", goal.places()
@@ -134,58 +136,6 @@ func (o BackupOptions) progressLine() func(string) {
 			o.Progress(done<<10, total<<10)
 		}
 	}
-}
-
-// DropCopy removes a copy beside the data directory, whole or not, with what of it
-// lies elsewhere. A copy that is taking the data's place is not removed.
-func (in *Instance) DropCopy() error { return in.dropCopy(Layout{}) }
-
-func (in *Instance) dropCopy(goal Layout) error {
-	dirs, err := in.copies(goal)
-	if err != nil {
-		return fmt.Errorf("drop copy: %w", err)
-	}
-	for _, dir := range dirs {
-		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("drop copy: %w", err)
-		}
-	}
-	return nil
-}
-
-// copies are the directories that a copy beside the data directory has left, what lies
-// elsewhere first: nothing would lead there any more. A copy that died early has no
-// links yet; what it was to fill is known by its goal. This server's own directories are
-// never among them, whatever their names.
-func (in *Instance) copies(goal Layout) (all []string, err error) {
-	if in.Swapping() {
-		return nil, fmt.Errorf("%s.new is taking the place of %s; that must be ended first", in.Data, in.Data)
-	}
-	own, err := in.Layout()
-	if err != nil {
-		return nil, err
-	}
-	whole, part := in.Data+".new", in.Data+".part"
-	live := append(own.places(), goal.places()...)
-	for _, p := range goal.places() {
-		all = append(all, newer(p.dir))
-	}
-	for _, dir := range []string{whole, part} {
-		layout, err := layoutOf(dir)
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range layout.places() {
-			if all = append(all, newer(p.dir)); dir == part && strings.HasSuffix(p.dir, ".new") {
-				all = append(all, p.dir) // while it is filled, its links lead to the copies
-			}
-		}
-	}
-	slices.Sort(all)
-	all = slices.DeleteFunc(slices.Compact(all), func(dir string) bool {
-		return slices.ContainsFunc(live, func(p place) bool { return p.dir == dir })
-	})
-	return append(all, whole, part), nil
 }
 
 // giveOwnFiles replaces the source's files in the copy by ours, and brings back the

@@ -35,7 +35,8 @@ func (in *Instance) Beside(l Layout) error {
 }
 
 // namesFree finds out before a copy is made what would keep its swap from beginning, see
-// setAside and voidData. What an earlier swap has put aside would not.
+// setAside and voidData, or what the copy would have to delete. What an earlier swap has put
+// aside would not, nor what an earlier copy has left.
 func (in *Instance) namesFree(l Layout) error {
 	if exists(in.Data + ".void") {
 		return fmt.Errorf("%w: %s.void is in the way; move it away", ErrNotBeside, in.Data)
@@ -53,7 +54,7 @@ func (in *Instance) namesFree(l Layout) error {
 			return fmt.Errorf("%w: %s is in the way and does not belong to %s.old; move it away", ErrNotBeside, aside, in.Data)
 		}
 	}
-	return nil
+	return in.foreignCopy(l)
 }
 
 func beside(dir string) error {

@@ -272,6 +272,9 @@ func (in *Instance) moveIn(inTheWay func(place) error) error {
 			return err
 		}
 	}
+	if err := in.forgetCopy(); err != nil {
+		return err
+	}
 	return renameDurably(in.Data+".new", in.Data)
 }
 
@@ -302,6 +305,7 @@ func (in *Instance) putAside(p place) error {
 func (in *Instance) RecoverSwap() error {
 	if !in.Swapping() {
 		in.dropMark()
+		in.dropNote()
 		return nil
 	}
 	if err := in.endSwap(); err != nil {

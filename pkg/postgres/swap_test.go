@@ -27,6 +27,9 @@ func aSwap(t *testing.T) *Instance {
 		ok(t, os.MkdirAll(filepath.Join(in.Data+ending, "pg_tblspc"), 0o700))
 		ok(t, relink(in.Data+ending, Layout{WAL: wal, Tablespaces: map[string]string{"16400": space}}.places(), older))
 	}
+	layout, err := in.Layout()
+	ok(t, err)
+	ok(t, in.noteCopy(layout))
 	return in
 }
 
@@ -43,7 +46,7 @@ func steps(t *testing.T, in *Instance) []func() {
 			ok(t, os.Symlink(p.dir+".old", filepath.Join(in.Data+".old", p.link)))
 		}, rename(p.dir, p.dir+".old"), rename(p.dir+".new", p.dir))
 	}
-	return append(all, rename(in.Data+".new", in.Data))
+	return append(all, func() { ok(t, in.forgetCopy()) }, rename(in.Data+".new", in.Data))
 }
 
 // A swap that is cut off after any step is finished by the next start, and before

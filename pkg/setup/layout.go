@@ -129,7 +129,7 @@ func (s *Setup) makeWay(spaces []postgres.Tablespace, layout postgres.Layout) er
 	return s.save()
 }
 
-// dropCopy removes what a copy has left; before it is whole its links may be missing.
+// dropCopy removes what a copy has left, all that lies at the names which were free before.
 func (s *Setup) dropCopy() error {
 	if !s.state.Copying {
 		return nil
@@ -137,11 +137,15 @@ func (s *Setup) dropCopy() error {
 	if err := s.instance().DropCopy(); err != nil {
 		return err
 	}
+	data := s.state.Plan.DataDirectory
+	left := []string{data + ".part", data + ".new"}
 	for _, dir := range append(slices.Collect(maps.Values(s.state.Layout.Tablespaces)), s.state.Layout.WAL) {
-		if dir == "" {
-			continue
+		if dir != "" {
+			left = append(left, dir+".new")
 		}
-		if err := os.RemoveAll(dir + ".new"); err != nil {
+	}
+	for _, dir := range left {
+		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("drop copy: %w", err)
 		}
 	}
