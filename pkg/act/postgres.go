@@ -23,6 +23,9 @@ type Postgres interface {
 	Shut(ctx context.Context, pid int) error
 	Kill(pid int) error
 	KillLeftovers() error
+	Lingers(pid int) bool
+	Senders(pid int) map[int]string
+	EndSender(sender int) error
 	Reload(pid int) error
 	AskPromotion(pid int) error
 

@@ -89,7 +89,9 @@ func (h *Hands) stop(ctx context.Context, patience time.Duration) error {
 		patience time.Duration
 	}{{postgres.Fast, patience}, {postgres.Immediate, immediatePatience}} {
 		bounded, cancel := h.within(ctx, try.patience, nil)
+		done := h.endSendersMeanwhile(bounded, pid)
 		err := h.Postgres.Stop(bounded, pid, try.mode)
+		done()
 		cancel()
 		if err == nil {
 			return nil

@@ -140,6 +140,7 @@ func TestRewindIsRefusedOnlyForMountsThatItWouldRemove(t *testing.T) {
 	}
 	ok(t, unix.Unmount(own, 0))
 	ok(t, rewind())
+	configure(t, old, "primary_conninfo = '"+sourceOf(leader, "s").Conninfo()+"'")
 	ok(t, old.MarkStandby())
 	start(t, old)
 }

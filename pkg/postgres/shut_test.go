@@ -87,10 +87,9 @@ func TestShutOfAServerThatIsStarting(t *testing.T) {
 	}
 }
 
-// Who receives and does not confirm holds up the end of a server that has shut down.
-func TestFactAServerLingersForAFrozenReceiver(t *testing.T) {
-	in := newServer(t)
-	pid := start(t, in)
+// frozenReceiver is one that has received and confirms nothing more, of a server that runs.
+func frozenReceiver(t *testing.T, in *Instance) *os.Process {
+	t.Helper()
 	receiver := exec.Command(filepath.Join(bin(), "pg_receivewal"), "-D", newDir(t), "-d", sourceOf(in, "r").Conninfo())
 	ok(t, receiver.Start())
 	t.Cleanup(func() { _ = receiver.Process.Kill(); _ = receiver.Wait() })
@@ -101,6 +100,14 @@ func TestFactAServerLingersForAFrozenReceiver(t *testing.T) {
 		return n == 1
 	})
 	ok(t, receiver.Process.Signal(syscall.SIGSTOP))
+	return receiver.Process
+}
+
+// Who receives and does not confirm holds up the end of a server that has shut down.
+func TestFactAServerLingersForAFrozenReceiver(t *testing.T) {
+	in := newServer(t)
+	pid := start(t, in)
+	receiver := frozenReceiver(t, in)
 	if in.Lingers(pid) {
 		t.Error("a server that runs is taken for one that lingers")
 	}
@@ -110,10 +117,34 @@ func TestFactAServerLingersForAFrozenReceiver(t *testing.T) {
 			t.Fatal("it does not linger")
 		}
 	}
-	ok(t, receiver.Process.Kill())
+	ok(t, receiver.Kill())
 	eventually(t, "it has ended", func() bool { _, running := in.Postmaster(); return !running })
 	if in.Lingers(pid) {
 		t.Error("it lingers after its end")
+	}
+}
+
+// Its walsender shows what it has sent, and ends by SIGTERM also then; the server comes to
+// its clean end.
+func TestFactAServerThatLingersEndsWithItsSender(t *testing.T) {
+	in := newServer(t)
+	pid := start(t, in)
+	frozenReceiver(t, in)
+	ok(t, in.Shut(within(t), pid))
+	eventually(t, "it lingers", func() bool { return in.Lingers(pid) })
+	senders := in.Senders(pid)
+	if len(senders) != 1 {
+		t.Fatalf("its walsenders are %v", senders)
+	}
+	for sender, shown := range senders {
+		if !strings.Contains(shown, "streaming ") || strings.Contains(shown, "\x00") {
+			t.Errorf("it shows %q", shown)
+		}
+		ok(t, in.EndSender(sender))
+	}
+	eventually(t, "it has ended", func() bool { _, running := in.Postmaster(); return !running })
+	if c, err := in.Control(); err != nil || c.State != ShutDown {
+		t.Errorf("it ended as %+v, %v", c.State, err)
 	}
 }
 

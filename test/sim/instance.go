@@ -89,6 +89,11 @@ func (in instance) Lingers(pid int) bool {
 	return in.pm != nil && in.pm.pid == pid && in.pm.stopping && in.pm.shut
 }
 
+// Senders are none: here a walsender keeps a server from its end for a drawn time.
+func (in instance) Senders(int) map[int]string { return nil }
+
+func (in instance) EndSender(int) error { return nil }
+
 // Knock is a fresh connection.
 func (in instance) Knock(ctx context.Context) error {
 	s, err := in.connect(ctx)
