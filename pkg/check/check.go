@@ -117,6 +117,14 @@ func fill(pairs ...string) map[string]string {
 
 func one(text string, pairs ...string) []Trouble { return []Trouble{{text, fill(pairs...)}} }
 
+// ifAny is for what was looked at and told in words, or found to be right.
+func ifAny(text string) []Trouble {
+	if text == "" {
+		return nil
+	}
+	return one(text)
+}
+
 func needs(areas ...Area) []Area { return areas }
 
 func blocks(abilities ...Ability) []Ability { return abilities }

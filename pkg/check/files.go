@@ -83,12 +83,7 @@ func (s *Side) path(name string) (Path, bool) {
 	return Path{}, false
 }
 
-func dataDirectory(v View) []Trouble {
-	if v.Me.DataError == "" {
-		return nil
-	}
-	return one(v.Me.DataError)
-}
+func dataDirectory(v View) []Trouble { return ifAny(v.Me.DataError) }
 
 func runsAsRoot(v View) []Trouble {
 	data, _ := v.Me.path("data directory")
@@ -182,16 +177,6 @@ func configurationMode(v View) (found []Trouble) {
 	return found
 }
 
-func placesApart(v View) []Trouble {
-	if v.Me.Places == "" {
-		return nil
-	}
-	return one(v.Me.Places)
-}
+func placesApart(v View) []Trouble { return ifAny(v.Me.Places) }
 
-func mountsInside(v View) []Trouble {
-	if v.Me.Mounted == "" {
-		return nil
-	}
-	return one(v.Me.Mounted)
-}
+func mountsInside(v View) []Trouble { return ifAny(v.Me.Mounted) }

@@ -110,12 +110,7 @@ func streaming(v View) []Trouble {
 	return nil
 }
 
-func diskAnswers(v View) []Trouble {
-	if v.Me.Supervisor.DiskError == "" {
-		return nil
-	}
-	return one(v.Me.Supervisor.DiskError)
-}
+func diskAnswers(v View) []Trouble { return ifAny(v.Me.Supervisor.DiskError) }
 
 func watched(v View) []Trouble {
 	if !v.Me.Supervisor.Unwatched {

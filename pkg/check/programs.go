@@ -36,12 +36,7 @@ func programChecks() []Check {
 	}
 }
 
-func rebuildCommand(v View) []Trouble {
-	if v.Me.RebuildCommand == "" {
-		return nil
-	}
-	return one(v.Me.RebuildCommand)
-}
+func rebuildCommand(v View) []Trouble { return ifAny(v.Me.RebuildCommand) }
 
 func majorOf(version string) string {
 	end := strings.IndexFunc(version, func(r rune) bool { return r < '0' || r > '9' })
