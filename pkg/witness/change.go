@@ -3,6 +3,7 @@ package witness
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
@@ -18,10 +19,15 @@ func (w *Witness) change(k *keep, from wire.Identity, c record.Change) (any, err
 	if err := soundChange(c); err != nil {
 		return nil, err
 	}
+	asked := w.cfg.Clock.Now()
 	k.writing.Lock()
 	defer k.writing.Unlock()
 	now, err := k.settled()
 	if err != nil {
+		return nil, err
+	}
+	if err := w.late(k, from, asked); err != nil {
+		k.log.Warn("change refused", "pair", k.pair, "transition", c.Transition, "by", c.By, "reason", err)
 		return nil, err
 	}
 	if !now.Exists() {
@@ -37,6 +43,19 @@ func (w *Witness) change(k *keep, from wire.Identity, c record.Change) (any, err
 	}
 	k.log.Info("record changed", "pair", k.pair, "transition", c.Transition, "by", c.By, "record", next.String())
 	return next, nil
+}
+
+// late is a clear no to what waited for the disk longer than a server waits for an answer
+// (its heartbeat timeout). The record may be as it was and the pair is not: a primary that
+// was alone and away when an operator forced the other is back, and acknowledges alone.
+func (w *Witness) late(k *keep, from wire.Identity, asked time.Duration) error {
+	k.mu.Lock()
+	patience := k.seated(from.Name).timeout(w.cfg.HeartbeatTimeout)
+	k.mu.Unlock()
+	if waited := w.cfg.Clock.Now() - asked; waited > patience {
+		return fmt.Errorf("%w: the change waited %s for the disk of the witness: ask again", wire.ErrRefused, waited.Round(time.Millisecond))
+	}
+	return nil
 }
 
 // refuse marks an error of package record as a clear no, unless it is a conflict.

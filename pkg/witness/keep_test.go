@@ -233,6 +233,30 @@ func TestSlowDiskHoldsUpChangesOnly(t *testing.T) {
 	must(t, <-changed)
 }
 
+// Whoever asked for a change has given up, and the pair may be another by now.
+func TestAChangeThatWaitedTooLongForTheDiskIsRefused(t *testing.T) {
+	w := open(t, t.TempDir())
+	w.found(t, "lab")
+	k := w.find("lab")
+	_, err := w.ask("lab", "server2", wire.KindReport, wire.WitnessReport{TimeoutMS: 50})
+	must(t, err)
+	k.writing.Lock()
+	forced := make(chan error, 1)
+	go func() {
+		_, err := w.ask("lab", "server2", wire.KindChange, wire.ChangeRequest{Change: record.Change{Transition: record.Force, By: "server2", To: "server2", From: k.record.Revision}})
+		forced <- err
+	}()
+	time.Sleep(200 * time.Millisecond)
+	k.writing.Unlock()
+	if err := <-forced; !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), "waited") {
+		t.Errorf("answered %v", err)
+	}
+	if r, err := k.read(); err != nil || r.Primary != "server1" {
+		t.Errorf("the record is %s, %v", r, err)
+	}
+	must(t, w.detach("lab", k.record.Revision))
+}
+
 func TestNews(t *testing.T) {
 	w := open(t, t.TempDir())
 	s1, s2 := wire.Identity{Pair: "lab", Name: "server1"}, wire.Identity{Pair: "lab", Name: "server2"}

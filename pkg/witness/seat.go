@@ -63,16 +63,18 @@ func (k *keep) other(name string) *seat {
 	return nil
 }
 
-// online reports whether s is connected and was heard within its pair's heartbeat
-// timeout, or the witness's own where it has not told one; s may be nil.
+// online reports whether s is connected and was heard within the timeout; s may be nil.
 func (s *seat) online(now, timeout time.Duration) bool {
-	if s == nil || !s.open {
-		return false
+	return s != nil && s.open && now-s.heard <= s.timeout(timeout)
+}
+
+// timeout is its pair's heartbeat timeout, or the witness's own where it has not told
+// one; s may be nil.
+func (s *seat) timeout(own time.Duration) time.Duration {
+	if s != nil && s.reported && s.report.TimeoutMS > 0 {
+		return time.Duration(s.report.TimeoutMS) * time.Millisecond
 	}
-	if s.reported && s.report.TimeoutMS > 0 {
-		timeout = time.Duration(s.report.TimeoutMS) * time.Millisecond
-	}
-	return now-s.heard <= timeout
+	return own
 }
 
 // down reports whether s said in this connection that its PostgreSQL is down.
