@@ -168,6 +168,6 @@ func (h *Hands) standbyHas(ctx context.Context, what string, how func(*postgres.
 			return fmt.Errorf("wait until %s has %s %s: %w", h.other(), what, goal, err)
 		}
 	}
-	h.Board.Note(func(s *board.Sight) { s.Look = seen })
+	h.Board.Note(func(s *board.Sight) { s.Saw(seen, h.now()) })
 	return nil
 }

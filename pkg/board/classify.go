@@ -74,6 +74,7 @@ func (l Limits) Next(s Sight, now, longest time.Duration) time.Duration {
 		{max(s.Heard, s.Started), l.HeartbeatTimeout + l.FencingDelay},
 		{s.Started, l.HeartbeatTimeout},
 		{s.Waiting, l.CommitStallMax},
+		{s.Replied, l.replies(s)},
 	} {
 		if left := ripe.since + ripe.limit - now; ripe.since > 0 && left > 0 {
 			next = min(next, left)
@@ -228,7 +229,7 @@ func (l Limits) keeper(s Sight, p decide.Peer, now time.Duration) decide.Keeper 
 	case s.KeeperReached:
 		return decide.KeeperReached
 	case l.KeeperMayBeLost && p == decide.PeerLost &&
-		now-max(s.KeeperLost, s.Started) >= l.IsolationTimeout && now-max(s.Heard, s.Started) >= l.IsolationTimeout:
+		now-max(s.KeeperLost, s.Started) >= l.IsolationTimeout && now-max(s.Heard, s.Started) >= l.IsolationTimeout && !l.streams(s, now):
 		return decide.KeeperIsolated
 	}
 	return decide.KeeperUnreached

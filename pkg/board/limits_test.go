@@ -64,6 +64,14 @@ func TestEachLimit(t *testing.T) {
 			keeperFact, decide.KeeperUnreached, decide.KeeperIsolated, decide.KeeperIsolated,
 		},
 		{
+			"both lost, the standby still replies over its stream", int64(replyEvery + limits.HeartbeatTimeout), func(s *Sight, age int64) { cut(s); s.Replied = now - time.Duration(age) },
+			keeperFact, decide.KeeperUnreached, decide.KeeperIsolated, decide.KeeperIsolated,
+		},
+		{
+			"both lost, it replies no more and clients wait", int64(limits.IsolationTimeout), func(s *Sight, age int64) { cut(s); s.Waiting, s.Replied = now, now-time.Duration(age) },
+			keeperFact, decide.KeeperUnreached, decide.KeeperIsolated, decide.KeeperIsolated,
+		},
+		{
 			"commits wait", int64(limits.CommitStallMax), func(s *Sight, age int64) { s.Waiting = now - time.Duration(age) },
 			func(f decide.Facts) fmt.Stringer { return f.Stall }, decide.NoStall, decide.Stalled, decide.Stalled,
 		},
@@ -131,6 +139,7 @@ func TestTheLoopWakesAtEachAge(t *testing.T) {
 		{"peer silent, fenced next", limits.HeartbeatTimeout + limits.FencingDelay, func(s *Sight, age time.Duration) { s.Heard = now - age }},
 		{"keeper lost", limits.IsolationTimeout, func(s *Sight, age time.Duration) { s.KeeperLost = now - age }},
 		{"started, and heard since", limits.HeartbeatTimeout, func(s *Sight, age time.Duration) { s.Started = now - age }},
+		{"the standby replies no more", replyEvery + limits.HeartbeatTimeout, func(s *Sight, age time.Duration) { s.Replied = now - age }},
 		{"commits wait", limits.CommitStallMax, func(s *Sight, age time.Duration) { s.Waiting = now - age }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -26,8 +26,8 @@ type Timings struct {
 	// before the primary detaches it; at least 2 times PollInterval.
 	CommitStallMax Duration `toml:"commit_stall_max"`
 	// IsolationTimeout: a primary that has lost both the standby and the arbiter (see
-	// HeartbeatTimeout) for so long, while paired, closes to clients; at least 2 times
-	// HeartbeatTimeout.
+	// HeartbeatTimeout) for so long, while paired, closes to clients; not while the
+	// standby replies over replication. At least 2 times HeartbeatTimeout.
 	IsolationTimeout Duration `toml:"isolation_timeout"`
 	// IOProbeInterval: how often a small write and sync is tried on PostgreSQL's
 	// disks; one that is not done within IOProbeTimeout, which is at least

@@ -69,7 +69,8 @@ type Keeper uint8
 const (
 	KeeperReached Keeper = iota
 	KeeperUnreached
-	// KeeperIsolated: neither keeper nor peer has answered for isolation_timeout.
+	// KeeperIsolated: neither keeper nor peer has answered for isolation_timeout, nor has
+	// the standby replied over replication.
 	KeeperIsolated
 )
 

@@ -225,7 +225,7 @@ func (l *Local) look(ctx context.Context, session *Session, pid int) bool {
 		if s.Waiting > 0 {
 			s.WorstWait = max(s.WorstWait, now-s.Waiting)
 		}
-		s.Look, s.LookAt = seen, now
+		s.Saw(seen, now)
 		if !seen.InRecovery || seen.Receiver.Status == "streaming" {
 			s.Diverged, s.Stranded = false, false
 		}

@@ -61,6 +61,9 @@ type Sender struct {
 	State                      string // "streaming", "catchup", "startup", "backup", "stopping"
 	SyncState                  string // "sync", "quorum", "potential", "async"; see SyncNames
 	Sent, Write, Flush, Replay pair.LSN
+	// Reply is when it sent its last reply, in microseconds by its own clock: another
+	// one is news, its age says nothing.
+	Reply int64
 }
 
 // lookSQL is one statement, so that a look costs one round trip. The subquery
@@ -82,6 +85,7 @@ select here.recovering,
   coalesce(peer.pid, 0), coalesce(peer.state, ''), coalesce(peer.sync_state, ''),
   coalesce(peer.sent_lsn::text, ''), coalesce(peer.write_lsn::text, ''),
   coalesce(peer.flush_lsn::text, ''), coalesce(peer.replay_lsn::text, ''),
+  coalesce(extract(epoch from peer.reply_time) * 1000000, 0)::bigint,
   waiting.n, waiting.list,
   current_setting('synchronous_standby_names')
 from (select pg_is_in_recovery() as recovering offset 0) here
@@ -126,7 +130,7 @@ func (r *rawLook) scan(row pgx.Row) error {
 		&r.insert, &r.flush, &r.received, &r.replayed, &r.ReplayPaused,
 		&r.Receiver.Status, &r.silence,
 		&r.peer.PID, &r.peer.State, &r.peer.SyncState,
-		&r.sent, &r.write, &r.flushedThere, &r.appliedT,
+		&r.sent, &r.write, &r.flushedThere, &r.appliedT, &r.peer.Reply,
 		&r.SyncWaiters, &r.waiters, &r.SyncNames)
 }
 

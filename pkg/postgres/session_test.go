@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,6 +56,38 @@ func TestLookAtAPair(t *testing.T) {
 		t.Errorf("standby in recovery: %t, %v", is, err)
 	}
 	ok(t, p.Checkpoint(within(t)))
+}
+
+// A standby replies from time to time although nothing is written: every
+// wal_receiver_status_interval, 10 s by default. One that is frozen does not.
+func TestFactAnIdleStandbyReplies(t *testing.T) {
+	primary, standby := newPair(t)
+	p := connect(t, primary)
+	if got := query(t, standby, "select boot_val || unit from pg_settings where name = 'wal_receiver_status_interval'"); got != "10s" {
+		t.Errorf("the default is %s", got)
+	}
+	execute(t, standby, "alter system set wal_receiver_status_interval = '1s'")
+	execute(t, standby, "select pg_reload_conf()")
+	reply := func() int64 {
+		look, err := p.Look(within(t), "s")
+		ok(t, err)
+		return look.Peer.Reply
+	}
+	last := reply()
+	for range 3 {
+		eventually(t, "another reply", func() bool { return reply() != last })
+		last = reply()
+	}
+	receiver, err := strconv.Atoi(query(t, standby, "select pid from pg_stat_wal_receiver"))
+	ok(t, err)
+	ok(t, syscall.Kill(receiver, syscall.SIGSTOP))
+	defer syscall.Kill(receiver, syscall.SIGCONT)
+	time.Sleep(100 * time.Millisecond) // what was under way
+	last = reply()
+	time.Sleep(2500 * time.Millisecond)
+	if reply() != last {
+		t.Error("a frozen one has replied")
+	}
 }
 
 func TestLookWithoutReceiver(t *testing.T) {

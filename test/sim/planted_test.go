@@ -41,7 +41,7 @@ var planted = []struct {
 	{"no answer is taken for yes", 80, "S3", onLink(func(l *link) agent.Link { return sanguine{l, ""} })},
 	{"a standby takes over without the keeper", 80, "S3", onLink(func(l *link) agent.Link { return sanguine{l, record.Failover} })},
 	{"names first, then the record", 80, "", onLink(func(l *link) agent.Link { return hasty{l} })},
-	{"no gate", 400, "S3", bugs{inWorld: func(n *node, w *agent.World) { w.Site = gateless{w.Site.(site)} }}},
+	{"no gate", 400, "S3", bugs{follows: true, inWorld: func(n *node, w *agent.World) { w.Site = gateless{w.Site.(site)} }}},
 	{"PostgreSQL starts anew by itself", 80, "S3", bugs{restarts: true}},
 	{"no comparison of revisions", 80, "S1", bugs{follows: true, asked: func(w *World, wit *witness.Witness) handler { return careless{wit, w} }}},
 	{"attach and gate do not wait for the standby's flush", 80, "S1", bugs{follows: true, inWorld: func(n *node, w *agent.World) { w.Postgres = optimist{w.Postgres} }}},

@@ -70,7 +70,7 @@ func (s *session) Look(ctx context.Context, peer string) (postgres.Look, error) 
 	}
 	l.Insert, l.Flush, l.SyncWaiters = c.log.insertAt(), c.log.flushAt(), len(pm.waiting)
 	if d := pm.down; d != nil && peer == string(d.standby.me) {
-		l.Peer = &postgres.Sender{PID: 1, State: "streaming", Sent: c.log.at(d.sent), Flush: d.flush, Replay: d.replay}
+		l.Peer = &postgres.Sender{PID: 1, State: "streaming", Sent: c.log.at(d.sent), Flush: d.flush, Replay: d.replay, Reply: d.replies}
 	}
 	return l, nil
 }

@@ -13,6 +13,7 @@ type stream struct {
 	sent     int // records under way or there
 	flush    pair.LSN
 	replay   pair.LSN
+	replies  int64
 	ended    bool
 	stuck    time.Duration // since when the network lets nothing through
 	busy     bool
@@ -174,6 +175,7 @@ func (s *stream) reply() {
 	s.from.later(w.delay(), func() {
 		if !s.ended {
 			s.flush, s.replay = max(s.flush, flush), max(s.replay, replay)
+			s.replies++
 			s.from.release()
 		}
 	})
