@@ -26,11 +26,13 @@ func parse[O any](t *testing.T, make func(*Env, func(context.Context, *Env, *O) 
 
 func TestStartFlags(t *testing.T) {
 	for line, want := range map[string]startOptions{
-		"":    {Timeout: 2 * time.Minute},
-		"-w":  {Timeout: 2 * time.Minute},
-		"-W":  {Timeout: 2 * time.Minute, NoWait: true},
-		"-f":  {Timeout: 2 * time.Minute, superviseOptions: superviseOptions{Failover: "on"}},
-		"-wF": {Timeout: 2 * time.Minute, superviseOptions: superviseOptions{Failover: "off"}},
+		"":                {Timeout: 2 * time.Minute},
+		"-w":              {Timeout: 2 * time.Minute},
+		"-W":              {Timeout: 2 * time.Minute, NoWait: true},
+		"--wait=false":    {Timeout: 2 * time.Minute, NoWait: true},
+		"--no-wait=false": {Timeout: 2 * time.Minute},
+		"-f":              {Timeout: 2 * time.Minute, superviseOptions: superviseOptions{Failover: "on"}},
+		"-wF":             {Timeout: 2 * time.Minute, superviseOptions: superviseOptions{Failover: "off"}},
 		"--mc-only --async-connect-arbiter --foreground --timeout 5s": {
 			Timeout: 5 * time.Second, Foreground: true, superviseOptions: superviseOptions{McOnly: true, Async: true},
 		},

@@ -32,7 +32,7 @@ func newMcArb(env *Env, v *mcVoice) *cobra.Command {
 func newMcArbStart(env *Env) *cobra.Command {
 	var wait, noWait bool
 	cmd := newArbiterStart(env, func(ctx context.Context, env *Env, o *arbiterStartOptions) error {
-		if noWait {
+		if noWait = noWait || !wait; noWait {
 			o.Timeout = 0
 		}
 		err := runArbiterStart(ctx, env, o)

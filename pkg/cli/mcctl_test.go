@@ -147,6 +147,16 @@ func TestMcArb(t *testing.T) {
 	called(t.Context(), "mc_arb", "stop", "-e", "-M", dir).wants(t, exitDone)
 }
 
+// Waited for, the start of an arbiter that cannot come up fails.
+func TestMcArbNeedNotWait(t *testing.T) {
+	for _, flag := range []string{"-W", "--wait=false"} {
+		dir := newArbiterDir(t)
+		write(t, filepath.Join(dir, "arbiter.crt"), "nonsense")
+		called(t.Context(), "mc_arb", "start", flag, "-M", dir).wants(t, exitDone)
+		await(t, "its watch is there to be ended", func() bool { return watchOf(dir) != 0 })
+	}
+}
+
 func TestMcArbStatusTable(t *testing.T) {
 	var b bytes.Buffer
 	p := wire.WitnessPairStatus{Servers: []wire.WitnessServerStatus{{Name: "server1", Online: true}, {Name: "server2"}}}

@@ -48,6 +48,7 @@ that option.`,
   mcctl start -M /etc/mcctl/orders --foreground   # for systemd and containers`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.NoWait = o.NoWait || !wait
 			switch {
 			case enable:
 				o.Failover = failoverOn
