@@ -99,8 +99,7 @@ func (m *moveFollower) move(ctx context.Context, q wire.MoveRequest) error {
 
 // goesOn is the end of a command that was interrupted, or whose time is over.
 func (m *moveFollower) goesOn(ctx context.Context, err error) error {
-	how := yes(errors.Is(context.Cause(ctx), errTimeout), "not complete after "+m.o.Timeout.String(), "interrupted; it goes on")
-	return failed(exitGoingOn, fmt.Errorf("arbiter move: %s: %w", how, err), "follow it: mcctl status -M %s; or repeat the command", m.o.Mcdir)
+	return failed(exitGoingOn, fmt.Errorf("arbiter move: %s; it goes on: %w", cutShort(ctx, "not complete", m.o.Timeout), err), "follow it: mcctl status -M %s; or repeat the command", m.o.Mcdir)
 }
 
 // askAgain is for how long a supervisor that was lost in the middle is asked again.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -87,8 +86,8 @@ func runArbiterStart(ctx context.Context, env *Env, o *arbiterStartOptions) erro
 		var st wire.WitnessStatus
 		return control{o.Mcdir}.ask(ctx, wire.KindStatus, wire.WitnessStatusRequest{}, &st) == nil, ""
 	}, func(string) {})
-	if errors.Is(err, errTimeout) {
-		return failed(exitGoingOn, fmt.Errorf("arbiter start: no answer after %s; the start goes on", o.Timeout), "see %s", logOf(o.Mcdir))
+	if isCut(err) {
+		return failed(exitGoingOn, fmt.Errorf("arbiter start: %s; the start goes on", cutShort(ctx, "no answer", o.Timeout)), "see %s", logOf(o.Mcdir))
 	}
 	if err != nil {
 		return fmt.Errorf("start arbiter: %w", err)

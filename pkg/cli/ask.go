@@ -22,7 +22,7 @@ type askOptions struct {
 // runAsk serves detach and attach. The supervisor answers when it is done, or says
 // why it is not; where it goes on, it is asked again until the command's time is over.
 func runAsk(ctx context.Context, env *Env, o *askOptions) error {
-	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
 	defer cancel()
 	if o.Risk != "" {
 		_, _ = fmt.Fprintln(env.Stdout, o.Risk)
@@ -33,7 +33,7 @@ func runAsk(ctx context.Context, env *Env, o *askOptions) error {
 		err = control{o.Mcdir}.call(ctx, o.Kind, wire.DetachRequest{NoFencing: o.NoFence, StandbyOff: o.Off}, &done)
 	}
 	if err != nil && isOver(ctx) && (!answered(err) || errors.Is(err, wire.ErrNotYet)) {
-		return failed(exitGoingOn, fmt.Errorf("%s: not complete after %s; it goes on", o.Kind, o.Timeout), "follow it: mcctl status --watch -M %s", o.Mcdir)
+		return failed(exitGoingOn, fmt.Errorf("%s: %s; it goes on", o.Kind, cutShort(ctx, "not complete", o.Timeout)), "follow it: mcctl status --watch -M %s", o.Mcdir)
 	}
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ const (
 	exitDone       exitStatus = iota // done, or true when asked
 	exitFailed                       // tried and failed
 	exitUsage                        // the command line or the configuration is wrong; nothing was tried
-	exitGoingOn                      // a timeout ended the command, not the job
+	exitGoingOn                      // a timeout or Ctrl-C ended the command, not the job
 	exitRefused                      // not safe now; nothing was changed
 	exitNotRunning                   // no supervisor (or arbiter) is running here
 	exitWarnings                     // check: no errors, but warnings, or not everything could be looked at
@@ -26,7 +26,7 @@ Exit status:
   0  done
   1  failed
   2  wrong usage or configuration; nothing was tried
-  3  still going on: a timeout ended the command, not the job
+  3  still going on: a timeout or Ctrl-C ended the command, not the job
   4  refused as not safe; nothing was changed
   5  no supervisor is running here
   6  warnings, or not everything could be looked at (check)

@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -93,7 +93,7 @@ func (v *mcVoice) start(ctx context.Context, env *Env, o *startOptions) error {
 		o.Timeout = min(o.Timeout, time.Second)
 	}
 	err := attachStandby(ctx, env, o)
-	if o.NoWait && errors.Is(err, errTimeout) {
+	if o.NoWait && err != nil && !isInterrupted(ctx) {
 		_, err = fmt.Fprintln(env.Stdout, err)
 	}
 	return err
@@ -119,19 +119,21 @@ func attachStandby(ctx context.Context, env *Env, o *startOptions) error {
 			}
 		}
 		if sleep(ctx, 100*time.Millisecond) != nil {
-			return notAttached(o, here, there)
+			return notAttached(ctx, o, here, there)
 		}
 	}
 }
 
-// notAttached is a start that has no time left.
-func notAttached(o *startOptions, here, there wire.ServerStatus) error {
+// notAttached is a start that has no time left, or was interrupted.
+func notAttached(ctx context.Context, o *startOptions, here, there wire.ServerStatus) error {
+	me := string(cmp.Or(here.Server, "this server")) // that nobody has named yet
+	how := cutShort(ctx, me+" is started, but not attached", o.Timeout)
 	if there.Supervisor == "lost" || there.Supervisor == "refused" {
-		return failed(exitGoingOn, fmt.Errorf("start: %s is started, but not attached after %s, as %s is not reached: %w", here.Server, o.Timeout, there.Server, errTimeout),
-			"it is attached when %s is back; if %s was detached: mc_ctl start -M %s once more then", there.Server, here.Server, o.Mcdir)
+		return failed(exitGoingOn, fmt.Errorf("start: %s; %s is not reached", how, there.Server),
+			"%s is attached when %s is back; if %[1]s was detached: mc_ctl start -M %[3]s once more then", me, there.Server, o.Mcdir)
 	}
-	return failed(exitGoingOn, fmt.Errorf("start: %s is started, but not attached after %s: %w", here.Server, o.Timeout, errTimeout),
-		"it is attached as soon as it is close: mcctl status --watch -M %s; why not yet: mcctl explain -M %[1]s", o.Mcdir)
+	return failed(exitGoingOn, fmt.Errorf("start: %s; the start goes on", how),
+		"%s is attached as soon as it is close: mcctl status --watch -M %s; why not yet: mcctl explain -M %[2]s", me, o.Mcdir)
 }
 
 // sides are the answering server and the other one.

@@ -128,8 +128,8 @@ func startDaemon(ctx context.Context, env *Env, o *startOptions, c *config.Confi
 	if errors.Is(err, errLasting) {
 		return o.refused(refusal)
 	}
-	if errors.Is(err, errTimeout) {
-		return o.notYet()
+	if isCut(err) {
+		return o.notYet(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("start supervisor of %s: %w", c.Me(), err)
@@ -143,8 +143,8 @@ func (o *startOptions) refused(why string) error {
 	return failed(exitFailed, fmt.Errorf("start: %s", why), "the supervisor goes on trying; after a change of server.toml: mcctl stop -M %s, then start it again", o.Mcdir)
 }
 
-func (o *startOptions) notYet() error {
-	return failed(exitGoingOn, fmt.Errorf("start: PostgreSQL is not up after %s; the start goes on", o.Timeout), "follow it: mcctl status --watch -M %s; why: mcctl explain -M %s", o.Mcdir, o.Mcdir)
+func (o *startOptions) notYet(ctx context.Context) error {
+	return failed(exitGoingOn, fmt.Errorf("start: %s; the start goes on", cutShort(ctx, "PostgreSQL is not up", o.Timeout)), "follow it: mcctl status --watch -M %s; why: mcctl explain -M %s", o.Mcdir, o.Mcdir)
 }
 
 // startedBefore is a start where the supervisor runs already: what its options say of a
@@ -169,8 +169,8 @@ func startedBefore(ctx context.Context, env *Env, o *startOptions, st wire.Statu
 			st, err = control{o.Mcdir}.status(ctx)
 		}
 		switch {
-		case errors.Is(context.Cause(ctx), errTimeout):
-			return o.notYet()
+		case ctx.Err() != nil:
+			return o.notYet(ctx)
 		case err != nil:
 			return err
 		}
@@ -185,9 +185,6 @@ func (o *startOptions) tellFailover(env *Env, st wire.Status) {
 		_, _ = fmt.Fprintf(env.Stdout, "automatic switch and detach stay %s: mcctl %s-failover -M %s\n", yes(on, "disabled", "enabled"), yes(on, "enable", "disable"), o.Mcdir)
 	}
 }
-
-// errTimeout is the cause of a context that ended by --timeout.
-var errTimeout = errors.New("timed out")
 
 // errLasting is the cause of a context that ended because waiting is in vain.
 var errLasting = errors.New("waiting is in vain")

@@ -63,8 +63,8 @@ func runStop(ctx context.Context, env *Env, o *stopOptions) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
 	defer cancel()
 	answer, err := stopAndWatch(ctx, env, o)
-	if errors.Is(err, errTimeout) || errors.Is(err, context.DeadlineExceeded) {
-		return failed(exitGoingOn, fmt.Errorf("stop: not complete after %s; it goes on", o.Timeout), "follow it: mcctl status --watch -M %s", o.Mcdir)
+	if isCut(err) {
+		return failed(exitGoingOn, fmt.Errorf("stop: %s; it goes on", cutShort(ctx, "not complete", o.Timeout)), "follow it: mcctl status --watch -M %s", o.Mcdir)
 	}
 	if err != nil {
 		return err
