@@ -45,7 +45,7 @@ certificate = "arbiter.crt"
 key = "arbiter.key"
 `, address))
 	t.Cleanup(func() {
-		for _, find := range []func(string) int{watchOf, arbiterOf} {
+		for _, find := range []finder{watchOf, arbiterOf} {
 			if _, err := kill(context.Background(), dir, find); err != nil { // t.Context has ended by now
 				t.Error(err)
 			}
@@ -61,25 +61,25 @@ func TestArbiterInTheBackground(t *testing.T) {
 	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone, "already running")
 	mcctl(t.Context(), "arbiter", "status", "-M", dir).wants(t, exitDone, "version test, pairs: 0")
 
-	pid, watch := arbiterOf(dir), watchOf(dir)
+	pid, watch := pidOf(t, arbiterOf, dir), pidOf(t, watchOf, dir)
 	if pid == 0 || watch == 0 {
 		t.Fatalf("arbiter %d, watch %d", pid, watch)
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the arbiter runs again", func() bool { now := arbiterOf(dir); return now != 0 && now != pid })
-	if watchOf(dir) != watch {
+	await(t, "the arbiter runs again", func() bool { now := pidOf(t, arbiterOf, dir); return now != 0 && now != pid })
+	if pidOf(t, watchOf, dir) != watch {
 		t.Error("the watch is another one")
 	}
 	await(t, "it answers again", func() bool {
 		var st wire.WitnessStatus
 		got := mcctl(t.Context(), "arbiter", "status", "-o", "json", "-M", dir)
-		return json.Unmarshal([]byte(got.stdout), &st) == nil && st.PID == arbiterOf(dir)
+		return json.Unmarshal([]byte(got.stdout), &st) == nil && st.PID == pidOf(t, arbiterOf, dir)
 	})
 
 	mcctl(t.Context(), "arbiter", "stop", "-M", dir).wants(t, exitDone, "the arbiter has stopped")
-	if arbiterOf(dir) != 0 || watchOf(dir) != 0 {
+	if pidOf(t, arbiterOf, dir) != 0 || pidOf(t, watchOf, dir) != 0 {
 		t.Error("something is left")
 	}
 	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone) // at once after the stop
@@ -90,7 +90,7 @@ func TestArbiterStartRefusesRoot(t *testing.T) {
 	dir := newArbiterDir(t)
 	as(t, 0, "arbiter", "start", "-M", dir).wants(t, exitRefused, "arbiter start: refused as root", "runuser -u")
 	as(t, 0, "arbitrate", "-M", dir).wants(t, exitRefused, "arbiter start: refused as root")
-	if arbiterOf(dir) != 0 || watchOf(dir) != 0 {
+	if pidOf(t, arbiterOf, dir) != 0 || pidOf(t, watchOf, dir) != 0 {
 		t.Error("it is started")
 	}
 }
@@ -100,7 +100,7 @@ func TestArbiterStartAfterAKill(t *testing.T) {
 	dir := newArbiterDir(t)
 	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone)
 	for range 5 {
-		for _, pid := range []int{watchOf(dir), arbiterOf(dir)} {
+		for _, pid := range []int{pidOf(t, watchOf, dir), pidOf(t, arbiterOf, dir)} {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
@@ -149,11 +149,11 @@ func TestAnArbiterDoesNotWaitForItsLog(t *testing.T) {
 func TestArbiterStopKillsWhatIsFrozen(t *testing.T) {
 	dir := newArbiterDir(t)
 	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone)
-	if err := syscall.Kill(arbiterOf(dir), syscall.SIGSTOP); err != nil {
+	if err := syscall.Kill(pidOf(t, arbiterOf, dir), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	mcctl(t.Context(), "arbiter", "stop", "--timeout", "200ms", "-M", dir).wants(t, exitDone, "was killed")
-	if arbiterOf(dir) != 0 || watchOf(dir) != 0 {
+	if pidOf(t, arbiterOf, dir) != 0 || pidOf(t, watchOf, dir) != 0 {
 		t.Error("something is left")
 	}
 }
@@ -163,5 +163,5 @@ func TestStartThatFailsLeavesNothing(t *testing.T) {
 	dir := newArbiterDir(t)
 	write(t, filepath.Join(dir, "arbiter.crt"), "nonsense")
 	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitFailed, "it did not come up and said:", "load certificate", logOf(dir))
-	await(t, "the watch has gone", func() bool { return watchOf(dir) == 0 })
+	await(t, "the watch has gone", func() bool { return pidOf(t, watchOf, dir) == 0 })
 }

@@ -68,7 +68,11 @@ func (m *moveFollower) ask(ctx context.Context, q wire.MoveRequest) error {
 		err := m.c.call(ctx, wire.KindMove, q, &m.answer)
 		var remote *wire.RemoteError
 		lost := errors.Is(err, errNotRunning) || errors.Is(err, wire.ErrNoAnswer) && !errors.As(err, &remote)
-		if !lost || !isKept(m.o.Mcdir) || time.Now().After(end) || sleep(ctx, moveAgain) != nil {
+		kept, unseen := isKept(m.o.Mcdir)
+		if lost && unseen != nil {
+			return inCommand("arbiter move", notSeen(m.o.Mcdir, unseen))
+		}
+		if !lost || !kept || time.Now().After(end) || sleep(ctx, moveAgain) != nil {
 			return err
 		}
 	}

@@ -37,15 +37,19 @@ directory holds arbiter.toml. An arbiter needs no PostgreSQL and serves many pai
 // arbiterNow is the pid of a running arbiter, or 0. One that is being killed has its pid for
 // a moment longer, but does not answer; one that is kept running is soon started again. Both
 // are waited for.
-func arbiterNow(ctx context.Context, mcdir string) int {
+func arbiterNow(ctx context.Context, mcdir string) (int, error) {
 	for began := time.Now(); ; {
-		pid, patience := arbiterOf(mcdir), time.Second
+		pid, err := arbiterOf(mcdir)
+		if err != nil {
+			return 0, err
+		}
+		patience := time.Second
 		if pid == 0 {
 			patience = restPatience
 		}
-		gone := pid == 0 && watchOf(mcdir) == 0
-		if gone || arbiterAnswers(ctx, mcdir) || time.Since(began) > patience || sleep(ctx, 20*time.Millisecond) != nil {
-			return pid
+		there, err := runs(mcdir, arbiterOf, watchOf)
+		if !there || err != nil || arbiterAnswers(ctx, mcdir) || time.Since(began) > patience || sleep(ctx, 20*time.Millisecond) != nil {
+			return pid, err
 		}
 	}
 }
@@ -65,7 +69,11 @@ func runArbiterStart(ctx context.Context, env *Env, o *arbiterStartOptions) erro
 	if err := ownsArbiter(env.Euid(), c); err != nil {
 		return err
 	}
-	if pid := arbiterNow(ctx, o.Mcdir); pid != 0 {
+	pid, err := arbiterNow(ctx, o.Mcdir)
+	if err != nil {
+		return inCommand("arbiter start", notSeen(o.Mcdir, err))
+	}
+	if pid != 0 {
 		_, _ = fmt.Fprintf(env.Stdout, "the arbiter is already running, pid %d\n", pid)
 		if o.Foreground {
 			return quietly(exitRefused)

@@ -34,9 +34,16 @@ can change.`,
 // runArbiterStop signals the arbiter, which ends in good order, and so does its
 // watch. One that is frozen is killed: nothing it has answered for can be lost.
 func runArbiterStop(ctx context.Context, env *Env, o *arbiterStopOptions) error {
-	pid := arbiterOf(o.Mcdir)
-	if pid == 0 && watchOf(o.Mcdir) == 0 {
+	there, err := runs(o.Mcdir, watchOf, arbiterOf)
+	if err != nil {
+		return inCommand("arbiter stop", notSeen(o.Mcdir, err))
+	}
+	if !there {
 		return noArbiter("stop", o.Mcdir)
+	}
+	pid, err := arbiterOf(o.Mcdir)
+	if err != nil {
+		return inCommand("arbiter stop", notSeen(o.Mcdir, err))
 	}
 	if pid != 0 {
 		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -45,7 +52,10 @@ func runArbiterStop(ctx context.Context, env *Env, o *arbiterStopOptions) error 
 	}
 	bounded, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	for arbiterOf(o.Mcdir) != 0 || watchOf(o.Mcdir) != 0 {
+	for there {
+		if there, err = runs(o.Mcdir, watchOf, arbiterOf); err != nil {
+			return inCommand("arbiter stop", notSeen(o.Mcdir, err))
+		}
 		if sleep(bounded, 10*time.Millisecond) != nil {
 			return killArbiter(ctx, env, o.Mcdir)
 		}
@@ -55,7 +65,7 @@ func runArbiterStop(ctx context.Context, env *Env, o *arbiterStopOptions) error 
 }
 
 func killArbiter(ctx context.Context, env *Env, mcdir string) error {
-	for _, find := range []func(string) int{watchOf, arbiterOf} {
+	for _, find := range []finder{watchOf, arbiterOf} {
 		if pid, err := kill(ctx, mcdir, find); err != nil {
 			return fmt.Errorf("arbiter stop: kill process %d: %w", pid, err)
 		}

@@ -93,6 +93,16 @@ func newMcdir(t *testing.T) string {
 	return dir
 }
 
+// pidOf is a process that a test may look at.
+func pidOf(t *testing.T, find finder, mcdir string) int {
+	t.Helper()
+	pid, err := find(mcdir)
+	if err != nil {
+		t.Error(err)
+	}
+	return pid
+}
+
 func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

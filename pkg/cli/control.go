@@ -116,14 +116,21 @@ const restPatience = 10 * time.Second
 func (c control) present(ctx context.Context) (st wire.Status, err error) {
 	for end := time.Now().Add(restPatience); ; {
 		st, err = c.status(ctx)
-		if !errors.Is(err, errNotRunning) || !isKept(c.mcdir) || time.Now().After(end) || sleep(ctx, 20*time.Millisecond) != nil {
+		if !errors.Is(err, errNotRunning) {
+			return st, err
+		}
+		kept, unseen := isKept(c.mcdir)
+		if unseen != nil {
+			return st, notSeen(c.mcdir, unseen)
+		}
+		if !kept || time.Now().After(end) || sleep(ctx, 20*time.Millisecond) != nil {
 			return st, err
 		}
 	}
 }
 
 // isKept: somebody keeps a supervisor running here, or it is still coming up or ending.
-func isKept(mcdir string) bool { return watchOf(mcdir) != 0 || supervisorOf(mcdir) != 0 }
+func isKept(mcdir string) (bool, error) { return runs(mcdir, watchOf, supervisorOf) }
 
 // isOver tells that a command's own time has ended, or its user has ended it. A
 // connection keeps the deadline by a clock of its own and may end a moment before ctx.

@@ -52,7 +52,7 @@ func TestAnArbiterWhoseStartIsInterruptedComesUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	mcctl(ctx, "arbiter", "start", "-M", dir).wants(t, exitGoingOn, "mcctl: arbiter start: interrupted; the start goes on\n")
-	await(t, "it runs", func() bool { return watchOf(dir) != 0 && arbiterOf(dir) != 0 })
+	await(t, "it runs", func() bool { return pidOf(t, watchOf, dir) != 0 && pidOf(t, arbiterOf, dir) != 0 })
 }
 
 func TestAnAttachThatIsInterrupted(t *testing.T) {

@@ -32,10 +32,17 @@ func runKill(ctx context.Context, env *Env, o *stopOptions) error {
 			return notTheOwner("stop -e", env.Euid(), owner, c)
 		}
 	}
-	found, watched := false, watchOf(o.Mcdir) != 0
+	watched, err := runs(o.Mcdir, watchOf)
+	if err == nil {
+		_, err = supervisorOf(o.Mcdir)
+	}
+	if err != nil { // before the watch is killed and the supervisor left alone
+		return inCommand("stop -e", notSeen(o.Mcdir, err))
+	}
+	found := false
 	for _, p := range []struct {
 		name string
-		find func(string) int
+		find finder
 	}{{"watch", watchOf}, {"supervisor", supervisorOf}} {
 		pid, err := kill(ctx, o.Mcdir, p.find)
 		if err != nil {
@@ -59,29 +66,35 @@ func runKill(ctx context.Context, env *Env, o *stopOptions) error {
 	if !found {
 		return failed(exitNotRunning, fmt.Errorf("stop -e: nothing is running here: %s", o.Mcdir), "start it: mcctl start -M %s", o.Mcdir)
 	}
-	if !watched && isSucceeded(ctx, o.Mcdir) {
+	if watched {
+		return nil
+	}
+	again, err := isSucceeded(ctx, o.Mcdir, watchOf, supervisorOf)
+	if again {
 		return failed(exitFailed, errors.New("stop -e: what was killed has been started again, and PostgreSQL with it: systemd does that, or whatever else runs the supervisor"),
 			"stop it there first, as by systemctl stop mcctl@%s; if PostgreSQL runs after that: mcctl stop -e -M %s", filepath.Base(o.Mcdir), o.Mcdir)
 	}
-	return nil
+	return err
 }
 
 // kill ends the process that find names and waits until it is gone.
-func kill(ctx context.Context, mcdir string, find func(string) int) (pid int, err error) {
-	if pid = find(mcdir); pid == 0 {
-		return 0, nil
+func kill(ctx context.Context, mcdir string, find finder) (pid int, err error) {
+	if pid, err = find(mcdir); pid == 0 {
+		return 0, err
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return pid, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, killPatience)
 	defer cancel()
-	for find(mcdir) == pid {
+	for {
+		if left, err := find(mcdir); left != pid {
+			return pid, err
+		}
 		if err := sleep(ctx, 5*time.Millisecond); err != nil {
 			return pid, fmt.Errorf("still there after SIGKILL: %w", err)
 		}
 	}
-	return pid, nil
 }
 
 // stopAtOnce ends PostgreSQL without a checkpoint, and kills it if even that hangs.

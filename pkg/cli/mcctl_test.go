@@ -153,7 +153,7 @@ func TestMcArbNeedNotWait(t *testing.T) {
 		dir := newArbiterDir(t)
 		write(t, filepath.Join(dir, "arbiter.crt"), "nonsense")
 		called(t.Context(), "mc_arb", "start", flag, "-M", dir).wants(t, exitDone)
-		await(t, "its watch is there to be ended", func() bool { return watchOf(dir) != 0 })
+		await(t, "its watch is there to be ended", func() bool { return pidOf(t, watchOf, dir) != 0 })
 	}
 }
 

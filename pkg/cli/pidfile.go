@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -50,50 +51,90 @@ func claim(path string) (release func(), err error) {
 }
 
 // holder is the process that holds lock and wrote its pid into pidFile (mostly
-// the same file); 0 when nobody does, or when the pid is another program's.
-func holder(lock, pidFile string) int {
+// the same file); 0 when nobody does, or when the pid is another program's. Files that
+// are there and tell nothing are an error: whoever must not look at a process must not
+// take it for gone.
+func holder(lock, pidFile string) (pid int, err error) {
 	f, err := os.Open(lock)
 	if err != nil {
-		return 0
+		return 0, unlessGone(err)
 	}
 	defer func() { _ = f.Close() }()
-	if syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
-		return 0
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	if !errors.Is(err, syscall.EWOULDBLOCK) {
+		return 0, unlessGone(err)
 	}
 	text, err := os.ReadFile(pidFile)
 	if err != nil {
-		return 0
+		return 0, unlessGone(err)
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil || !sameProgram(pid) {
-		return 0
+	pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil { // it is just being written
+		return 0, nil
 	}
-	return pid
+	same, err := sameProgram(pid)
+	switch {
+	case errors.Is(err, fs.ErrPermission) && sameOwner(lock, procOf(pid)):
+		return 0, unlessGone(err)
+	case err != nil || !same:
+		return 0, nil
+	}
+	return pid, nil
+}
+
+func unlessGone(err error) error {
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return fmt.Errorf("see what runs here: %w", err)
 }
 
 // sameProgram guards against a pid that was written by a predecessor and is
 // somebody else's by now: it is checked before anything is killed.
-func sameProgram(pid int) bool {
-	name := func(proc string) string {
-		exe, err := os.Readlink(filepath.Join("/proc", proc, "exe"))
-		if err != nil {
-			return ""
-		}
-		return filepath.Base(strings.TrimSuffix(exe, " (deleted)")) // upgraded meanwhile
+func sameProgram(pid int) (bool, error) {
+	theirs, err := programOf(procOf(pid))
+	if err != nil {
+		return false, err
 	}
-	theirs := name(strconv.Itoa(pid))
-	return theirs != "" && theirs == name("self")
+	ours, err := programOf("/proc/self")
+	return theirs == ours, err
 }
 
-// The processes that a management directory may have. The supervisor locks a file
-// of its own and writes its pid into another.
-func supervisorOf(mcdir string) int {
+func procOf(pid int) string { return filepath.Join("/proc", strconv.Itoa(pid)) }
+
+func programOf(proc string) (name string, err error) {
+	exe, err := os.Readlink(filepath.Join(proc, "exe"))
+	return filepath.Base(strings.TrimSuffix(exe, " (deleted)")), err // upgraded meanwhile
+}
+
+// sameOwner tells a process that may not be looked at from another's, whose pid it has got.
+func sameOwner(file, proc string) bool {
+	of, errFile := ownerOf(file)
+	by, errProc := ownerOf(proc)
+	return errFile == nil && errProc == nil && of == by
+}
+
+// A finder tells a process that a management directory may have; 0 for none.
+type finder func(mcdir string) (pid int, err error)
+
+// The supervisor locks a file of its own and writes its pid into another.
+func supervisorOf(mcdir string) (int, error) {
 	return holder(filepath.Join(mcdir, "run", "supervisor.lock"), filepath.Join(mcdir, "run", "supervisor.pid"))
 }
 
-func watchOf(mcdir string) int { return holder(watchFile(mcdir), watchFile(mcdir)) }
+func watchOf(mcdir string) (int, error) { return holder(watchFile(mcdir), watchFile(mcdir)) }
 
-func arbiterOf(mcdir string) int { return holder(arbiterFile(mcdir), arbiterFile(mcdir)) }
+func arbiterOf(mcdir string) (int, error) { return holder(arbiterFile(mcdir), arbiterFile(mcdir)) }
+
+// runs tells whether one of them is there.
+func runs(mcdir string, which ...finder) (bool, error) {
+	for _, find := range which {
+		if pid, err := find(mcdir); pid != 0 || err != nil {
+			return pid != 0, err
+		}
+	}
+	return false, nil
+}
 
 func watchFile(mcdir string) string { return filepath.Join(mcdir, "run", "watch.pid") }
 

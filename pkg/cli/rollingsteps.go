@@ -156,7 +156,11 @@ func (u *updater) stop(ctx context.Context) error {
 		}
 		// One that an earlier run asked to stop is on its way; one that was killed is
 		// being started again.
-		if watchOf(u.o.Mcdir) == 0 && supervisorOf(u.o.Mcdir) == 0 {
+		kept, err := isKept(u.o.Mcdir)
+		if err != nil {
+			return notSeen(u.o.Mcdir, err)
+		}
+		if !kept {
 			return u.down()
 		}
 		if err := sleep(ctx, 100*time.Millisecond); err != nil {
@@ -241,10 +245,13 @@ func (u *updater) start(ctx context.Context) error {
 	o.Mcdir = u.o.Mcdir
 	for {
 		st, err := u.control.status(ctx)
+		watched, unseen := runs(u.o.Mcdir, watchOf)
 		switch {
 		case err == nil && isUp(st, false):
 			return nil
-		case err == nil || watchOf(u.o.Mcdir) == 0:
+		case unseen != nil:
+			return notSeen(u.o.Mcdir, unseen)
+		case err == nil || !watched:
 			if err := runStart(ctx, u.quiet, o); !errors.Is(err, errNotRunning) {
 				return err
 			}

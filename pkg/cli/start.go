@@ -92,8 +92,8 @@ func runStart(ctx context.Context, env *Env, o *startOptions) error {
 			return quietly(exitRefused) // systemd would take this process for the supervisor, and is not to try again
 		}
 		return startedBefore(ctx, env, o, st)
-	} else if !errors.Is(err, errNotRunning) {
-		return failed(exitFailed, fmt.Errorf("start: a supervisor is there but does not answer: %w", err), "end it first: mcctl stop -e --mc-only -M %s", o.Mcdir)
+	} else if !errors.Is(err, errNotRunning) || isInterrupted(ctx) {
+		return notAsked(ctx, "start", err, "end it first: mcctl stop -e --mc-only -M %s", o.Mcdir)
 	}
 	if o.Foreground {
 		return runSupervise(ctx, env, &o.superviseOptions)

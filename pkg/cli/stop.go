@@ -50,14 +50,11 @@ func runStop(ctx context.Context, env *Env, o *stopOptions) error {
 		return runKill(ctx, env, o)
 	}
 	st, err := control{o.Mcdir}.present(ctx)
-	if errors.Is(err, errNotRunning) && isKept(o.Mcdir) {
-		return failed(exitFailed, errors.New("stop: the supervisor has ended, and does not come up when its watch starts it again"), "see %s; end it: mcctl stop -e -M %s", logOf(o.Mcdir), o.Mcdir)
-	}
-	if errors.Is(err, errNotRunning) {
-		return failed(exitNotRunning, fmt.Errorf("stop: %w: %s", errNotRunning, o.Mcdir), "if PostgreSQL runs without it: mcctl stop -e -M %s", o.Mcdir)
+	if errors.Is(err, errNotRunning) && !isInterrupted(ctx) {
+		return notStopped(o.Mcdir)
 	}
 	if err != nil {
-		return failed(exitFailed, fmt.Errorf("stop: %w", err), "a supervisor that does not answer can be killed: mcctl stop -e -M %s", o.Mcdir)
+		return notAsked(ctx, "stop", err, "a supervisor that does not answer can be killed: mcctl stop -e -M %s", o.Mcdir)
 	}
 	_, _ = fmt.Fprintf(env.Stdout, "stopping %s\n", stopped(o, st))
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
@@ -79,6 +76,19 @@ func runStop(ctx context.Context, env *Env, o *stopOptions) error {
 	return nil
 }
 
+// notStopped is a stop that has found no supervisor, for all that it has waited for one that
+// is kept running.
+func notStopped(mcdir string) error {
+	kept, err := isKept(mcdir)
+	switch {
+	case err != nil:
+		return inCommand("stop", notSeen(mcdir, err))
+	case kept:
+		return failed(exitFailed, errors.New("stop: the supervisor has ended, and does not come up when its watch starts it again"), "see %s; end it: mcctl stop -e -M %s", logOf(mcdir), mcdir)
+	}
+	return failed(exitNotRunning, fmt.Errorf("stop: %w: %s", errNotRunning, mcdir), "if PostgreSQL runs without it: mcctl stop -e -M %s", mcdir)
+}
+
 // stopped names what a stop ends.
 func stopped(o *stopOptions, st wire.Status) string {
 	what := string(st.Local)
@@ -97,7 +107,10 @@ func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) (wire.StopAnswe
 	ask := func() {
 		asked <- control{o.Mcdir}.call(ctx, wire.KindStop, wire.StopRequest{KeepPostgres: o.McOnly, Both: o.All}, &answer)
 	}
-	first := supervisorOf(o.Mcdir)
+	first, err := supervisorOf(o.Mcdir)
+	if err != nil {
+		return answer, inCommand("stop", notSeen(o.Mcdir, err))
+	}
 	go ask()
 	before := ""
 	for {
@@ -131,9 +144,16 @@ func stopAndWatch(ctx context.Context, env *Env, o *stopOptions) (wire.StopAnswe
 // returned as soon as it answers.
 func awaitGone(ctx context.Context, mcdir string, first int, why error) (next int, err error) {
 	for {
-		pid := supervisorOf(mcdir)
-		if pid == 0 && watchOf(mcdir) == 0 && (why == nil || !isSucceeded(ctx, mcdir)) {
-			return 0, nil
+		kept, err := isKept(mcdir)
+		if !kept && err == nil && why != nil {
+			kept, err = isSucceeded(ctx, mcdir, watchOf, supervisorOf)
+		}
+		if !kept || err != nil {
+			return 0, err
+		}
+		pid, err := supervisorOf(mcdir)
+		if err != nil {
+			return 0, err
 		}
 		if pid != 0 && (pid != first || why != nil) { // one that begins anew has its pid still
 			if _, err := (control{mcdir}).status(ctx); err == nil {
@@ -150,18 +170,18 @@ func awaitGone(ctx context.Context, mcdir string, first int, why error) (next in
 // may take to start it again: RestartSec of our unit is 0.1 s.
 var successorPatience = time.Second // a variable for tests of it
 
-// isSucceeded waits a moment for another supervisor to take the place of one that was killed.
+// isSucceeded waits a moment for another process to take the place of one that was killed.
 // A service manager cannot be seen from here, and takes what was killed for a crash.
-func isSucceeded(ctx context.Context, mcdir string) bool {
+func isSucceeded(ctx context.Context, mcdir string, which ...finder) (bool, error) {
 	for end := time.Now().Add(successorPatience); time.Now().Before(end); {
-		if supervisorOf(mcdir) != 0 || watchOf(mcdir) != 0 {
-			return true
+		if there, err := runs(mcdir, which...); there || err != nil {
+			return there, err
 		}
-		if sleep(ctx, 10*time.Millisecond) != nil {
-			return false
+		if err := sleep(ctx, 10*time.Millisecond); err != nil {
+			return false, err
 		}
 	}
-	return false
+	return false, nil
 }
 
 // tornOff says what is known of a stop whose supervisor has gone without an answer. It may

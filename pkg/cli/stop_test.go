@@ -162,7 +162,7 @@ func TestStopOfASupervisorThatIsStartedAgain(t *testing.T) {
 	playPostmaster(t, data)
 	ended := make(chan shot, 1)
 	go func() { ended <- mcctl(t.Context(), "stop", "-M", s.mcdir) }()
-	for limit := time.Now().Add(5 * time.Second); supervisorOf(s.mcdir) != 0; time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(5 * time.Second); pidOf(t, supervisorOf, s.mcdir) != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatal("it was not killed")
 		}
@@ -214,7 +214,7 @@ func TestStopForce(t *testing.T) {
 	writeConfig(t, dir)
 	hung := startHung(t, dir)
 	mcctl(t.Context(), "stop", "-e", "-M", dir).wants(t, exitDone, fmt.Sprintf("killed supervisor %d\n", hung.Process.Pid))
-	if supervisorOf(dir) != 0 {
+	if pidOf(t, supervisorOf, dir) != 0 {
 		t.Error("it is still there")
 	}
 	mcctl(t.Context(), "stop", "-e", "-M", dir).wants(t, exitNotRunning, "nothing is running here")
@@ -237,7 +237,7 @@ func TestNobodyButTheOwnerSaysThatPostgresHasStopped(t *testing.T) {
 	writeConfig(t, dir)
 	hung := startHung(t, dir)
 	as(t, 0, "stop", "-e", "-M", dir).wants(t, exitRefused, "stop -e: refused as root", "runuser -u", "mcctl stop -e -M "+dir)
-	if supervisorOf(dir) != hung.Process.Pid {
+	if pidOf(t, supervisorOf, dir) != hung.Process.Pid {
 		t.Error("its supervisor is killed")
 	}
 	s, _ := killedInStop(t)

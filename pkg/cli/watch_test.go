@@ -84,21 +84,22 @@ func TestWatchEndsWithItsChild(t *testing.T) {
 
 func TestPidfile(t *testing.T) {
 	path := filepath.Join(newMcdir(t), "run", "x.pid")
-	if pid := holder(path, path); pid != 0 {
+	find := func(path string) (int, error) { return holder(path, path) }
+	if pid := pidOf(t, find, path); pid != 0 {
 		t.Errorf("nobody holds it, yet %d", pid)
 	}
 	release, err := claim(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if pid := holder(path, path); pid != os.Getpid() {
+	if pid := pidOf(t, find, path); pid != os.Getpid() {
 		t.Errorf("held by %d, want %d", pid, os.Getpid())
 	}
 	if _, err := claim(path); err == nil {
 		t.Error("claimed twice")
 	}
 	write(t, path, "1\n") // another program's pid: never to be killed
-	if pid := holder(path, path); pid != 0 {
+	if pid := pidOf(t, find, path); pid != 0 {
 		t.Errorf("process %d was taken for ours", pid)
 	}
 	release()
