@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -164,4 +166,66 @@ func TestStartThatFailsLeavesNothing(t *testing.T) {
 	write(t, filepath.Join(dir, "arbiter.crt"), "nonsense")
 	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitFailed, "it did not come up and said:", "load certificate", logOf(dir))
 	await(t, "the watch has gone", func() bool { return pidOf(t, watchOf, dir) == 0 })
+}
+
+// A service manager takes what was killed for a crash.
+func TestArbiterStopUnderSystemd(t *testing.T) {
+	slowSuccessors(t)
+	dir := newArbiterDir(t)
+	first := startArbitrate(t, dir)
+	freeze(t, dir)
+	ended := make(chan shot, 1)
+	go func() { ended <- mcctl(t.Context(), "arbiter", "stop", "--timeout", "200ms", "-M", dir) }()
+	_ = first.Wait()
+	startArbitrate(t, dir)
+	got := <-ended
+	got.wants(t, exitFailed, "mcctl: arbiter stop: it did not end by itself and was killed, and has been started again: ", "hint: stop it there: systemctl stop mcctl-arbiter")
+	mcctl(t.Context(), "arbiter", "stop", "-M", dir).wants(t, exitDone, "the arbiter has stopped")
+}
+
+// startArbitrate runs an arbiter as systemd does, without a watch.
+func startArbitrate(t *testing.T, dir string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "arbitrate", "-M", dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	await(t, "it is there", func() bool { return pidOf(t, arbiterOf, dir) == cmd.Process.Pid })
+	return cmd
+}
+
+func freeze(t *testing.T, dir string) {
+	t.Helper()
+	if err := syscall.Kill(pidOf(t, arbiterOf, dir), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Ctrl-C ends the waiting. It kills nobody.
+func TestArbiterStopThatIsInterrupted(t *testing.T) {
+	dir := newArbiterDir(t)
+	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone)
+	freeze(t, dir)
+	pid, watch := pidOf(t, arbiterOf, dir), pidOf(t, watchOf, dir)
+	mcctl(ctrlC(t), "arbiter", "stop", "-M", dir).wants(t, exitGoingOn, "mcctl: arbiter stop: interrupted; it goes on\nhint: follow it: mcctl arbiter status -M "+dir)
+	if pidOf(t, arbiterOf, dir) != pid || pidOf(t, watchOf, dir) != watch {
+		t.Error("something was killed")
+	}
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the stop goes on", func() bool { return pidOf(t, arbiterOf, dir) == 0 && pidOf(t, watchOf, dir) == 0 })
+}
+
+// One that dies again and again is mostly not there to be told.
+func TestArbiterStopBetweenTwoStarts(t *testing.T) {
+	dir := newArbiterDir(t)
+	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone)
+	write(t, filepath.Join(dir, "arbiter.crt"), "nonsense")
+	if err := syscall.Kill(pidOf(t, arbiterOf, dir), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second) // its rests grow
+	mcctl(t.Context(), "arbiter", "stop", "--timeout", "5s", "-M", dir).wants(t, exitDone, "the arbiter has stopped")
 }

@@ -47,8 +47,8 @@ func arbiterNow(ctx context.Context, mcdir string) (int, error) {
 		if pid == 0 {
 			patience = restPatience
 		}
-		there, err := runs(mcdir, arbiterOf, watchOf)
-		if !there || err != nil || arbiterAnswers(ctx, mcdir) || time.Since(began) > patience || sleep(ctx, 20*time.Millisecond) != nil {
+		there, err := oneOf(mcdir, arbiterOf, watchOf)
+		if there == 0 || err != nil || arbiterAnswers(ctx, mcdir) || time.Since(began) > patience || sleep(ctx, 20*time.Millisecond) != nil {
 			return pid, err
 		}
 	}

@@ -32,42 +32,57 @@ can change.`,
 }
 
 // runArbiterStop signals the arbiter, which ends in good order, and so does its
-// watch. One that is frozen is killed: nothing it has answered for can be lost.
+// watch. Between two starts of one that dies again and again there is its watch to tell.
+// One that is frozen is killed: nothing it has answered for can be lost.
 func runArbiterStop(ctx context.Context, env *Env, o *arbiterStopOptions) error {
-	there, err := runs(o.Mcdir, watchOf, arbiterOf)
+	watch, err := watchOf(o.Mcdir)
 	if err != nil {
 		return inCommand("arbiter stop", notSeen(o.Mcdir, err))
 	}
-	if !there {
-		return noArbiter("stop", o.Mcdir)
-	}
-	pid, err := arbiterOf(o.Mcdir)
-	if err != nil {
-		return inCommand("arbiter stop", notSeen(o.Mcdir, err))
-	}
-	if pid != 0 {
-		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return failed(exitFailed, fmt.Errorf("arbiter stop: end process %d: %w", pid, err), "run mcctl as the user who owns %s", o.Mcdir)
-		}
-	}
-	bounded, cancel := context.WithTimeout(ctx, o.Timeout)
+	bounded, cancel := context.WithTimeoutCause(ctx, o.Timeout, errTimeout)
 	defer cancel()
-	for there {
-		if there, err = runs(o.Mcdir, watchOf, arbiterOf); err != nil {
+	for told := 0; ; {
+		pid, err := oneOf(o.Mcdir, arbiterOf, watchOf)
+		switch {
+		case err != nil:
 			return inCommand("arbiter stop", notSeen(o.Mcdir, err))
+		case pid == 0 && told == 0:
+			return noArbiter("stop", o.Mcdir)
+		case pid == 0:
+			_, _ = fmt.Fprintln(env.Stdout, "the arbiter has stopped")
+			return nil
+		case pid != told:
+			if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return failed(exitFailed, fmt.Errorf("arbiter stop: end process %d: %w", pid, err), "run mcctl as the user who owns %s", o.Mcdir)
+			}
+			told = pid
 		}
-		if sleep(bounded, 10*time.Millisecond) != nil {
-			return killArbiter(ctx, env, o.Mcdir)
+		if sleep(bounded, 10*time.Millisecond) == nil {
+			continue
 		}
+		if isInterrupted(bounded) {
+			return failed(exitGoingOn, errors.New("arbiter stop: interrupted; it goes on"), "follow it: mcctl arbiter status -M %s; or repeat the command", o.Mcdir)
+		}
+		return killArbiter(ctx, env, o.Mcdir, watch != 0)
 	}
-	_, _ = fmt.Fprintln(env.Stdout, "the arbiter has stopped")
-	return nil
 }
 
-func killArbiter(ctx context.Context, env *Env, mcdir string) error {
+// killArbiter kills the watch first, else it would start the arbiter again. Where there was
+// none, systemd may: to it what was killed has crashed.
+func killArbiter(ctx context.Context, env *Env, mcdir string, watched bool) error {
 	for _, find := range []finder{watchOf, arbiterOf} {
 		if pid, err := kill(ctx, mcdir, find); err != nil {
 			return fmt.Errorf("arbiter stop: kill process %d: %w", pid, err)
+		}
+	}
+	if !watched {
+		again, err := isSucceeded(ctx, mcdir, watchOf, arbiterOf)
+		if again {
+			return failed(exitFailed, errors.New("arbiter stop: it did not end by itself and was killed, and has been started again: systemd does that, or whatever else runs it"),
+				"stop it there: systemctl stop mcctl-arbiter")
+		}
+		if err != nil {
+			return err
 		}
 	}
 	_, _ = fmt.Fprintln(env.Stdout, "the arbiter did not end by itself and was killed")

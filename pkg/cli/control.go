@@ -130,7 +130,10 @@ func (c control) present(ctx context.Context) (st wire.Status, err error) {
 }
 
 // isKept: somebody keeps a supervisor running here, or it is still coming up or ending.
-func isKept(mcdir string) (bool, error) { return runs(mcdir, watchOf, supervisorOf) }
+func isKept(mcdir string) (bool, error) {
+	pid, err := oneOf(mcdir, watchOf, supervisorOf)
+	return pid != 0, err
+}
 
 // isOver tells that a command's own time has ended, or its user has ended it. A
 // connection keeps the deadline by a clock of its own and may end a moment before ctx.

@@ -32,7 +32,7 @@ func runKill(ctx context.Context, env *Env, o *stopOptions) error {
 			return notTheOwner("stop -e", env.Euid(), owner, c)
 		}
 	}
-	watched, err := runs(o.Mcdir, watchOf)
+	watch, err := watchOf(o.Mcdir)
 	if err == nil {
 		_, err = supervisorOf(o.Mcdir)
 	}
@@ -66,7 +66,7 @@ func runKill(ctx context.Context, env *Env, o *stopOptions) error {
 	if !found {
 		return failed(exitNotRunning, fmt.Errorf("stop -e: nothing is running here: %s", o.Mcdir), "start it: mcctl start -M %s", o.Mcdir)
 	}
-	if watched {
+	if watch != 0 {
 		return nil
 	}
 	again, err := isSucceeded(ctx, o.Mcdir, watchOf, supervisorOf)

@@ -126,14 +126,14 @@ func watchOf(mcdir string) (int, error) { return holder(watchFile(mcdir), watchF
 
 func arbiterOf(mcdir string) (int, error) { return holder(arbiterFile(mcdir), arbiterFile(mcdir)) }
 
-// runs tells whether one of them is there.
-func runs(mcdir string, which ...finder) (bool, error) {
+// oneOf is the first of them that is there.
+func oneOf(mcdir string, which ...finder) (pid int, err error) {
 	for _, find := range which {
-		if pid, err := find(mcdir); pid != 0 || err != nil {
-			return pid != 0, err
+		if pid, err = find(mcdir); pid != 0 || err != nil {
+			return pid, err
 		}
 	}
-	return false, nil
+	return 0, nil
 }
 
 func watchFile(mcdir string) string { return filepath.Join(mcdir, "run", "watch.pid") }

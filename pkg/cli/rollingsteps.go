@@ -245,13 +245,13 @@ func (u *updater) start(ctx context.Context) error {
 	o.Mcdir = u.o.Mcdir
 	for {
 		st, err := u.control.status(ctx)
-		watched, unseen := runs(u.o.Mcdir, watchOf)
+		watch, unseen := watchOf(u.o.Mcdir)
 		switch {
 		case err == nil && isUp(st, false):
 			return nil
 		case unseen != nil:
 			return notSeen(u.o.Mcdir, unseen)
-		case err == nil || !watched:
+		case err == nil || watch == 0:
 			if err := runStart(ctx, u.quiet, o); !errors.Is(err, errNotRunning) {
 				return err
 			}

@@ -174,8 +174,8 @@ var successorPatience = time.Second // a variable for tests of it
 // A service manager cannot be seen from here, and takes what was killed for a crash.
 func isSucceeded(ctx context.Context, mcdir string, which ...finder) (bool, error) {
 	for end := time.Now().Add(successorPatience); time.Now().Before(end); {
-		if there, err := runs(mcdir, which...); there || err != nil {
-			return there, err
+		if pid, err := oneOf(mcdir, which...); pid != 0 || err != nil {
+			return pid != 0, err
 		}
 		if err := sleep(ctx, 10*time.Millisecond); err != nil {
 			return false, err
