@@ -8,13 +8,14 @@ import (
 	"strings"
 )
 
-// confirm asks a question on a terminal; a script must have said --yes.
-func confirm(env *Env, command, question, mcdir string, said bool, output string) error {
+// confirm asks a question on a terminal; a script must have said --yes. The hint writes no
+// command: one without the options that were given would do something else.
+func confirm(env *Env, command, question string, said bool, output string) error {
 	switch {
 	case said:
 		return nil
 	case !env.Asking || output == formJSON:
-		return failed(exitRefused, fmt.Errorf("%s: not done without --yes", command), "if that is right: mcctl %s --yes -M %s", command, mcdir)
+		return failed(exitRefused, fmt.Errorf("%s: not done without --yes", command), "if that is right, repeat the command with --yes")
 	}
 	_, _ = fmt.Fprintf(env.Stdout, "%s [y/N] ", question)
 	answer, err := bufio.NewReader(env.Stdin).ReadString('\n')

@@ -100,7 +100,9 @@ func TestRebuildSaysWhatItWillDoAndFollows(t *testing.T) {
 
 func TestRebuildIsNotDoneUnasked(t *testing.T) {
 	r := newRebuilding(t, copyPlan())
-	mcctl(t.Context(), "rebuild", "-M", r.mcdir).wants(t, exitRefused, "not done without --yes")
+	// Repeated as it was typed: without --keep-old it would delete what was to be kept.
+	mcctl(t.Context(), "rebuild", "--way", "copy", "--keep-old", "-M", r.mcdir).wants(t, exitRefused,
+		"mcctl: rebuild: not done without --yes\nhint: if that is right, repeat the command with --yes\n")
 	mcctl(t.Context(), "rebuild", "-M", r.mcdir, "--dry-run").wants(t, exitDone, "will be copied anew", "warning: room is low on server1: /wal\n", "warning: max_slot_wal_keep_size\n")
 	for answer, done := range map[string]bool{"": false, "n\n": false, "y\n": true} {
 		r := newRebuilding(t, copyPlan(), "done")

@@ -190,7 +190,7 @@ func warnOfForce(w io.Writer, o *switchOptions, st wire.Status) error {
 	if o.Yes {
 		return nil
 	}
-	return failed(exitRefused, errors.New("switch --force: not done without --yes"), "if losing that is right: mcctl switch --force --yes -M %s", o.Mcdir)
+	return failed(exitRefused, errors.New("switch --force: not done without --yes"), "if losing that is right, repeat the command with --yes")
 }
 
 // refuseForce refuses a forced takeover that nobody needs, before it is told what that

@@ -291,7 +291,8 @@ func TestSwitchForce(t *testing.T) {
 	before.Servers[1].LSN = 0x2000000
 	s.on(wire.KindStatus, func(json.RawMessage) (any, error) { return before, nil })
 	got := mcctl(t.Context(), "switch", "--force", "-M", s.mcdir)
-	got.wants(t, exitRefused, "those that server2 does not have ARE LOST", "16.0 MB of log are known to be missing", "not done without --yes", "--force --yes")
+	got.wants(t, exitRefused, "those that server2 does not have ARE LOST", "16.0 MB of log are known to be missing",
+		"mcctl: switch --force: not done without --yes\nhint: if losing that is right, repeat the command with --yes\n")
 	if s.count(wire.KindSwitch) != 0 {
 		t.Fatal("it was done without --yes")
 	}
