@@ -43,7 +43,8 @@ type follower struct {
 
 	job       wire.Job // as last seen; without an ID when the answer to the request was lost
 	shown     int      // steps already printed
-	lost      bool     // the supervisor does not answer now
+	lost      string   // who does not answer now
+	unheard   bool     // a takeover by force goes on whose answer was not waited for
 	unchanged time.Time
 }
 
@@ -52,7 +53,8 @@ func newFollower(env *Env, o *switchOptions, before wire.Status) *follower {
 }
 
 // begin asks for the switch. When the answer is lost the switch may have begun:
-// that is for follow to find out.
+// that is for follow to find out. A takeover by force, which may still be fencing then, is
+// not over because nothing has come of it yet.
 func (f *follower) begin(ctx context.Context) error {
 	patience := answerTimeout
 	if f.o.Force { // the fencing command takes its time first
@@ -64,6 +66,7 @@ func (f *follower) begin(ctx context.Context) error {
 	if err != nil && (answered(err) || errors.Is(err, errNotRunning)) {
 		return err
 	}
+	f.unheard = err != nil && f.o.Force && isOver(asking)
 	if err == nil {
 		_, _ = fmt.Fprintf(f.out, "%s: switching from %s to %s\n", f.job.ID, f.before.Record.Primary, f.job.To)
 	}
@@ -75,7 +78,10 @@ func (f *follower) begin(ctx context.Context) error {
 
 // begun ends a command that shall not wait.
 func (f *follower) begun() error {
-	if f.job.ID == "" {
+	switch {
+	case f.unheard:
+		return f.goesOn()
+	case f.job.ID == "":
 		return failed(exitGoingOn, errors.New("switch: asked for, but the answer was lost"), "see mcctl switch --status -M %s", f.o.Mcdir)
 	}
 	if f.o.Output == formJSON {
@@ -113,7 +119,7 @@ func (f *follower) untilEnd(work context.Context, interrupted <-chan struct{}) e
 			return err
 		}
 		pause := followEvery
-		if f.lost {
+		if f.lost != "" {
 			pause = askAgainEvery
 		}
 		select {
@@ -132,7 +138,7 @@ func (f *follower) look(ctx context.Context) (ended bool, err error) {
 		return f.byRecord(ctx)
 	}
 	var job wire.Job
-	err = f.call(ctx, wire.KindJob, wire.JobRequest{ID: f.job.ID}, &job)
+	err = f.call(ctx, wire.KindJob, wire.JobRequest{ID: f.job.ID, Local: f.o.Force}, &job) // force is for this server
 	switch {
 	case err == nil && f.job.ID == "" && f.isOlder(job):
 		return f.byRecord(ctx) // ours never began, or is forgotten
@@ -141,8 +147,11 @@ func (f *follower) look(ctx context.Context) (ended bool, err error) {
 		f.job = job
 		f.shown = showSteps(f.out, job, f.shown)
 		return job.Final, jobError(job, f.before.Record)
-	case answered(err), f.isOverThere(ctx, err):
+	case answered(err):
 		return f.byRecord(ctx) // there is a supervisor that does not know the job
+	case f.isOverThere(ctx, err):
+		f.lost = "" // it is not asked any more
+		return f.byRecord(ctx)
 	}
 	f.lose(ctx, err)
 	return false, nil
@@ -188,7 +197,7 @@ func (f *follower) byRecord(ctx context.Context) (ended bool, err error) {
 			f.job.Final, f.job.Phase = true, phaseDone
 		}
 		return f.job.Final, nil
-	case !st.Arbiter.Reached || st.Summary == wire.SummaryUnknown || st.Summary == wire.SummarySwitching:
+	case f.unheard, !st.Arbiter.Reached || st.Summary == wire.SummaryUnknown || st.Summary == wire.SummarySwitching:
 		f.unchanged = time.Time{}
 		return false, nil
 	}
@@ -217,21 +226,31 @@ func (f *follower) lose(ctx context.Context, err error) {
 	if isOver(ctx) {
 		return
 	}
-	if !f.lost {
-		_, _ = fmt.Fprintf(f.out, "the supervisor does not answer (%v); asking again\n", err)
+	who := "the supervisor"
+	var passed *wire.RemoteError
+	if errors.As(err, &passed) { // this one has answered that the other one does not
+		_, there := sides(f.before)
+		who += " of " + string(there.Server)
 	}
-	f.lost, f.unchanged = true, time.Time{}
+	if f.lost != who {
+		_, _ = fmt.Fprintf(f.out, "%s does not answer (%v); asking again\n", who, err)
+	}
+	f.lost, f.unchanged = who, time.Time{}
 }
 
 func (f *follower) found() {
-	if f.lost {
-		_, _ = fmt.Fprintln(f.out, "the supervisor answers again")
+	if f.lost != "" {
+		_, _ = fmt.Fprintf(f.out, "%s answers again\n", f.lost)
 	}
-	f.lost = false
+	f.lost = ""
 }
 
-// giveUp passes Ctrl-C on, once.
+// giveUp passes Ctrl-C on, once. Who is fenced for a takeover is fenced: that goes on.
 func (f *follower) giveUp(ctx context.Context) {
+	if f.o.Force {
+		_, _ = fmt.Fprintln(f.out, "interrupted, but a takeover by force cannot be given up")
+		return
+	}
 	err := f.control.ask(ctx, wire.KindCancel, wire.JobRequest{ID: f.job.ID}, nil)
 	if err != nil {
 		_, _ = fmt.Fprintf(f.out, "interrupted, but the switch cannot be given up: %v\n", err)
@@ -247,12 +266,25 @@ func (f *follower) goesOn() error {
 			return err
 		}
 	}
-	phase := "in phase " + f.job.Phase
-	if f.lost {
-		phase = "or not: the supervisor does not answer"
+	err := fmt.Errorf("switch: the command's time is over; %s", f.stands())
+	if f.unheard && f.job.ID == "" { // there is nothing yet that --status or --cancel would find
+		return failed(exitGoingOn, err, "follow it: mcctl status --watch -M %s", f.o.Mcdir)
 	}
-	return failed(exitGoingOn, fmt.Errorf("switch: the command's time is over; the switch goes on, %s", phase),
+	return failed(exitGoingOn, err,
 		"follow it: mcctl switch --status%s -M %s; give it up: mcctl switch --cancel%[1]s -M %[2]s", withBlank(f.job.ID), f.o.Mcdir)
+}
+
+// stands is what is known of a switch that has not ended.
+func (f *follower) stands() string {
+	switch {
+	case f.lost != "":
+		return fmt.Sprintf("the switch goes on, or not: %s does not answer", f.lost)
+	case f.job.Phase != "":
+		return "the switch goes on, in phase " + f.job.Phase
+	case f.unheard:
+		return fmt.Sprintf("whether %s takes over is not known yet%s", f.before.Local, yes(f.o.NoFence, "", ": the fencing command may still be running"))
+	}
+	return "whether the switch goes on is not known"
 }
 
 func withBlank(id string) string {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -216,7 +217,19 @@ func TestASwitchWhosePrimaryDies(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		s.on(wire.KindStatus, func(json.RawMessage) (any, error) { return moved(), nil })
 	}, "--timeout", "30s")
-	got.wants(t, exitDone, "server2 is primary in term 4")
+	got.wants(t, exitDone, "the supervisor of server2 does not answer", "server2 is primary in term 4")
+	if strings.Contains(got.stdout, "answers again") {
+		t.Errorf("nobody answered again:\n%s", got)
+	}
+}
+
+// The supervisor here answers all the time: it is not told to be the one that does not.
+func TestSwitchTellsWhoDoesNotAnswer(t *testing.T) {
+	s := newScript(t, "checkpoint", "closing")
+	got := follow(t, s, "closing", func(func()) {
+		s.on(wire.KindJob, func(json.RawMessage) (any, error) { return nil, fmt.Errorf("ask server2: %w", wire.ErrNoAnswer) })
+	}, "--timeout", "1s")
+	got.wants(t, exitGoingOn, "the supervisor of server2 does not answer", "the switch goes on, or not: the supervisor of server2 does not answer\n")
 }
 
 func TestSwitchSupervisorLostForGood(t *testing.T) {
@@ -265,7 +278,7 @@ func TestASwitchThatIsBeingMadeIsNotTakenForOneThatWasNot(t *testing.T) {
 	s := newSupervisor(t, st)
 	s.on(wire.KindSwitch, func(json.RawMessage) (any, error) { return nil, wire.ErrNoAnswer })
 	s.on(wire.KindJob, func(json.RawMessage) (any, error) { return nil, errors.New("no such job") })
-	mcctl(t.Context(), "switch", "--timeout", "1500ms", "-M", s.mcdir).wants(t, exitGoingOn, "the switch goes on")
+	mcctl(t.Context(), "switch", "--timeout", "1500ms", "-M", s.mcdir).wants(t, exitGoingOn, "whether the switch goes on is not known\n")
 }
 
 // Nobody is told what may be lost where nothing can be: there it is refused.
@@ -314,5 +327,42 @@ func TestSwitchForce(t *testing.T) {
 	mcctl(t.Context(), "switch", "--force", "--yes", "-M", s.mcdir).wants(t, exitDone, "server2 is primary in term 4")
 	if n := s.count(wire.KindStatus); n < 6 {
 		t.Errorf("it did not wait until server2 was open: asked %d times", n)
+	}
+}
+
+// The fencing command takes longer than whoever asked waits for an answer. The supervisor
+// goes on: that the record is as it was says nothing of what is to come.
+func TestForceWhoseAnswerIsLateGoesOn(t *testing.T) {
+	before := alone()
+	before.Local = "server2"
+	s := newSupervisor(t, before)
+	fencing := make(chan struct{})
+	defer close(fencing)
+	s.on(wire.KindSwitch, func(json.RawMessage) (any, error) {
+		<-fencing
+		return nil, wire.ErrNoAnswer
+	})
+	s.on(wire.KindJob, func(body json.RawMessage) (any, error) {
+		if string(body) != `{"local":true}` {
+			t.Errorf("asked for %s, which the other server may have to answer", body)
+		}
+		return nil, errors.New("no switch is known here")
+	})
+	var out bytes.Buffer
+	f := newFollower(testEnv(&out, &out), &switchOptions{Mcdir: s.mcdir, Output: formText, Force: true, Timeout: 2 * unchangedFor}, before)
+	impatient, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := f.begin(impatient); err != nil {
+		t.Fatal(err)
+	}
+	end := func(err error) shot { return shot{report(&out, err), out.String(), ""} }
+	end(f.begun()).wants(t, exitGoingOn, "whether server2 takes over is not known yet: the fencing command may still be running")
+	end(f.follow(t.Context())).wants(t, exitGoingOn, "whether server2 takes over is not known yet: the fencing command may still be running", "mcctl status --watch -M "+s.mcdir)
+	interrupted, cancel := context.WithCancel(t.Context())
+	cancel()
+	time.AfterFunc(100*time.Millisecond, func() { s.on(wire.KindStatus, func(json.RawMessage) (any, error) { return moved(), nil }) })
+	end(f.follow(interrupted)).wants(t, exitDone, "interrupted, but a takeover by force cannot be given up", "server2 is primary in term 4")
+	if s.count(wire.KindCancel) != 0 {
+		t.Error("another switch might have been given up")
 	}
 }
