@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,16 +11,18 @@ import (
 
 // confirm asks a question on a terminal; a script must have said --yes. The hint writes no
 // command: one without the options that were given would do something else.
-func confirm(env *Env, command, question string, said bool, output string) error {
+func confirm(ctx context.Context, env *Env, command, question string, said bool, output string) error {
 	switch {
 	case said:
 		return nil
 	case !env.Asking || output == formJSON:
 		return failed(exitRefused, fmt.Errorf("%s: not done without --yes", command), "if that is right, repeat the command with --yes")
 	}
-	_, _ = fmt.Fprintf(env.Stdout, "%s [y/N] ", question)
-	answer, err := bufio.NewReader(env.Stdin).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
+	answer, err := prompt(ctx, env.Stdout, bufio.NewReader(env.Stdin), question+" [y/N] ")
+	switch {
+	case errors.Is(err, errInterrupted):
+		return failed(exitFailed, fmt.Errorf("%s: %w", command, err), "nothing was changed")
+	case err != nil && !errors.Is(err, io.EOF):
 		return fmt.Errorf("%s: read the answer: %w", command, err)
 	}
 	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -141,7 +140,7 @@ func runInit(ctx context.Context, env *Env, o *initOptions) error {
 	if env.Euid() == 0 {
 		return failed(exitRefused, errors.New("init: refused as root: what it makes belongs to the user who runs PostgreSQL, or the arbiter"), "runuser -u postgres -- mcctl init ...")
 	}
-	a := &asker{env: env, in: bufio.NewReader(env.Stdin), o: o}
+	a := newAsker(env, o)
 	s := &setup.Setup{Dir: o.Mcdir, Now: time.Now, Say: a.say, Agree: a.agree, Progress: a.progress()}
 	if o.Serve {
 		return explainInit(o, s.Serve(ctx, setup.ServeOptions{Arbiter: o.Arbiter, Life: o.Life, Listen: o.Plan.Listen, CA: o.Plan.CA, Token: a.showToken}))
@@ -166,11 +165,11 @@ func runInit(ctx context.Context, env *Env, o *initOptions) error {
 		return err
 	}
 	if kind == "" {
-		if err := a.answers(want); err != nil {
+		if err := a.answers(ctx, want); err != nil {
 			return err
 		}
 	}
-	token, err := a.token(s)
+	token, err := a.token(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -279,7 +278,7 @@ func afterFirst(plan setup.Plan, dir string) (text string) {
 
 // explainInit gives an error its exit status and says how to go on.
 func explainInit(o *initOptions, err error) error {
-	next := "when that is mended run the same command again: it goes on"
+	next := yes(errors.Is(err, errInterrupted), "run", "when that is mended run") + " the same command again: it goes on"
 	if _, missing := os.Stat(filepath.Join(o.Mcdir, "init.json")); missing != nil {
 		next = "nothing was changed"
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -117,12 +116,12 @@ func asked(t *testing.T, plan setup.Plan, answers ...string) (setup.Plan, string
 	var out, complaints bytes.Buffer
 	env := testEnv(&out, &complaints)
 	env.Asking = true
-	in := bufio.NewReader(strings.NewReader(strings.Join(append(answers, ""), "\n")))
-	a := &asker{env: env, in: in, o: &initOptions{Plan: plan}}
-	if err := a.answers(setup.First); err != nil {
+	env.Stdin = strings.NewReader(strings.Join(append(answers, ""), "\n"))
+	a := newAsker(env, &initOptions{Plan: plan})
+	if err := a.answers(t.Context(), setup.First); err != nil {
 		t.Fatalf("%v; asked:\n%s", err, &out)
 	}
-	if rest, _ := io.ReadAll(in); len(rest) > 0 {
+	if rest, _ := io.ReadAll(a.in); len(rest) > 0 {
 		t.Errorf("%q was not asked for:\n%s", rest, &out)
 	}
 	return a.o.Plan, out.String()
@@ -238,10 +237,10 @@ func TestInitTakesTheLayoutBack(t *testing.T) {
 func TestInitAgreesToEachForItself(t *testing.T) {
 	var out, complaints bytes.Buffer
 	for about, o := range map[string]*initOptions{setup.ForEdit: {Yes: true}, setup.ForRestart: {Restart: true}} {
-		a := &asker{env: testEnv(&out, &complaints), o: o}
+		a := newAsker(testEnv(&out, &complaints), o)
 		for _, asked := range []string{setup.ForEdit, setup.ForRestart} {
-			if a.agree(asked, "") != (asked == about) {
-				t.Errorf("%+v: asked for %s", o, asked)
+			if agreed, err := a.agree(t.Context(), asked, ""); agreed != (asked == about) || err != nil {
+				t.Errorf("%+v: asked for %s: %t, %v", o, asked, agreed, err)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,10 +22,14 @@ type asker struct {
 	o   *initOptions
 }
 
+func newAsker(env *Env, o *initOptions) *asker {
+	return &asker{env: env, in: bufio.NewReader(env.Stdin), o: o}
+}
+
 func (a *asker) say(text string) { _, _ = fmt.Fprintln(a.env.Stdout, text) }
 
 // answers asks for what the flags leave open, or names all the flags that are missing.
-func (a *asker) answers(kind string) error {
+func (a *asker) answers(ctx context.Context, kind string) error {
 	p := &a.o.Plan
 	if missing := p.Needed(kind); len(missing) > 0 && !a.env.Asking {
 		return misuse(a.o.cmd, "init: these flags are missing: --%s", strings.Join(missing, ", --"))
@@ -41,20 +46,20 @@ func (a *asker) answers(kind string) error {
 		if !wanted {
 			continue
 		}
-		if err := a.ask(q); err != nil {
+		if err := a.ask(ctx, q); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (a *asker) ask(q question) error {
+func (a *asker) ask(ctx context.Context, q question) error {
 	likely := ""
 	if q.likely != nil {
 		likely = q.likely(a.o.Plan)
 	}
 	for {
-		answer, err := a.read(q.text + yes(likely != "", " ["+likely+"]", "") + yes(q.optional, " [none]", "") + ": ")
+		answer, err := a.read(ctx, q.text+yes(likely != "", " ["+likely+"]", "")+yes(q.optional, " [none]", "")+": ")
 		if err != nil {
 			return err
 		}
@@ -74,9 +79,11 @@ func (a *asker) ask(q question) error {
 	}
 }
 
-func (a *asker) read(prompt string) (string, error) {
-	_, _ = fmt.Fprint(a.env.Stdout, prompt)
-	line, err := a.in.ReadString('\n')
+func (a *asker) read(ctx context.Context, question string) (string, error) {
+	line, err := prompt(ctx, a.env.Stdout, a.in, question)
+	if errors.Is(err, errInterrupted) {
+		return "", explainInit(a.o, err)
+	}
 	if err != nil && (line == "" || !errors.Is(err, io.EOF)) {
 		return "", failed(exitUsage, fmt.Errorf("init: read answer: %w", err), "nothing was changed; give the answers by flags, see mcctl init --help")
 	}
@@ -84,20 +91,24 @@ func (a *asker) read(prompt string) (string, error) {
 }
 
 // agree takes --yes for the edits and --restart for a restart, each for nothing else.
-func (a *asker) agree(about, question string) bool {
+// Input that ends is a no.
+func (a *asker) agree(ctx context.Context, about, question string) (bool, error) {
 	if about == setup.ForEdit && a.o.Yes || about == setup.ForRestart && a.o.Restart {
-		return true
+		return true, nil
 	}
 	if !a.env.Asking {
-		return false
+		return false, nil
 	}
-	answer, err := a.read(question + " [y/N]: ")
-	return err == nil && strings.HasPrefix(strings.ToLower(answer), "y")
+	answer, err := prompt(ctx, a.env.Stdout, a.in, question+" [y/N]: ")
+	if errors.Is(err, errInterrupted) {
+		return false, err
+	}
+	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), "y"), nil
 }
 
 // token reads the token where one is needed: never from an argument, which other users
 // of the machine could see.
-func (a *asker) token(s *setup.Setup) (t setup.Token, err error) {
+func (a *asker) token(ctx context.Context, s *setup.Setup) (t setup.Token, err error) {
 	if !a.o.Join && a.o.JoinFile == "" || !s.NeedsToken() {
 		return t, nil
 	}
@@ -110,11 +121,13 @@ func (a *asker) token(s *setup.Setup) (t setup.Token, err error) {
 		}
 		text = string(b)
 	case a.env.Asking:
-		if text, err = a.read("token: "); err != nil {
+		if text, err = a.read(ctx, "token: "); err != nil {
 			return t, err
 		}
 	default:
-		if text, err = a.in.ReadString('\n'); err != nil && !errors.Is(err, io.EOF) {
+		if text, err = readLine(ctx, a.in); errors.Is(err, errInterrupted) {
+			return t, explainInit(a.o, err)
+		} else if err != nil && !errors.Is(err, io.EOF) {
 			return t, failed(exitUsage, fmt.Errorf("init: read token: %w", err), "give it on standard input or with --join-file")
 		}
 	}

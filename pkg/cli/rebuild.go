@@ -130,7 +130,7 @@ func runRebuild(ctx context.Context, env *Env, o *rebuildOptions) error {
 	case o.DryRun || plan.Way == wire.WayStraight:
 		return nil
 	}
-	if err := confirm(v.env, "rebuild", fmt.Sprintf("Replace the data of %s?", plan.Server), v.o.Yes, v.o.Output); err != nil {
+	if err := confirm(ctx, v.env, "rebuild", fmt.Sprintf("Replace the data of %s?", plan.Server), v.o.Yes, v.o.Output); err != nil {
 		return err
 	}
 	return v.begin(ctx)

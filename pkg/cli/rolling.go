@@ -191,7 +191,7 @@ func (u *updater) begin(ctx context.Context) error {
 	if err := u.showPlan(); err != nil || u.o.DryRun {
 		return err
 	}
-	return confirm(u.env, "rolling-update", "Begin?", u.o.Yes, u.o.Output)
+	return confirm(ctx, u.env, "rolling-update", "Begin?", u.o.Yes, u.o.Output)
 }
 
 // mayComeBack refuses --switch-back of a server that was not the primary: the plan would

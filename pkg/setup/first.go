@@ -118,10 +118,11 @@ func (s *Setup) study(ctx context.Context, p Plan) (Plan, error) {
 		return p, nil
 	}
 	s.Say(e.show())
-	if !s.Agree(ForEdit, "make these edits, and have PostgreSQL read them?") {
-		return p, ErrDeclined
+	agreed, err := s.Agree(ctx, ForEdit, "make these edits, and have PostgreSQL read them?")
+	if err == nil && !agreed {
+		err = ErrDeclined
 	}
-	return p, nil
+	return p, err
 }
 
 // restudy measures what is answered only now like the rest before it.

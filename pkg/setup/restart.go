@@ -97,8 +97,9 @@ func (s *Setup) restart(ctx context.Context) (waiting []string, err error) {
 	if len(waiting) == 0 {
 		return nil, s.restarted()
 	}
-	if !s.Agree(ForRestart, fmt.Sprintf("restart PostgreSQL now? %s waits for it; clients are cut off for a moment", strings.Join(waiting, ", "))) {
-		return waiting, nil
+	agreed, err := s.Agree(ctx, ForRestart, fmt.Sprintf("restart PostgreSQL now? %s waits for it; clients are cut off for a moment", strings.Join(waiting, ", ")))
+	if err != nil || !agreed {
+		return waiting, err
 	}
 	s.state.Restarting = true // so that a call that is cut off starts it again
 	if err := s.save(); err != nil {

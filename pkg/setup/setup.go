@@ -45,7 +45,8 @@ type Setup struct {
 	// Say tells of each step.
 	Say func(text string)
 	// Agree asks for consent to what was just told (ForEdit) or to a restart (ForRestart).
-	Agree func(about, question string) bool
+	// An error is no answer.
+	Agree func(ctx context.Context, about, question string) (bool, error)
 	// Now is the wall clock: certificates and tokens end by it.
 	Now func() time.Time
 	// Progress tells of a copy, in bytes; it may be nil.

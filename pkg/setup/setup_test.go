@@ -118,7 +118,7 @@ func authority(t *testing.T) *Setup {
 }
 
 func quiet(dir string) *Setup {
-	return &Setup{Dir: dir, Now: time.Now, Say: func(string) {}, Agree: func(string, string) bool { return false }}
+	return &Setup{Dir: dir, Now: time.Now, Say: func(string) {}, Agree: func(context.Context, string, string) (bool, error) { return false, nil }}
 }
 
 // serve waits for an arbiter; the outcome comes over the channel.
