@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,6 +61,8 @@ func runProbe(ctx context.Context, env *Env, o *probeOptions) error {
 	if uri == "" {
 		return failed(exitUsage, errors.New("probe: no connection string"), "give --uri, or set PGURI; for a lab: eval \"$(mcctl lab env DIR)\"")
 	}
+	// In the background of a terminal there are no marks: to look for them would stop the process.
+	signal.Ignore(syscall.SIGTTIN)
 	marks := make(chan probe.Mark)
 	go passMarks(ctx, env.Stdin, marks)
 	result, err := probe.Run(ctx, probe.Options{

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mcctl/pkg/probe"
@@ -10,6 +12,16 @@ import (
 func TestProbeNeedsADatabase(t *testing.T) {
 	mcctl(t.Context(), "probe").wants(t, exitUsage, "no connection string", "mcctl lab env")
 	mcctl(t.Context(), "probe", "--uri", "port=nonsense").wants(t, exitFailed, "check the connection string")
+}
+
+// A read in the background of a terminal fails then, and no longer stops the whole process.
+func TestProbeInTheBackgroundGoesOn(t *testing.T) {
+	signal.Reset(syscall.SIGTTIN)
+	t.Cleanup(func() { signal.Reset(syscall.SIGTTIN) })
+	mcctl(t.Context(), "probe", "--uri", "port=nonsense").wants(t, exitFailed)
+	if !signal.Ignored(syscall.SIGTTIN) {
+		t.Error("to look for marks would stop it")
+	}
 }
 
 func TestProbeMarks(t *testing.T) {
