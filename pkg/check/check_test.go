@@ -171,7 +171,6 @@ func smallTablespaceDisk(s *check.Scene) {
 
 func onFiles() []spoiled {
 	return []spoiled{
-		{id: "runs-as-root", on: one, bend: func(s *check.Scene) { s.Here.Euid = 0 }},
 		{id: "owner", on: one, conf: func(_ *stage, c *config.Config) { c.Server.HBAFile = "/etc/hosts" }},
 		{id: "data-directory", on: one, conf: func(s *stage, c *config.Config) { c.Server.DataDirectory = s.TempDir() }},
 		{id: "data-mode", on: one, spoil: func(s *stage) func() { return s.chmod(s.lab.Data(one), 0o755) }},

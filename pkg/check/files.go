@@ -18,12 +18,6 @@ func fileChecks() []Check {
 			Blocks: blocks(Failover, Switch, Rewind), Judge: dataDirectory,
 		},
 		{
-			ID: "runs-as-root", What: "mcctl check runs as the owner of the data directory", Severity: Warning,
-			Why:   "PostgreSQL does not run as root, and root may do what the supervisor may not: such a check proves less",
-			Mend:  "runuser -u {owner} -- mcctl check -M {mcdir}",
-			Needs: needs(Files), Judge: runsAsRoot,
-		},
-		{
 			ID: "owner", What: "data, tablespaces, configuration, keys and the management directory belong to one user", Severity: Error,
 			Why:    "the supervisor reads and writes all of them as the owner of the data directory; a file of somebody else stops it in the middle of a failover",
 			Mend:   "chown {whole}{owner}: {path}",
@@ -85,18 +79,10 @@ func (s *Side) path(name string) (Path, bool) {
 
 func dataDirectory(v View) []Trouble { return ifAny(v.Me.DataError) }
 
-func runsAsRoot(v View) []Trouble {
-	data, _ := v.Me.path("data directory")
-	if v.Me.Euid != 0 {
-		return nil
-	}
-	return one("this was looked at as root, but the data directory belongs to "+data.User, "owner", data.User)
-}
-
-// owner is whose all of it should be: of the data, or whoever is not root and looked.
+// owner is whose all of it should be: of the data, or whoever looked, who is never root.
 func (s *Side) owner() (uid int, name string) {
 	data, _ := s.path("data directory")
-	if s.Euid != 0 && s.Euid != data.UID {
+	if s.Euid != data.UID {
 		return s.Euid, userName(s.Euid)
 	}
 	return data.UID, data.User

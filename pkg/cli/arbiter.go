@@ -24,14 +24,19 @@ func loadArbiter(mcdir string) (*config.Arbiter, error) {
 }
 
 // ownsArbiter refuses root where the arbiter is somebody else's, who could not open the
-// records and the log that root has made. Others cannot read its key.
+// records and the log that root has made, and says by a link where root writes. Others
+// cannot read its key; but that may be root's where the directory is not.
 func ownsArbiter(euid int, c *config.Arbiter) error {
-	owner, err := ownerOf(c.TLS.Key)
-	if err != nil || owner == 0 || euid != 0 {
+	if euid != 0 {
 		return nil
 	}
-	return failed(exitRefused, fmt.Errorf("arbiter start: refused as root: %s belongs to %s", c.TLS.Key, userName(owner)),
-		"run it as that user: runuser -u %s -- mcctl arbiter start -M %s", userName(owner), c.Dir)
+	for _, path := range []string{c.TLS.Key, c.Dir, c.Path(config.ArbiterFile)} {
+		if owner, err := ownerOf(path); err == nil && owner != 0 {
+			return failed(exitRefused, fmt.Errorf("arbiter start: refused as root: %s belongs to %s", path, userName(owner)),
+				"run it as that user: runuser -u %s -- mcctl arbiter start -M %s", userName(owner), c.Dir)
+		}
+	}
+	return nil
 }
 
 // errNoArbiter tells that no arbiter runs on the management directory.

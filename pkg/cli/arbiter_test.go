@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -94,6 +95,11 @@ func TestArbiterStartRefusesRoot(t *testing.T) {
 	as(t, 0, "arbitrate", "-M", dir).wants(t, exitRefused, "arbiter start: refused as root")
 	if pidOf(t, arbiterOf, dir) != 0 || pidOf(t, watchOf, dir) != 0 {
 		t.Error("it is started")
+	}
+	// The owner of arbiter.toml may name a key of root's: he still says where root writes.
+	rootsKey := &config.Arbiter{Dir: dir, TLS: config.TLS{Key: "/bin/sh"}}
+	if err := ownsArbiter(0, rootsKey); err == nil || !strings.Contains(err.Error(), dir+" belongs to ") {
+		t.Errorf("with a key of root's: %v", err)
 	}
 }
 

@@ -37,7 +37,7 @@ findings. Nothing is changed.
 
 It works without a supervisor as well, on this server alone. What could not be
 looked at is told, and never counts as fine. Run it as the owner of the data
-directory.
+directory; root is refused, as it runs programs that this owner has named.
 
 The exit status is 0 when there is nothing but remarks, 1 with errors, and 6 with
 warnings only or when not everything could be looked at. All checks: --list.`,
@@ -65,6 +65,9 @@ warnings only or when not everything could be looked at. All checks: --list.`,
 func runCheck(ctx context.Context, env *Env, o *checkOptions) error {
 	if o.List {
 		return listChecks(env, o.Output)
+	}
+	if err := notAsRoot("check", env, o.Mcdir); err != nil {
+		return err
 	}
 	report, err := makeReport(ctx, env, o.Mcdir)
 	if err != nil {

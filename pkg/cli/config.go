@@ -72,9 +72,11 @@ The exit status is 2 where there are any.`,
 }
 
 func runConfigCheck(ctx context.Context, env *Env, o *configOptions) error {
-	var err error
-	if config.IsArbiter(o.Mcdir) {
+	err := notAsRoot("config check", env, o.Mcdir)
+	if config.IsArbiter(o.Mcdir) { // its check runs nothing
 		err = checkArbiter(o.Mcdir)
+	} else if err != nil {
+		return err
 	} else {
 		err = checkServer(ctx, o.Mcdir)
 	}

@@ -72,6 +72,9 @@ func (o *keyOrigin) String() string {
 }
 
 func runConfigDiff(ctx context.Context, env *Env, o *configOptions) error {
+	if err := notAsRoot("config diff", env, o.Mcdir); err != nil {
+		return err
+	}
 	c, err := loadConfig(o.Mcdir)
 	if err != nil {
 		return err

@@ -57,6 +57,9 @@ func runEventsShow(_ context.Context, env *Env, o *eventsShowOptions) error {
 		return failed(exitFailed, err, "reports lie on the server whose transactions were discarded: mcctl events -M %s there lists them", o.Mcdir)
 	}
 	if o.Seen {
+		if err := notAsRoot("events show "+r.ID+" --seen", env, o.Mcdir); err != nil {
+			return err
+		}
 		if err := store.See(r.ID); err != nil {
 			return failed(exitFailed, fmt.Errorf("mark report as seen: %w", err), "run mcctl as the user who owns %s", o.Mcdir)
 		}

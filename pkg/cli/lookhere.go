@@ -33,6 +33,9 @@ func newLookHere(env *Env, run func(context.Context, *Env, *lookHereOptions) err
 
 // runLookHere prints what is seen, for the supervisor.
 func runLookHere(ctx context.Context, env *Env, o *lookHereOptions) error {
+	if err := notAsRoot(observe.LookCommand, env, o.Mcdir); err != nil {
+		return err
+	}
 	c, err := config.Load(o.Mcdir)
 	if err != nil {
 		return err
