@@ -35,6 +35,7 @@ type Env struct {
 // Main runs one command and returns its exit status. The end of ctx is the user's
 // Ctrl-C.
 func Main(ctx context.Context, env *Env, args []string) int {
+	env = env.forPeople()
 	root := New(env)
 	root.SetArgs(append([]string{}, args...)) // nil would make cobra read os.Args
 	return int(report(env.Stderr, root.ExecuteContext(ctx)))

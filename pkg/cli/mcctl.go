@@ -24,6 +24,7 @@ const (
 // MainAs is Main for a program called by name: mc_ctl and mc_arb have Mirroring
 // Controller's commands, options, messages and status table, any other name ours.
 func MainAs(ctx context.Context, env *Env, name string, args []string) int {
+	env = env.forPeople()
 	v := &mcVoice{out: env.Stdout, err: env.Stderr, program: name, pid: os.Getpid()}
 	var root *cobra.Command
 	switch name {

@@ -69,7 +69,11 @@ func (t table) row(cells ...string) {
 	for len(cells) > 0 && cells[len(cells)-1] == "" {
 		cells = cells[:len(cells)-1]
 	}
-	_, _ = fmt.Fprintln(t, strings.Join(cells, "\t"))
+	line := make([]string, len(cells))
+	for i, cell := range cells {
+		line[i] = inCell(cell)
+	}
+	_, _ = fmt.Fprintln(t, strings.Join(line, "\t"))
 }
 
 // yes prints a fact that is true or false in the words given.

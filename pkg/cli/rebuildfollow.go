@@ -159,7 +159,7 @@ func (v *rebuildView) tell(job wire.RebuildJob) {
 	v.steps = len(job.Steps)
 	switch {
 	case v.bar && job.Phase == wire.RebuildCopying && !job.Final:
-		_, _ = fmt.Fprintf(v.env.Stdout, "\r\x1b[K%s", progressBar(job, 24))
+		_, _ = fmt.Fprintf(itself(v.env.Stdout), "\r\x1b[K%s", progressBar(job, 24))
 		v.drawn = true
 	case moved && v.o.Output == formJSON:
 		_ = v.event("progress", rebuildProgress{job.Done, job.Total, job.BytesPerSecond, job.Seconds})

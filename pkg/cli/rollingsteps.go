@@ -213,7 +213,7 @@ func (u *updater) maintain(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "sh", "-c", u.Exec)
 	cmd.Env = append(os.Environ(), "MCCTL_SERVER="+string(u.Server), "MCCTL_PAIR="+u.conf.Pair.Name, "MCCTL_MCDIR="+u.o.Mcdir,
 		"MCCTL_DATA_DIRECTORY="+u.conf.Server.DataDirectory, "MCCTL_BIN_DIRECTORY="+u.conf.Server.BinDirectory, fmt.Sprintf("MCCTL_TRY=%d", u.Tries))
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = u.env.Stdin, u.quiet.Stdout, u.env.Stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = u.env.Stdin, itself(u.quiet.Stdout), itself(u.env.Stderr)
 	cmd.ExtraFiles = []*os.File{held}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second

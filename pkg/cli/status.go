@@ -66,7 +66,7 @@ func watchArgs(cmd *cobra.Command, args []string) error {
 func runStatus(ctx context.Context, env *Env, o *statusOptions) error {
 	for {
 		if o.Watch > 0 && env.Terminal {
-			_, _ = fmt.Fprint(env.Stdout, "\x1b[H\x1b[2J") // home, clear
+			_, _ = fmt.Fprint(itself(env.Stdout), "\x1b[H\x1b[2J") // home, clear
 		}
 		err := showStatus(ctx, env, o)
 		if o.Watch <= 0 {

@@ -169,3 +169,14 @@ func TestWhatATransactionWroteTo(t *testing.T) {
 		t.Errorf("a catalog only: %v", got)
 	}
 }
+
+// Whoever made a relation has chosen its name; the saved text is shown on a terminal one day.
+func TestNamesInTheTextAreLegible(t *testing.T) {
+	r := report("a", 1, time.Unix(1, 0))
+	r.List = []Transaction{{XID: 7, Relations: []Relation{{Name: "app.public.größe"}, {Name: "app.public.a\x1b[2J\n8"}}}}
+	var text strings.Builder
+	ok(t, r.Text(&text))
+	if want := `  app.public.größe, "app.public.a\x1b[2J\n8"` + "\n"; !strings.Contains(text.String(), want) {
+		t.Errorf("want %q in\n%q", want, text.String())
+	}
+}

@@ -7,8 +7,10 @@ package lost
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"mcctl/pkg/pair"
 )
@@ -145,7 +147,7 @@ func (r Report) transactions(b *strings.Builder) {
 	for _, t := range r.List[:min(len(r.List), shown)] {
 		names := make([]string, 0, len(t.Relations))
 		for _, rel := range t.Relations {
-			names = append(names, rel.String())
+			names = append(names, legible(rel.String()))
 		}
 		what := strings.Join(names, ", ")
 		if what == "" {
@@ -162,6 +164,14 @@ func (r Report) transactions(b *strings.Builder) {
 	if n := r.Transactions - shown; n > 0 {
 		fmt.Fprintf(b, "and %d more; -o json lists up to %d\n", n, Listed)
 	}
+}
+
+// legible is a name in one line and without what steers a terminal, which a name may have.
+func legible(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 func (r Report) whatToDo(b *strings.Builder) {
