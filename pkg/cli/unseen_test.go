@@ -12,7 +12,7 @@ import (
 	"mcctl/pkg/wire"
 )
 
-func notAsRoot(t *testing.T) {
+func unprivileged(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		t.Fatal("root may do everything: use make test")
@@ -23,7 +23,7 @@ const mayBeKilled = "hint: a supervisor that does not answer can be killed: mcct
 
 // Whoever is told that it can be killed may kill a primary that is well.
 func TestOnlyASilentSupervisorCanBeKilled(t *testing.T) {
-	notAsRoot(t)
+	unprivileged(t)
 	s := newSupervisor(t, paired())
 	s.hangs(t, wire.KindStatus)
 	writeConfig(t, s.mcdir)
@@ -83,7 +83,7 @@ func fullQueue(t *testing.T) (mcdir string) {
 
 // What may not be looked at is not for that reason absent.
 func TestWhatCannotBeSeenIsNotTakenForGone(t *testing.T) {
-	notAsRoot(t)
+	unprivileged(t)
 	dir := newMcdir(t)
 	writeConfig(t, dir)
 	write(t, filepath.Join(dir, "ca"), "")
