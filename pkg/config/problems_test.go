@@ -165,6 +165,16 @@ func TestAddressesAndServer(t *testing.T) {
 		{`"/var/run/postgresql"`, `"/` + strings.Repeat("x", 100) + `"`, `server.toml:@: postgres.socket_directory: the socket's path would have 116 bytes, but a socket allows 107; choose a shorter directory`},
 		{`options = ""`, `options = "sslmode=require  password = x"`, `server.toml:@: replication.options: must not hold a password; put it into the file that replication.passfile names`},
 		{`options = ""`, `options = "sslrootcert='a\\' b=' port=5"`, `server.toml:@: replication.options: port is set by mcctl; remove it`},
+		{`options = ""`, `options = "sslcert=a'b password=x sslkey=a'b"`, `server.toml:@: replication.options: must not hold a password; put it into the file that replication.passfile names`},
+		{`options = ""`, `options = "sslcert=a\u000bpassword=x"`, `server.toml:@: replication.options: must not hold a password; put it into the file that replication.passfile names`},
+		{`options = ""`, `options = "PassWord=x"`, `server.toml:@: replication.options: must not hold a password; put it into the file that replication.passfile names`},
+		{`options = ""`, `options = "sslkey=a sslpassword = x"`, `server.toml:@: replication.options: must not hold sslpassword; take a key without a passphrase, of mode 0600`},
+		{`options = ""`, `options = "oauth_client_secret=x"`, `server.toml:@: replication.options: must not hold oauth_client_secret; have the other server let the role in by a password or a certificate`},
+		{`options = ""`, `options = "scram_client_key=x"`, `server.toml:@: replication.options: must not hold scram_client_key; put the password into the file that replication.passfile names`},
+		{`options = ""`, `options = "scram_server_key=x"`, `server.toml:@: replication.options: must not hold scram_server_key; put the password into the file that replication.passfile names`},
+		{`options = ""`, `options = "service=x"`, `server.toml:@: replication.options: service may lead to another server; write here what the service says beside host, port and user`},
+		{`options = ""`, `options = "sslmode=require postgresql://u:x@h/d"`, `server.toml:@: replication.options: must be keywords of libpq with their values, such as "sslmode=verify-full sslrootcert='/my certs/ca.crt'"`},
+		{`options = ""`, `options = "sslrootcert='/a"`, `server.toml:@: replication.options: must be keywords of libpq with their values, such as "sslmode=verify-full sslrootcert='/my certs/ca.crt'"`},
 		{`key = "tls/server1.key"`, ``, `server.toml:@[tls]: tls.key: is missing; write it down`},
 	})
 }
@@ -172,6 +182,7 @@ func TestAddressesAndServer(t *testing.T) {
 func TestAllowed(t *testing.T) {
 	for _, edit := range [][]string{
 		{`options = ""`, `options = "sslmode=verify-full sslrootcert='my port=1'"`},
+		{`options = ""`, `options = " sslmode= require options='-c work_mem=1MB'sslcert=/a\\ b/password=/c sslkey="`},
 		{`rejoin = ["rewind", "rebuild"]`, `rejoin = []`},
 		{`client = "192.0.2.110:5432"`, `client = "[2001:db8::2]:6432"`},
 		{`client = "192.0.2.110:5432"`, `client = "db2.example.com:5432"`},

@@ -3,8 +3,6 @@ package config
 import (
 	"cmp"
 	"path/filepath"
-	"regexp"
-	"slices"
 )
 
 // Server is server.toml: what holds on one server only. After Load every path is
@@ -50,7 +48,8 @@ type Replication struct {
 	User string `toml:"user"`
 	// Passfile is a libpq password file, mode 0600; empty where none is needed.
 	Passfile string `toml:"passfile"`
-	// Options holds further libpq keywords, such as "sslmode=verify-full". A rewind or a copy
+	// Options holds further libpq keywords, such as "sslmode=verify-full", but no secret: it can
+	// be read in many places. A rewind or a copy
 	// gives up a source whose host has been gone for a minute, by libpq's keepalives and
 	// tcp_user_timeout; those named here win.
 	Options string `toml:"options"`
@@ -137,24 +136,4 @@ func (s *Server) checkName(at *source, p Pair, pairs *source) {
 		return
 	}
 	at.complain("server", "%q is not in %s, which has %q", s.Name, PairFile, p.Names())
-}
-
-var (
-	// quotedValue is a quoted value of a libpq connection string.
-	quotedValue = regexp.MustCompile(`'(\\.|[^'\\])*'`)
-	keyword     = regexp.MustCompile(`(\w+)\s*=`)
-)
-
-// checkOptions refuses the keywords that mcctl writes itself, and passwords, which
-// would end up readable in postgresql.auto.conf and in pg_settings.
-func (r *Replication) checkOptions(at *source) {
-	ours := []string{"host", "hostaddr", "port", "user", "dbname", "application_name", "replication", "passfile"}
-	for _, m := range keyword.FindAllStringSubmatch(quotedValue.ReplaceAllString(r.Options, "x"), -1) {
-		switch {
-		case m[1] == "password":
-			at.complain("replication.options", "must not hold a password; put it into the file that replication.passfile names")
-		case slices.Contains(ours, m[1]):
-			at.complain("replication.options", "%s is set by mcctl; remove it", m[1])
-		}
-	}
 }
