@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"mcctl/pkg/config"
 	"mcctl/pkg/durable"
@@ -245,7 +244,9 @@ func (s *Setup) start(ctx context.Context) error {
 // ensureRole gives the role the password of the passfile, which was written first: so
 // there is never a role whose password nobody has.
 func (s *Setup) ensureRole(ctx context.Context) error {
-	password, err := s.password()
+	p := s.state.Plan
+	host, port := split(p.Replication)
+	password, err := postgres.Source{Host: host, Port: port, User: p.Replicator, Passfile: s.path("pgpass")}.Password()
 	if err != nil {
 		return err
 	}
@@ -254,17 +255,7 @@ func (s *Setup) ensureRole(ctx context.Context) error {
 		return err
 	}
 	defer session.Close()
-	return session.EnsureReplicationRole(ctx, s.state.Plan.Replicator, password)
-}
-
-// password is the replication role's, out of the passfile.
-func (s *Setup) password() (string, error) {
-	text, err := os.ReadFile(s.path("pgpass"))
-	if err != nil {
-		return "", fmt.Errorf("read the password for replication: %w", err)
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	return line[strings.LastIndexByte(line, ':')+1:], nil
+	return session.EnsureReplicationRole(ctx, p.Replicator, password)
 }
 
 func (s *Setup) firstRecord(context.Context) error {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"mcctl/pkg/config"
+	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
 
@@ -183,13 +184,12 @@ func tlsTOML(name string) string {
 	return fmt.Sprintf("[tls]\nca = \"tls/ca.crt\"\ncertificate = \"tls/%s.crt\"\nkey = \"tls/%s.key\"\n", name, name)
 }
 
-// passfile has a line for each server, since either may be the primary. A backslash
-// keeps libpq from taking a colon of an IPv6 address for the end of a column.
+// passfile has a line for each server, since either may be the primary.
 func (p Plan) passfile(password string) string {
 	var b strings.Builder
 	for _, address := range []string{p.Replication, p.OtherReplication} {
 		host, port := split(address)
-		fmt.Fprintf(&b, "%s:%d:*:%s:%s\n", strings.ReplaceAll(host, ":", `\:`), port, p.Replicator, password)
+		b.WriteString(postgres.PassfileLine(host, port, p.Replicator, password) + "\n")
 	}
 	return b.String()
 }

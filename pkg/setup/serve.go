@@ -78,6 +78,9 @@ func (s *Setup) Serve(ctx context.Context, opt ServeOptions) error {
 		if err := s.mayBeCopied(ctx); err != nil {
 			return err
 		}
+		if _, err := password(c); err != nil {
+			return fmt.Errorf("serve a token: %w", err)
+		}
 	}
 	admin := c.Endpoint(c.Me()).Admin
 	ln, err := listen(ctx, opt.Listen, admin)
@@ -244,7 +247,7 @@ func (h *host) aboutPostgres(ctx context.Context, m *Material) error {
 	if m.Major, err = in.Version(ctx); err != nil {
 		return err
 	}
-	if m.Password, err = s.password(); err != nil {
+	if m.Password, err = password(h.config); err != nil {
 		return err
 	}
 	session, err := in.Connect(ctx)

@@ -70,10 +70,37 @@ func TestListens(t *testing.T) {
 	}
 }
 
-func TestPassfileEscapesColons(t *testing.T) {
+func TestPassfileHasBothServers(t *testing.T) {
 	p := Plan{Replication: "[2001:db8::1]:5432", OtherReplication: "db2:5433", Replicator: "r"}
-	if got, want := p.passfile("secret"), "2001\\:db8\\:\\:1:5432:*:r:secret\ndb2:5433:*:r:secret\n"; got != want {
+	if got, want := p.passfile(`a:\`), `2001\:db8\:\:1:5432:*:r:a\:\\`+"\n"+`db2:5433:*:r:a\:\\`+"\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What the second server gets is what this one goes by, wherever the operator has put it.
+func TestThePasswordThatIsHandedOut(t *testing.T) {
+	s := authority(t)
+	site := filepath.Join(t.TempDir(), "pass")
+	text, err := os.ReadFile(s.path(config.ServerFile))
+	ok(t, err)
+	ok(t, os.WriteFile(s.path(config.ServerFile), []byte(strings.ReplaceAll(string(text), `"pgpass"`, fmt.Sprintf("%q", site))), 0o600))
+	for lines, want := range map[string]string{
+		"# see: there\n127.0.0.1:1:*:r:new\n127.0.0.2:1:*:r:new\n": "new",
+		"127.0.0.2:1:replication:r:new\n":                          "new",
+		"*:*:*:*:new\n":                                            "new",
+		"127.0.0.1:1:*:r:old\n127.0.0.2:1:*:r:new\n":               site + " has one password of r for 127.0.0.1:1 and another for 127.0.0.2:1, but it is one role: write the one that is in force into both lines",
+		"127.0.0.1:1:*:s:new\n":                                    site + " has no password for r at 127.0.0.1, port 1; write it there: 127.0.0.1:1:*:r:PASSWORD",
+	} {
+		ok(t, os.WriteFile(site, []byte(lines), 0o600))
+		c, err := config.Load(s.Dir)
+		ok(t, err)
+		got, err := password(c)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q: got %q, want %q", lines, got, want)
+		}
 	}
 }
 

@@ -144,7 +144,18 @@ func TestByEtcd(t *testing.T) {
 	h.mustFail("arbiter", "", own.Replace(first.text), "it holds a record of a pair orders already", "hint: nothing was changed")
 }
 
-// The second server is not told of its commands at first.
+// rotate has a site give the role for replication a password of its own, with what a
+// password file has to escape, in a file of its own: the one of mcctl init stays.
+func (h *hosts) rotate() {
+	h.Helper()
+	h.sql("server1", "set password_encryption = 'scram-sha-256'", `alter role mcctl_replication password 'n:e\w'`)
+	file := h.path("server1", "mc", "site.pass")
+	h.must("server1", "", `sed -i 's/^passfile = "pgpass"/passfile = "site.pass"/' /etc/mcctl/orders/server.toml`)
+	h.mustFail("server1", "", "mcctl init --serve-token -M /etc/mcctl/orders", "init: serve a token: read the password for replication: open "+file)
+	h.ok(os.WriteFile(file, []byte("# of the site: see there\n*:*:*:mcctl_replication:n\\:e\\\\w\n"), 0o600))
+}
+
+// The second server is not told of its commands at first, and the password was changed.
 func TestByCommands(t *testing.T) {
 	h, blocks := newHosts(t), pageBy(t, "commands")
 	if len(blocks) != 2 || blocks[1].host != "server2" {
@@ -154,6 +165,7 @@ func TestByCommands(t *testing.T) {
 		h.ok(os.WriteFile(h.path("bin", name), []byte("#!/bin/sh\nexit 1\n"), 0o700))
 	}
 	h.must(blocks[0].host, "", blocks[0].text)
+	h.rotate()
 	h.afterTheFirst(func(b block, token string) {
 		h.mustFail(b.host, token, b.text, "with --arbitration-command FILE --fencing-command FILE", "run the same command again: it goes on")
 		h.must(b.host, "", blocks[1].text)
