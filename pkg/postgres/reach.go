@@ -49,16 +49,12 @@ func (s Source) Reach(ctx context.Context) (r Reached, err error) {
 // asks who it is (IDENTIFY_SYSTEM, "Streaming Replication Protocol", 13 to 18).
 // Nothing is streamed and no slot is used.
 func (s Source) Identify(ctx context.Context) (systemID uint64, err error) {
-	s.Database = ""
-	config, err := pgx.ParseConfig(s.Conninfo())
+	s.Database = replicationDatabase
+	config, err := s.config()
 	if err != nil {
 		return 0, fmt.Errorf("make a replication connection: %w", err)
 	}
-	options := config.RuntimeParams
-	config.RuntimeParams = map[string]string{"replication": "true", "application_name": "mcctl_check"}
-	if v, ok := options["options"]; ok {
-		config.RuntimeParams["options"] = v
-	}
+	config.RuntimeParams["replication"], config.RuntimeParams["application_name"] = "true", "mcctl_check"
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return 0, fmt.Errorf("make a replication connection: %w", err)

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -55,19 +56,22 @@ func quoteValue(v string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(v) + "'"
 }
 
-// dial opens a plain connection to the source for the checks before a copy.
-func (s Source) dial(ctx context.Context) (*pgx.Conn, error) {
+// config has of the keywords that the server is told what libpq tells it: pgx takes each
+// that it does not know (keepalives, ssl_min_protocol_version) for a setting of the session.
+func (s Source) config() (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(s.Conninfo())
 	if err != nil {
-		return nil, fmt.Errorf("connect to source: %w", err)
+		return nil, err
 	}
-	// libpq's keywords that pgx would send to the server as settings.
-	for _, name := range []string{
-		"keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
-		"tcp_user_timeout", "gssencmode", "sslcompression", "sslcrl", "sslcrldir", "replication",
-		"fallback_application_name", "requirepeer", "client_encoding", "load_balance_hosts",
-	} {
-		delete(config.RuntimeParams, name)
+	maps.DeleteFunc(config.RuntimeParams, func(name, _ string) bool { return name != "application_name" && name != "options" })
+	return config, nil
+}
+
+// dial opens a plain connection to the source for the checks before a copy.
+func (s Source) dial(ctx context.Context) (*pgx.Conn, error) {
+	config, err := s.config()
+	if err != nil {
+		return nil, fmt.Errorf("connect to source: %w", err)
 	}
 	config.DialFunc = dialNoticing
 	conn, err := pgx.ConnectConfig(ctx, config)
