@@ -11,10 +11,12 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
@@ -181,7 +183,7 @@ func (l *Lab) Env() map[string]string {
 		"MC1": l.Mcdir(Server1),
 		"MC2": l.Mcdir(Server2),
 		"PGURI": fmt.Sprintf("postgresql://app@%s,%s/app?target_session_attrs=read-write&connect_timeout=2&sslmode=disable&passfile=%s",
-			local(l.ClientPort(Server1)), local(l.ClientPort(Server2)), l.path("pgpass")),
+			local(l.ClientPort(Server1)), local(l.ClientPort(Server2)), strings.ReplaceAll(url.QueryEscape(l.path("pgpass")), "+", "%20")),
 	}
 	if l.has("witness") {
 		env["MCARB"] = l.ArbiterDir()

@@ -1,6 +1,10 @@
 package lab
 
-import "testing"
+import (
+	"net/url"
+	"strings"
+	"testing"
+)
 
 func TestChosenPortsAreKeptFromOthersUntilReleased(t *testing.T) {
 	l := &Lab{}
@@ -16,4 +20,13 @@ func TestChosenPortsAreKeptFromOthersUntilReleased(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
+}
+
+// A lab may lie anywhere.
+func TestTheURIOfAnyDirectory(t *testing.T) {
+	l := &Lab{Dir: "/srv/a b&c%41=?#+d"}
+	uri, err := url.Parse(l.Env()["PGURI"])
+	if err != nil || uri.Query().Get("passfile") != l.Dir+"/pgpass" || strings.Contains(uri.RawQuery, "+") {
+		t.Errorf("%v, %v", uri, err)
+	}
 }

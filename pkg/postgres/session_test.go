@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"mcctl/pkg/pair"
 )
 
@@ -280,6 +282,16 @@ func TestConninfo(t *testing.T) {
 	const want = `host=h port=5433 user='it\'s' dbname='a b' passfile='/p\\q' application_name=s1 sslmode=require`
 	if got := s.Conninfo(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// Every blank of libpq's ends a value (isspace), and every value is read as it was.
+func TestConninfoIsReadBack(t *testing.T) {
+	for _, user := range []string{"a\vb", "a\fb", "a\rb", `\`, `'`, `a=b`, "é ü", "%41", ""} {
+		config, err := pgconn.ParseConfig(Source{Host: "h", User: user + "x", Database: "d"}.Conninfo())
+		if err != nil || config.User != user+"x" || config.Database != "d" {
+			t.Errorf("%q: %v, %+v", user, err, config)
+		}
 	}
 }
 

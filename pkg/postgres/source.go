@@ -50,7 +50,7 @@ func conninfo(pairs ...string) string {
 }
 
 func quoteValue(v string) string {
-	if !strings.ContainsAny(v, ` '\`+"\t\n") {
+	if !strings.ContainsAny(v, ` '\`+"\t\n\v\f\r") {
 		return v
 	}
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(v) + "'"

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"mcctl/pkg/pgconf"
 )
 
 // hbaLines let both servers in, since either may be the one that follows: to stream
@@ -25,7 +27,7 @@ func (p Plan) hbaLines() (lines []string) {
 }
 
 // quoteHBA keeps a name from being taken for a keyword such as all (pg_hba.conf, 13 to 18).
-func quoteHBA(name string) string { return `"` + name + `"` }
+func quoteHBA(name string) string { return pgconf.HBAWord{Text: name, Quoted: true}.String() }
 
 // network is an address as pg_hba.conf wants it; a host's name stands for itself.
 func network(host string) string {

@@ -51,6 +51,13 @@ host all all 0.0.0.0/0 reject
 	}
 }
 
+func TestHBAQuotesNames(t *testing.T) {
+	p := Plan{Replication: "192.0.2.1:5432", OtherReplication: "192.0.2.1:5433", Replicator: `a"b c`, Database: "all"}
+	if got, want := p.hbaLines()[1], `host  "all"  "a""b c"  192.0.2.1/32  scram-sha-256`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestListens(t *testing.T) {
 	for _, c := range []struct {
 		addresses, host string

@@ -145,12 +145,15 @@ func TestByEtcd(t *testing.T) {
 }
 
 // rotate has a site give the role for replication a password of its own, with what a
-// password file has to escape, in a file of its own: the one of mcctl init stays.
+// password file has to escape, in a file of its own, whose name a connection string has to
+// quote: the one of mcctl init stays.
 func (h *hosts) rotate() {
 	h.Helper()
 	h.sql("server1", "set password_encryption = 'scram-sha-256'", `alter role mcctl_replication password 'n:e\w'`)
-	file := h.path("server1", "mc", "site.pass")
-	h.must("server1", "", `sed -i 's/^passfile = "pgpass"/passfile = "site.pass"/' /etc/mcctl/orders/server.toml`)
+	file, conf := h.path("server1", "mc", `site's \ %41 é.pass`), h.path("server1", "mc", "server.toml")
+	text, err := os.ReadFile(conf)
+	h.ok(err)
+	h.ok(os.WriteFile(conf, []byte(strings.Replace(string(text), `passfile = "pgpass"`, fmt.Sprintf("passfile = %q", file), 1)), 0o600))
 	h.mustFail("server1", "", "mcctl init --serve-token -M /etc/mcctl/orders", "init: serve a token: read the password for replication: open "+file)
 	h.ok(os.WriteFile(file, []byte("# of the site: see there\n*:*:*:mcctl_replication:n\\:e\\\\w\n"), 0o600))
 }
