@@ -17,6 +17,7 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/shell"
 	"mcctl/pkg/wire"
 )
 
@@ -142,7 +143,7 @@ func (r *reloader) hint(changes []config.Change) string {
 	if !slices.ContainsFunc(changes, func(c config.Change) bool { return c.Restart }) {
 		return ""
 	}
-	dir := r.agent.config.Dir
+	dir := shell.Word(r.agent.config.Dir)
 	return fmt.Sprintf("\nfor the rest restart the supervisor, PostgreSQL goes on meanwhile: mcctl stop --mc-only -M %s, then mcctl start -M %s", dir, dir)
 }
 

@@ -19,6 +19,7 @@ import (
 	"mcctl/pkg/durable"
 	"mcctl/pkg/observe"
 	"mcctl/pkg/postgres"
+	"mcctl/pkg/shell"
 	"mcctl/pkg/wire"
 )
 
@@ -269,7 +270,7 @@ func lock(c *config.Config) (unlock func(), err error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("lock management directory: another supervisor runs on %s; see mcctl status -M %s", c.Dir, c.Dir)
+		return nil, fmt.Errorf("lock management directory: another supervisor runs on %s; see mcctl status -M %s", c.Dir, shell.Word(c.Dir))
 	}
 	if pid, err := os.OpenFile(c.Path("run", "supervisor.pid"), os.O_CREATE|os.O_WRONLY|syscall.O_CLOEXEC, 0o600); err == nil {
 		_ = durable.WritePID(pid)

@@ -11,6 +11,7 @@ import (
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
+	"mcctl/pkg/shell"
 	"mcctl/pkg/wire"
 )
 
@@ -40,7 +41,7 @@ func (a *Agent) status() wire.Status {
 	st.Summary = summary(st, f)
 	st.NextStep, st.Warnings = a.nextStep(s, f), configurationWarnings(st.Servers)
 	if a.configRefused.Load() {
-		st.Warnings = append(st.Warnings, fmt.Sprintf("pair.toml or server.toml is refused, the one in force stays, and a start would fail: mcctl config check -M %s", a.config.Dir))
+		st.Warnings = append(st.Warnings, fmt.Sprintf("pair.toml or server.toml is refused, the one in force stays, and a start would fail: mcctl config check -M %s", shell.Word(a.config.Dir)))
 	}
 	st.Warnings = append(st.Warnings, a.roomWarnings(s, st)...)
 	st.Warnings = append(st.Warnings, differentArbiters(local, other)...)

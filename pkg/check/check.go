@@ -12,6 +12,8 @@ package check
 import (
 	"slices"
 	"strings"
+
+	"mcctl/pkg/shell"
 )
 
 // Severity says how bad a finding is.
@@ -96,11 +98,11 @@ func Table() []Check {
 	)
 }
 
-// told fills the words of a command.
+// told fills the words of a command, of which a path is one.
 func told(mend string, fills ...map[string]string) string {
 	for _, fill := range fills {
 		for word, value := range fill {
-			mend = strings.ReplaceAll(mend, "{"+word+"}", value)
+			mend = strings.ReplaceAll(mend, "{"+word+"}", shell.Path(value))
 		}
 	}
 	return mend

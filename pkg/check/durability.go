@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"mcctl/pkg/settings"
+	"mcctl/pkg/shell"
 )
 
 // durabilityChecks look at what keeps data whole and rewinds possible.
@@ -86,7 +87,7 @@ func syncCommit(v View) (found []Trouble) {
 			continue
 		}
 		where, reset := "the configuration", "set synchronous_commit = on in "+v.Me.Config.Server.ConfigFile+"; then: {psql} -c 'select pg_reload_conf()'"
-		alter := func(sql string) string { return "{psql} -c '" + sql + " reset synchronous_commit'" }
+		alter := func(sql string) string { return "{psql} -c " + shell.Word(sql+" reset synchronous_commit") }
 		switch {
 		case s.Everybody:
 			where, reset = "every role", alter("alter role all")

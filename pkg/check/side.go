@@ -8,6 +8,7 @@ import (
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
+	"mcctl/pkg/shell"
 )
 
 // Side is everything seen of one server, by a process on that server.
@@ -136,7 +137,7 @@ func (s *Side) words() map[string]string {
 
 func (s *Side) psql() string {
 	p := s.Config.Server.Postgres
-	return "psql -h " + p.SocketDirectory + " -p " + itoa(p.Port) + " -U " + p.User + " -d " + p.Database
+	return "psql -h " + shell.Word(p.SocketDirectory) + " -p " + itoa(p.Port) + " -U " + shell.Word(p.User) + " -d " + shell.Word(p.Database)
 }
 
 // primary reports whether this PostgreSQL is not in recovery.

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+
+	"mcctl/pkg/shell"
 )
 
 // exitStatus is what a script sees of a command.
@@ -49,7 +52,14 @@ func (f *failure) Error() string {
 
 func (f *failure) Unwrap() error { return f.err }
 
+// failed takes what fills the hint; a path among that becomes one word of a command.
 func failed(status exitStatus, err error, hint string, args ...any) error {
+	args = slices.Clone(args) // they may be the caller's
+	for i, arg := range args {
+		if text, is := arg.(string); is {
+			args[i] = shell.Path(text)
+		}
+	}
 	return &failure{status, err, fmt.Sprintf(hint, args...)}
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -127,8 +128,11 @@ func TestIOProbeFlags(t *testing.T) {
 	}
 }
 
-func TestShellQuote(t *testing.T) {
-	if got := shellQuote("it's"); got != `'it'\''s'` {
-		t.Errorf("got %s", got)
+// A hint is copied into a shell.
+func TestAHintQuotesPaths(t *testing.T) {
+	var f *failure
+	err := failed(exitFailed, errNotRunning, "start it: mcctl start -M %s, %d times, on %s", "/srv/it's new", 2, "a b")
+	if want := `start it: mcctl start -M '/srv/it'\''s new', 2 times, on a b`; !errors.As(err, &f) || f.hint != want {
+		t.Errorf("got %s, want %s", f.hint, want)
 	}
 }

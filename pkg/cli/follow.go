@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mcctl/pkg/record"
+	"mcctl/pkg/shell"
 	"mcctl/pkg/wire"
 )
 
@@ -87,7 +88,7 @@ func (f *follower) begun() error {
 	if f.o.Output == formJSON {
 		return writeJSON(f.env.Stdout, f.job)
 	}
-	_, _ = fmt.Fprintf(f.out, "follow it: mcctl switch --status %s -M %s\n", f.job.ID, f.o.Mcdir)
+	_, _ = fmt.Fprintf(f.out, "follow it: mcctl switch --status %s -M %s\n", f.job.ID, shell.Word(f.o.Mcdir))
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"mcctl/pkg/config"
 	"mcctl/pkg/setup"
+	"mcctl/pkg/shell"
 )
 
 // initOptions are the flags of mcctl init.
@@ -239,7 +240,7 @@ func (o *initOptions) kind(begun string) string {
 }
 
 func (a *asker) make(ctx context.Context, s *setup.Setup, kind string, token setup.Token) error {
-	dir := a.o.Mcdir
+	dir := shell.Word(a.o.Mcdir)
 	switch kind {
 	case setup.Arbiter:
 		if err := s.MakeArbiter(ctx, token, a.o.Plan); err != nil {

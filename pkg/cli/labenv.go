@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
+
+	"mcctl/pkg/shell"
 )
 
 func newLabEnv(env *Env, run func(context.Context, *Env, *labOptions) error) *cobra.Command {
@@ -33,10 +34,7 @@ func runLabEnv(_ context.Context, env *Env, o *labOptions) error {
 		return writeJSON(env.Stdout, vars)
 	}
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
-		_, _ = fmt.Fprintf(env.Stdout, "export %s=%s\n", name, shellQuote(vars[name]))
+		_, _ = fmt.Fprintf(env.Stdout, "export %s=%s\n", name, shell.Word(vars[name]))
 	}
 	return nil
 }
-
-// shellQuote makes one word of it for any POSIX shell.
-func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

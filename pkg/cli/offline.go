@@ -12,6 +12,7 @@ import (
 	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
+	"mcctl/pkg/shell"
 )
 
 // offline is what can be known of a server without its supervisor.
@@ -45,7 +46,7 @@ func showOffline(env *Env, o *statusOptions) error {
 }
 
 func lookOffline(env *Env, mcdir string) (offline, error) {
-	st := offline{Offline: true, Postgres: "unknown", NextStep: "mcctl start -M " + mcdir}
+	st := offline{Offline: true, Postgres: "unknown", NextStep: "mcctl start -M " + shell.Word(mcdir)}
 	if err := durable.ReadJSON(recordOf(mcdir), &st.Record); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return st, failed(exitNotRunning, fmt.Errorf("status: no supervisor is running here, and its copy of the record cannot be read: %w", err), "copy no record from the other server; ask for mcctl status there")
 	}

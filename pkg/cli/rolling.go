@@ -15,6 +15,7 @@ import (
 	"mcctl/pkg/config"
 	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
+	"mcctl/pkg/shell"
 )
 
 // rollingOptions are the flags of mcctl rolling-update.
@@ -226,14 +227,14 @@ func (u *updater) showPlan() error {
 
 // ended notes why a run did not come to its end, and says how to go on.
 func (u *updater) ended(ctx context.Context, err error) error {
-	hint := fmt.Sprintf("go on: mcctl rolling-update -M %[1]s; or give up what is left: mcctl rolling-update --abort -M %[1]s", u.o.Mcdir)
+	hint := fmt.Sprintf("go on: mcctl rolling-update -M %[1]s; or give up what is left: mcctl rolling-update --abort -M %[1]s", shell.Word(u.o.Mcdir))
 	status := exitFailed
 	var f *failure
 	switch {
 	case ctx.Err() != nil:
 		err = errors.New("interrupted")
 	case errors.Is(err, errYourTurn):
-		status, hint = exitGoingOn, fmt.Sprintf("when it is done: mcctl rolling-update --done -M %[1]s; or give up: mcctl rolling-update --abort -M %[1]s", u.o.Mcdir)
+		status, hint = exitGoingOn, fmt.Sprintf("when it is done: mcctl rolling-update --done -M %[1]s; or give up: mcctl rolling-update --abort -M %[1]s", shell.Word(u.o.Mcdir))
 	case errors.As(err, &f):
 		if status = f.status; status == exitGoingOn { // what a script takes for the word to begin the maintenance
 			status = exitFailed

@@ -17,6 +17,7 @@ import (
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/setup"
+	"mcctl/pkg/shell"
 	"mcctl/pkg/wire"
 )
 
@@ -182,7 +183,7 @@ func startedBefore(ctx context.Context, env *Env, o *startOptions, st wire.Statu
 // is not told, and one of the other server that has it off counts for both.
 func (o *startOptions) tellFailover(env *Env, st wire.Status) {
 	if on := o.Failover == failoverOn; o.Failover != "" && on != st.Failover {
-		_, _ = fmt.Fprintf(env.Stdout, "automatic switch and detach stay %s: mcctl %s-failover -M %s\n", yes(on, "disabled", "enabled"), yes(on, "enable", "disable"), o.Mcdir)
+		_, _ = fmt.Fprintf(env.Stdout, "automatic switch and detach stay %s: mcctl %s-failover -M %s\n", yes(on, "disabled", "enabled"), yes(on, "enable", "disable"), shell.Word(o.Mcdir))
 	}
 }
 

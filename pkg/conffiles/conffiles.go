@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"mcctl/pkg/pgconf"
+	"mcctl/pkg/shell"
 )
 
 // Roots are the files where PostgreSQL begins to read: its config_file and the
@@ -74,9 +75,9 @@ func Refusal(path string) string {
 	case !info.Mode().IsRegular():
 		return "it is not a regular file"
 	case is.Uid != uint32(uid) && uid != 0:
-		return fmt.Sprintf("it belongs to user %d and mcctl runs as user %d: chown %d: %s", is.Uid, uid, uid, at)
+		return fmt.Sprintf("it belongs to user %d and mcctl runs as user %d: chown %d: %s", is.Uid, uid, uid, shell.Word(at))
 	case !mayGive(dir, is.Gid):
-		return fmt.Sprintf("its group is %d, to which user %d does not belong, so that no new file can be given to it: chown %d: %s", is.Gid, uid, uid, at)
+		return fmt.Sprintf("its group is %d, to which user %d does not belong, so that no new file can be given to it: chown %d: %s", is.Gid, uid, uid, shell.Word(at))
 	case info.Mode()&0o200 == 0:
 		return fmt.Sprintf("it is read-only (mode %04o): chmod u+w it", info.Mode().Perm())
 	}

@@ -4,6 +4,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"mcctl/pkg/shell"
 )
 
 // secret complains when others can read the file, or when another user could
@@ -15,9 +17,9 @@ func (s *source) secret(key, path string) {
 		return
 	}
 	if mode := info.Mode(); mode&fs.ModeType == 0 && mode.Perm()&0o077 != 0 {
-		s.complain(key, "%s has mode %04o and can be read by others; run: chmod 600 %s", path, mode.Perm(), path)
+		s.complain(key, "%s has mode %04o and can be read by others; run: chmod 600 %s", path, mode.Perm(), shell.Word(path))
 	}
 	if owner := int(info.Sys().(*syscall.Stat_t).Uid); os.Geteuid() != 0 && owner != os.Geteuid() {
-		s.complain(key, "%s belongs to user %d, not to %d who runs this; run as that user, or: chown %d %s", path, owner, os.Geteuid(), os.Geteuid(), path)
+		s.complain(key, "%s belongs to user %d, not to %d who runs this; run as that user, or: chown %d %s", path, owner, os.Geteuid(), os.Geteuid(), shell.Word(path))
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"mcctl/pkg/shell"
 )
 
 // Judge tells why a file may not be a command; nil if it may. It runs with the
@@ -29,11 +31,11 @@ func Judge(path string) error {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s is not a file; name a program or a script, without arguments", path)
 	case perm&0o022 != 0:
-		return fmt.Errorf("%s has mode %04o and can be written by others; run: chmod go-w %s", path, perm, real)
+		return fmt.Errorf("%s has mode %04o and can be written by others; run: chmod go-w %s", path, perm, shell.Word(real))
 	case foreign(owner, os.Geteuid()):
-		return fmt.Errorf("%s belongs to user %d, neither to root nor to %d who runs this; run: chown %d %s", path, owner, os.Geteuid(), os.Geteuid(), real)
+		return fmt.Errorf("%s belongs to user %d, neither to root nor to %d who runs this; run: chown %d %s", path, owner, os.Geteuid(), os.Geteuid(), shell.Word(real))
 	case perm&0o111 == 0 || unix.Access(real, unix.X_OK) != nil:
-		return fmt.Errorf("%s cannot be executed (mode %04o); run: chmod u+x %s", path, perm, real)
+		return fmt.Errorf("%s cannot be executed (mode %04o); run: chmod u+x %s", path, perm, shell.Word(real))
 	}
 	return judgeWay(path, os.Geteuid())
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"mcctl/pkg/shell"
 )
 
 // mostLinks is how many symbolic links the kernel follows (path_resolution(7)).
@@ -70,7 +72,7 @@ func judgeDirectory(dir, entry string, euid int) error {
 		return nil
 	}
 	if info.Mode()&fs.ModeSticky == 0 {
-		return fmt.Errorf("others can exchange it, since directory %s has mode %04o; run: chmod go-w %s", dir, perm, dir)
+		return fmt.Errorf("others can exchange it, since directory %s has mode %04o; run: chmod go-w %s", dir, perm, shell.Word(dir))
 	}
 	if info, err = os.Lstat(entry); err != nil {
 		return fmt.Errorf("%s cannot be looked at: %w", entry, cause(err))

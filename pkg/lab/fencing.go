@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"mcctl/pkg/pair"
+	"mcctl/pkg/shell"
 )
 
 // In a lab whose arbiter is "command" each server has an arbitration and a fencing
@@ -17,8 +18,8 @@ import (
 const findProcesses = `#!/bin/sh
 # Made by mcctl lab up. What this file names is done first, to see what a
 # command that fails or hangs leads to: %[1]s
-lab=%[2]q other=%[3]q
-if [ -r %[1]q ]; then . %[1]q; fi
+lab=%[2]s other=%[3]s
+if [ -r %[1]s ]; then . %[1]s; fi
 # The processes of the other server: those that work in its data directory, and its mcctl.
 processes() {
   {
@@ -57,7 +58,7 @@ func (l *Lab) writeScripts(s pair.Server) error {
 	}
 	for command, text := range map[string]string{"arbitration": arbitrationScript, "fencing": fencingScript} {
 		path := l.path(string(s), command)
-		if err := l.write(path, fmt.Sprintf(findProcesses, l.Order(s, command), l.Dir, string(other(s)))+text); err != nil {
+		if err := l.write(path, fmt.Sprintf(findProcesses, shell.Word(l.Order(s, command)), shell.Word(l.Dir), other(s))+text); err != nil {
 			return err
 		}
 		if err := os.Chmod(path, 0o700); err != nil {

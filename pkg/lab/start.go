@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mcctl/pkg/pair"
+	"mcctl/pkg/shell"
 )
 
 // A pair that is not paired after this long will not become so by waiting.
@@ -60,7 +61,7 @@ func (l *Lab) waitPaired(ctx context.Context) error {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
 			return fmt.Errorf("wait until paired: %w; last seen: %s; see mcctl status -M %s and %s",
-				context.Cause(ctx), seen(st, err), l.Mcdir(Server1), l.path("*", "mcdir", "log"))
+				context.Cause(ctx), seen(st, err), shell.Word(l.Mcdir(Server1)), l.path("*", "mcdir", "log"))
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
+	"mcctl/pkg/shell"
 )
 
 // ErrSupervised tells that a data directory is not this command's to work on. What is
@@ -40,7 +41,7 @@ func (s *Setup) isLeft(in *postgres.Instance) error {
 	if dir == "" || dir == s.Dir || durable.Machine.ReadJSON(filepath.Join(dir, "record.json"), &r) != nil || !r.Exists() || r.Mode == pair.Alone {
 		return nil
 	}
-	return fmt.Errorf("use data directory %s: %w (management directory %s): go on with that one; or take this server out of its pair first: mcctl start -M %[3]s, then mcctl detach -M %[3]s, then mcctl stop --mc-only -M %[3]s", in.Data, ErrPaired, dir)
+	return fmt.Errorf("use data directory %s: %w (management directory %s): go on with that one; or take this server out of its pair first: mcctl start -M %[3]s, then mcctl detach -M %[3]s, then mcctl stop --mc-only -M %[3]s", in.Data, ErrPaired, shell.Word(dir))
 }
 
 // claimData keeps supervisors and other calls from the data directory until release.
@@ -73,5 +74,5 @@ func (s *Setup) ofClaim(err error) error {
 		who = fmt.Sprintf(" (pid %d, management directory %s)", other.PID, other.Dir)
 	}
 	dir := cmp.Or(other.Dir, "MCDIR")
-	return fmt.Errorf("use data directory %s: %w%s: go on with that management directory; or take this server out of its pair first: mcctl detach -M %[4]s, then mcctl stop --mc-only -M %[4]s", other.Data, ErrSupervised, who, dir)
+	return fmt.Errorf("use data directory %s: %w%s: go on with that management directory; or take this server out of its pair first: mcctl detach -M %[4]s, then mcctl stop --mc-only -M %[4]s", other.Data, ErrSupervised, who, shell.Word(dir))
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mcctl/pkg/postgres"
+	"mcctl/pkg/shell"
 )
 
 // Restart is for a first server that is complete but for a restart of PostgreSQL that
@@ -61,7 +62,7 @@ func (s *Setup) mayRestart() error {
 		return s.leftToSupervisor()
 	}
 	if _, running := s.instance().Postmaster(); !running && !s.state.Restarting {
-		return fmt.Errorf("restart PostgreSQL: it is down; mcctl start -M %s starts it", s.Dir)
+		return fmt.Errorf("restart PostgreSQL: it is down; mcctl start -M %s starts it", shell.Word(s.Dir))
 	}
 	return nil
 }
@@ -73,7 +74,7 @@ func (s *Setup) wasStarted() bool {
 }
 
 func (s *Setup) leftToSupervisor() error {
-	return fmt.Errorf("restart PostgreSQL: since mcctl start that is left to the supervisor: mcctl switch -M %s, or %s", s.Dir, s.stopAndStart())
+	return fmt.Errorf("restart PostgreSQL: since mcctl start that is left to the supervisor: mcctl switch -M %s, or %s", shell.Word(s.Dir), s.stopAndStart())
 }
 
 // howToRestart are the commands that restart PostgreSQL now.
@@ -81,11 +82,11 @@ func (s *Setup) howToRestart() string {
 	if s.wasStarted() {
 		return s.stopAndStart()
 	}
-	return "mcctl init --restart -M " + s.Dir
+	return "mcctl init --restart -M " + shell.Word(s.Dir)
 }
 
 func (s *Setup) stopAndStart() string {
-	return fmt.Sprintf("mcctl stop -M %[1]s, then mcctl start -M %[1]s", s.Dir)
+	return fmt.Sprintf("mcctl stop -M %[1]s, then mcctl start -M %[1]s", shell.Word(s.Dir))
 }
 
 // restart restarts PostgreSQL if an edit waits for that and somebody agrees; else it

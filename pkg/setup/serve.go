@@ -19,6 +19,7 @@ import (
 	"mcctl/pkg/config"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/settings"
+	"mcctl/pkg/shell"
 	"mcctl/pkg/wire"
 )
 
@@ -126,7 +127,7 @@ func listen(ctx context.Context, wanted, admin string) (*net.TCPListener, error)
 func (s *Setup) mayBeCopied(ctx context.Context) error {
 	session, err := s.instance().Connect(ctx)
 	if err != nil {
-		return fmt.Errorf("serve a token: %w; start PostgreSQL first: mcctl start -M %s", err, s.Dir)
+		return fmt.Errorf("serve a token: %w; start PostgreSQL first: mcctl start -M %s", err, shell.Word(s.Dir))
 	}
 	defer session.Close()
 	standby, err := session.InRecovery(ctx)

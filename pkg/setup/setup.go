@@ -23,6 +23,7 @@ import (
 
 	"mcctl/pkg/durable"
 	"mcctl/pkg/postgres"
+	"mcctl/pkg/shell"
 )
 
 // stateFile remembers the plan until the directory is complete, and that it is.
@@ -149,7 +150,7 @@ func (s *Setup) byRoot(err error) string {
 	if g, err := user.LookupGroupId(me.Gid); err == nil {
 		group = g.Name
 	}
-	return fmt.Sprintf("; have root make it: install -d -o %s -g %s -m 0700 %s", me.Username, group, s.Dir)
+	return fmt.Sprintf("; have root make it: install -d -o %s -g %s -m 0700 %s", shell.Word(me.Username), shell.Word(group), shell.Word(s.Dir))
 }
 
 // begin notes the plan, before anything else is done. The plan of an earlier call that

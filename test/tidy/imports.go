@@ -10,9 +10,9 @@ import (
 // lower layers only, never one beside it. Each line says what its layer is for.
 func layers() [][]string {
 	return [][]string{
-		{"pair", "majors"},   // the words; the versions of PostgreSQL
-		{"record"},           // the safety core
-		{"decide", "pgconf"}, // pure: facts to actions, bytes to bytes
+		{"pair", "majors", "shell"}, // the words; the versions of PostgreSQL; commands to copy
+		{"record"},                  // the safety core
+		{"decide", "pgconf"},        // pure: facts to actions, bytes to bytes
 		{"durable", "settings", "hook", "clock", "disk", "tcp"}, // small files; the managed settings (pure); users' commands; time; the disks; sockets
 		{"lost"},                        // reports of what was discarded
 		{"conffiles"},                   // PostgreSQL's configuration files on disk
@@ -49,7 +49,7 @@ func outside() map[string][]string {
 
 // pureRooms hold no state of the world: they may not even be able to reach it.
 func pureRooms() []string {
-	return []string{"pair", "majors", "record", "decide", "pgconf", "settings"}
+	return []string{"pair", "majors", "shell", "record", "decide", "pgconf", "settings"}
 }
 
 // worldly are the standard packages through which the world is reached. "time" is
