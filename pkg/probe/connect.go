@@ -11,6 +11,11 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
+// unreplicated is where PostgreSQL gives up the wait for the standby, and warns of it
+// (syncrep.c, 13 to 18). The warning's code, 01000, is that of any other, and its text is
+// in the language of the server.
+const unreplicated = "SyncRepWaitForLSN"
+
 // errReadOnly is why a reachable server was passed over.
 var errReadOnly = errors.New("the server takes no writes")
 
@@ -51,7 +56,7 @@ func (o Options) config() (*pgconn.Config, error) {
 	}
 	c.ValidateConnect = examine
 	c.OnNotice = func(conn *pgconn.PgConn, n *pgconn.Notice) {
-		if n.SeverityUnlocalized == "WARNING" {
+		if n.Routine == unreplicated {
 			conn.CustomData()[warningKey] = n.Message
 		}
 	}
@@ -75,11 +80,13 @@ func examine(ctx context.Context, conn *pgconn.PgConn) error {
 	if err != nil {
 		return fmt.Errorf("read timeline: %w", err)
 	}
-	conn.CustomData()[sessionKey] = &session{
+	s := &session{
 		PgConn:            conn,
 		reign:             reignKey{conn.Conn().RemoteAddr().String(), uint32(timeline)},
 		synchronousCommit: string(row[1]),
 	}
+	s.takeWarning() // of a trigger on logins; no insert's
+	conn.CustomData()[sessionKey] = s
 	return nil
 }
 
@@ -113,7 +120,8 @@ func (p *Probe) connectPatiently(ctx context.Context, oldest uint32) (*session, 
 // drop closes without a farewell, which a dead server would not answer.
 func (s *session) drop() { _ = s.Conn().Close() }
 
-// takeWarning returns the warning that came since the last call, if any.
+// takeWarning returns the warning that came since the last call, if any, that a commit's wait
+// for the standby was given up.
 func (s *session) takeWarning() string {
 	text, _ := s.CustomData()[warningKey].(string)
 	delete(s.CustomData(), warningKey)

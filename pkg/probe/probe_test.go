@@ -232,3 +232,19 @@ func TestAWarningIsNoAcknowledgement(t *testing.T) {
 		t.Errorf("no word of it:\n%s", text(t, r))
 	}
 }
+
+// Only the wait for the standby takes an insert's word back. What else a server warns of, such
+// as a collation's version when a session begins, does not.
+func TestAWarningOfSomethingElseIsNone(t *testing.T) {
+	s := newServer(t)
+	s.sql(`create table mcctl_probe (run bigint, writer int, seq bigint);
+		create function warn() returns trigger language plpgsql as 'begin raise warning ''something else''; return new; end';
+		create trigger warn before insert on mcctl_probe for each row when (new.seq = 1) execute function warn()`)
+	p := begin(t, probe.Options{URI: s.uri(), Writers: 1})
+	s.await("select count(*) = 1 from mcctl_probe where seq = 1")
+	s.sql("delete from mcctl_probe where seq = 1")
+	r := stop(t, p)
+	if len(r.Errors) > 0 || r.Acked != r.Sent || r.Check.Lost != 1 {
+		t.Errorf("the first row of a session was acknowledged and deleted:\n%s", text(t, r))
+	}
+}

@@ -8,9 +8,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// errWarned is an insert that was confirmed along with a warning. PostgreSQL does
-// that when the wait for the standby is cancelled (SyncRepWaitForLSN, syncrep.c,
-// 13 to 18): the row is on one server only, and the client has been told so.
+// errWarned is an insert that was confirmed along with the warning that the wait for the
+// standby was given up: the row is on one server only, and the client has been told so.
 var errWarned = errors.New("confirmed with a warning")
 
 // writer is one client connection with its pace. Its keys are run, id and a
