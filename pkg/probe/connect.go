@@ -99,17 +99,12 @@ func connect(ctx context.Context, config *pgconn.Config) (*session, error) {
 	return conn.CustomData()[sessionKey].(*session), nil
 }
 
-// connectPatiently goes round until a server of at least the given timeline takes
-// writes. An older one may be a server that does not know yet that it was replaced.
-func (p *Probe) connectPatiently(ctx context.Context, oldest uint32) (*session, error) {
+// connectPatiently goes round until there is a server to the config's liking.
+func connectPatiently(ctx context.Context, config *pgconn.Config) (*session, error) {
 	for {
-		s, err := connect(ctx, p.config)
-		if err == nil && s.reign.timeline >= oldest {
-			return s, nil
-		}
+		s, err := connect(ctx, config)
 		if err == nil {
-			err = fmt.Errorf("%s takes writes, but timeline %d has acknowledged some", s.reign, oldest)
-			s.drop()
+			return s, nil
 		}
 		if !pause(ctx, 50*time.Millisecond) {
 			return nil, fmt.Errorf("find a server that takes writes: %w; check that the pair has a primary and that the connection string names it", err)

@@ -2,6 +2,7 @@ package probe_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"encoding/xml"
@@ -22,7 +23,7 @@ const patience = 20 * time.Second
 // begin starts a probe and waits for its first acknowledgements.
 func begin(t *testing.T, opts probe.Options) *probe.Probe {
 	t.Helper()
-	opts.ConnectTimeout, opts.OpTimeout = patience, patience
+	opts.ConnectTimeout, opts.OpTimeout = patience, cmp.Or(opts.OpTimeout, patience)
 	p, err := probe.Start(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
@@ -182,6 +183,32 @@ func TestAPlantedLossIsFound(t *testing.T) {
 	}
 	if s.sql("select count(*) > 0 from mcctl_probe") != "t" {
 		t.Error("the rows that prove the loss were deleted")
+	}
+}
+
+// A primary that was replaced and is cut off from its supervisor stays open, first in the
+// connection string, and holds all that it has acknowledged. It has no standby any more.
+func TestAReplacedPrimaryIsNotReadBack(t *testing.T) {
+	for _, commits := range []string{"on", "local"} {
+		t.Run(commits, func(t *testing.T) {
+			old := newServer(t)
+			old.sql("create table mcctl_probe (run bigint, writer int, seq bigint)")
+			successor := old.promoted()
+			old.sql("alter system set synchronous_standby_names = 'nobody'")
+			if commits == "local" {
+				old.stop()
+				old.start()
+			}
+			p := begin(t, probe.Options{URI: hosts(old, successor) + "&synchronous_commit=" + commits, OpTimeout: time.Second})
+			if commits == "on" { // acknowledged until now
+				old.sql("select pg_reload_conf()")
+				old.await("select count(*) > 0 from pg_stat_activity where wait_event = 'SyncRep'")
+			}
+			r := stop(t, p)
+			if r.Check.Timeline != 2 || r.Safe() || r.Check.Lost != r.Acked {
+				t.Errorf("the successor has none of the rows:\n%s", text(t, r))
+			}
+		})
 	}
 }
 

@@ -40,7 +40,7 @@ func (p *Probe) readBack(ctx context.Context) (*Check, error) {
 }
 
 func (p *Probe) readOnce(ctx context.Context) (*Check, error) {
-	s, err := p.connectPatiently(ctx, p.ledger.newestTimeline())
+	s, err := connectPatiently(ctx, p.primaryOnly())
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,20 @@ func newServer(t *testing.T) *server {
 	return s
 }
 
+// promoted starts a copy of the server on the next timeline, with what the server holds now.
+func (s *server) promoted() *server {
+	s.t.Helper()
+	c := &server{t: s.t, bin: s.bin, data: filepath.Join(s.t.TempDir(), "data"), port: freePort(s.t)}
+	s.command("pg_basebackup", "-d", s.uri(), "-D", c.data, "-c", "fast", "--no-sync")
+	if err := os.WriteFile(filepath.Join(c.data, "standby.signal"), nil, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	c.start()
+	s.t.Cleanup(c.stop)
+	c.sql("select pg_promote()")
+	return c
+}
+
 func findPostgreSQL(t *testing.T) string {
 	t.Helper()
 	if dir := os.Getenv("PG_BIN"); dir != "" {
@@ -97,6 +111,11 @@ func (s *server) stop() {
 
 func (s *server) uri() string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
+}
+
+// hosts names two servers in one connection string, the first to be tried first.
+func hosts(first, second *server) string {
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d,127.0.0.1:%d/postgres?sslmode=disable", first.port, second.port)
 }
 
 // sql runs one statement and returns the first field of its first row.

@@ -12,7 +12,7 @@ import (
 func (p *Probe) createTable(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	s, err := p.connectPatiently(ctx, 0)
+	s, err := connectPatiently(ctx, p.config)
 	if err != nil {
 		return fmt.Errorf("prepare table %s: %w", p.opts.Table, err)
 	}
@@ -35,7 +35,7 @@ func (p *Probe) createTable(ctx context.Context) error {
 }
 
 func (p *Probe) deleteRows(ctx context.Context) error {
-	s, err := p.connectPatiently(ctx, p.ledger.newestTimeline())
+	s, err := connectPatiently(ctx, p.primaryOnly())
 	if err != nil {
 		return fmt.Errorf("delete rows of run %d: %w", p.run, err)
 	}
