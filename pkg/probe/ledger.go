@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -17,9 +18,9 @@ type ledger struct {
 	began    time.Time
 	ended    time.Duration // since began, as all durations here; 0 while running
 	writers  []track
-	last     time.Duration // latest acknowledgement; 0 before the first
+	last     time.Duration // latest acknowledgement; before the first, when a writer was ready
 	lastBy   reignKey
-	flowing  time.Duration // since when writes have not been interrupted
+	flowing  time.Duration // since when writes have not been interrupted; 0 before the first acknowledgement
 	disturb  time.Duration // end of the latest gap; what was sent before it waited in it
 	longest  Gap
 	gaps     []Gap
@@ -37,7 +38,7 @@ type ledger struct {
 type track struct {
 	sent    uint64
 	acked   bitset
-	last    time.Duration
+	last    time.Duration // as the ledger's
 	longest Gap
 }
 
@@ -49,9 +50,22 @@ func newLedger(began time.Time, opts Options) *ledger {
 }
 
 func (l *ledger) sent(writer int) {
+	l.ready(writer, time.Now())
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writers[writer].sent++
+}
+
+// ready notes that a writer has something to send and is not just setting its first
+// connection up: from then on silence is a gap, though nothing was acknowledged yet.
+func (l *ledger) ready(writer int, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, last := range []*time.Duration{&l.last, &l.writers[writer].last} {
+		if *last == 0 {
+			*last = at.Sub(l.began)
+		}
+	}
 }
 
 // acknowledged notes that a key sent at the given time is safe by the server's
@@ -66,14 +80,9 @@ func (l *ledger) acknowledged(writer int, seq uint64, sent time.Time, by reignKe
 	if l.ended > 0 {
 		return // counted, but its writer was told to stop: its silence is no gap
 	}
-	if l.last > 0 {
-		l.silence(Gap{At: Millis(l.last), Length: Millis(now - l.last), From: l.lastBy.String(), To: by.String()})
-	} else {
-		l.flowing = now
-	}
-	if w.last > 0 && now-w.last > time.Duration(w.longest.Length) {
-		w.longest = Gap{At: Millis(w.last), Length: Millis(now - w.last)}
-	}
+	l.silence(Gap{At: Millis(l.last), Length: Millis(now - l.last), From: l.lastBy.String(), To: by.String()})
+	l.flowing = cmp.Or(l.flowing, now)
+	w.silence(Gap{At: Millis(w.last), Length: Millis(now - w.last)})
 	l.last, l.lastBy, w.last = now, by, now
 	l.timeline.add(now, now-start, reign)
 	if start >= l.disturb {
@@ -105,6 +114,12 @@ func (l *ledger) silence(g Gap) {
 	if len(l.gaps) > gapsKept {
 		l.leftOut++
 		l.gaps = slices.DeleteFunc(l.gaps, shortestOf(l.gaps))
+	}
+}
+
+func (w *track) silence(g Gap) {
+	if g.Length > w.longest.Length {
+		w.longest = g
 	}
 }
 
@@ -141,6 +156,12 @@ func (l *ledger) close() {
 	if open := l.ended - l.last; open >= l.opts.GapMin {
 		l.silence(Gap{At: Millis(l.last), Length: Millis(open), From: l.lastBy.String(), To: reignKey{}.String(), Open: true})
 	}
+	for i := range l.writers {
+		w := &l.writers[i]
+		if open := l.ended - w.last; open >= l.opts.GapMin {
+			w.silence(Gap{At: Millis(w.last), Length: Millis(open), Open: true})
+		}
+	}
 }
 
 // calm: since then, and since the last mark, writes have flowed for d without a break.
@@ -151,5 +172,5 @@ func (l *ledger) calm(d, since time.Duration) bool {
 	if n := len(l.marks); n > 0 {
 		from = max(from, time.Duration(l.marks[n-1].At))
 	}
-	return l.last > 0 && now-l.last < l.opts.breakMin() && now-from >= d
+	return l.flowing > 0 && now-l.last < l.opts.breakMin() && now-from >= d
 }

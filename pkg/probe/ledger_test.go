@@ -58,6 +58,51 @@ func TestAGapBelongsToTheMarksItTouches(t *testing.T) {
 	}
 }
 
+// A client that is ready waits from then on: for its first answer, and for one that never comes.
+func TestSilenceAtTheEdgesOfARunIsAGap(t *testing.T) {
+	const ms = time.Millisecond
+	began := time.Now().Add(-1000 * ms)
+	by := reignKey{host: "one", timeline: 1}
+	l := newLedger(began, Options{Writers: 3, GapMin: 20 * ms, Interval: 5 * ms})
+	l.ready(0, began.Add(100*ms))
+	l.ready(1, began.Add(400*ms))
+	l.ready(0, began.Add(500*ms)) // for the second time
+	l.acknowledged(1, 1, began.Add(990*ms), by)
+	if g := l.longest; g.At != Millis(100*ms) || g.Length < Millis(900*ms) || g.Open || len(l.gaps) != 1 {
+		t.Errorf("the first client was ready after 100 ms, the first answer came after 1000 ms: %+v", g)
+	}
+	if g := l.writers[1].longest; g.At != Millis(400*ms) || g.Length < Millis(600*ms) {
+		t.Errorf("the client that was answered was ready after 400 ms: %+v", g)
+	}
+	if l.calm(ms, 0) {
+		t.Error("calm since before the first answer")
+	}
+	l.close()
+	if g := l.writers[0].longest; g.At != Millis(100*ms) || g.Length < Millis(900*ms) || !g.Open {
+		t.Errorf("the client that was never answered was ready after 100 ms: %+v", g)
+	}
+	if len(l.gaps) != 1 || l.writers[1].longest.Open || l.longest.Open {
+		t.Errorf("a client was answered just now: %+v", l.gaps)
+	}
+	if g := l.writers[2].longest; g.At != 0 || !g.Open {
+		t.Errorf("the client that was never even ready waited all the time: %+v", g)
+	}
+}
+
+func TestAClientThatCannotConnectIsReady(t *testing.T) {
+	opts := Options{URI: "postgres://127.0.0.1:1/nobody", Writers: 1}
+	config, err := opts.config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &writer{opts: opts, config: config, ledger: newLedger(time.Now(), opts)}
+	before := time.Since(w.ledger.began)
+	s := w.connect(t.Context())
+	if after := time.Since(w.ledger.began); s != nil || w.ledger.last < before || w.ledger.last >= after || w.ledger.writers[0].last != w.ledger.last {
+		t.Errorf("ready at %s, before it connected in vain from %s to %s", w.ledger.last, before, after)
+	}
+}
+
 // What the caller has done just now shows as a break only when that has lasted.
 func TestCalmIsCountedFromWhatTheCallerHasDone(t *testing.T) {
 	const s = time.Second

@@ -57,7 +57,7 @@ type Result struct {
 	timeline timeline
 }
 
-// Gap is a silence between two acknowledgements.
+// Gap is a silence between two acknowledgements, before the first or after the last.
 type Gap struct {
 	At     Millis `json:"at_ms"`
 	Length Millis `json:"ms"`

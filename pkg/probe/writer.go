@@ -59,8 +59,10 @@ func (w *writer) await(ctx context.Context, next *time.Time) bool {
 }
 
 func (w *writer) connect(ctx context.Context) *session {
+	began := time.Now()
 	s, err := connect(ctx, w.config)
 	if err != nil {
+		w.ledger.ready(w.id, began)
 		if ctx.Err() == nil {
 			w.ledger.failed("connect", err)
 		}

@@ -44,7 +44,7 @@ func (s *stage) judge(switches int, steps ...string) {
 		s.Error(problem)
 	}
 	for _, g := range r.Gaps {
-		if !g.Open && host(g.From) != host(g.To) {
+		if !atTheEdge(g) && host(g.From) != host(g.To) {
 			s.Logf("switched from %s to %s at %s, in: %s", g.From, g.To, g.At, during(r, g))
 		}
 	}
@@ -70,7 +70,7 @@ func misplaced(r *probe.Result, switches int, steps []string, archive time.Durat
 	for _, g := range r.Gaps {
 		length := time.Duration(g.Length)
 		switch {
-		case g.Open: // the writers were stopped in it
+		case atTheEdge(g):
 		case host(g.From) == host(g.To):
 			if length > bound(r) {
 				say("clients waited %s, which is more than %s, but nothing was switched: %s", g.Length, bound(r), during(r, g))
@@ -89,6 +89,9 @@ func misplaced(r *probe.Result, switches int, steps []string, archive time.Durat
 	}
 	return problems
 }
+
+// atTheEdge: the writers began or were stopped in the gap.
+func atTheEdge(g probe.Gap) bool { return g.Open || g.From == "nobody" }
 
 // host is who answered, without the timeline: on a server that was promoted just now
 // some sessions may still have been told the old one.
@@ -133,7 +136,8 @@ func TestMisplacedGaps(t *testing.T) {
 		want string
 	}{
 		{[]probe.Gap{gap(1100, 150, a, a), gap(2100, 400, a, b), gap(2600, 90, b, "127.0.0.1:2 (timeline 1)")}, ""},
-		{[]probe.Gap{gap(1990, 400, a, b)}, ""}, // the last answer came before the command began
+		{[]probe.Gap{gap(10, 90, "nobody", a), gap(2100, 400, a, b)}, ""}, // nobody had answered yet
+		{[]probe.Gap{gap(1990, 400, a, b)}, ""},                           // the last answer came before the command began
 		{[]probe.Gap{gap(1500, 400, a, b)}, "switch 1 was in"},
 		{[]probe.Gap{gap(3100, 400, a, b)}, "switch 1 was in"},
 		{[]probe.Gap{gap(2100, 8500, a, b)}, "8500.0 ms, which is more than 8.4s, for switch 1"},
