@@ -92,7 +92,7 @@ func (l *Lab) thaw() {
 // owns tells whether a process belongs to the lab.
 func (l *Lab) owns(p process) bool {
 	for _, s := range servers() {
-		if p.serves(l.Mcdir(s)) != "" || p.workdir() == l.Data(s) {
+		if p.serves(l.Mcdir(s)) != "" || p.worksIn(l.Data(s)) {
 			return true
 		}
 	}
@@ -124,7 +124,7 @@ func (l *Lab) endPostgres(ctx context.Context, s pair.Server) error {
 	}
 	all := func() (pids []int) {
 		for _, p := range processes() {
-			if p.workdir() == l.Data(s) {
+			if p.worksIn(l.Data(s)) {
 				pids = append(pids, p.pid)
 			}
 		}

@@ -20,11 +20,13 @@ const findProcesses = `#!/bin/sh
 # command that fails or hangs leads to: %[1]s
 lab=%[2]s other=%[3]s
 if [ -r %[1]s ]; then . %[1]s; fi
-# The processes of the other server: those that work in its data directory, and its mcctl.
+# The processes of the other server: PostgreSQL at work in its data directory, where somebody's
+# shell may stand too, and its mcctl, which has the management directory for an argument.
 processes() {
   {
-    find /proc/[1-9]* -maxdepth 1 -name cwd -lname "$lab/$other/data"
-    grep -la supervis $(grep -la "$lab/$other/mcdir" /proc/[1-9]*/cmdline) /dev/null
+    find /dev/null $(find /proc/[1-9]* -maxdepth 1 -name exe '(' -lname '*/postgres' -o -lname '*/postgres (deleted)' ')' -printf '%%h/cwd ') \
+      -maxdepth 0 -printf '%%p %%l\n' | while read -r cwd dir; do [ "$dir" != "$lab/$other/data" ] || echo "$cwd"; done
+    grep -lzxE 'supervise|watch-supervisor' $(grep -lzxF "$lab/$other/mcdir" /proc/[1-9]*/cmdline) /dev/null
   } 2>/dev/null | cut -d/ -f3
 }
 `

@@ -3,14 +3,20 @@ package lab
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"testing"
 	"time"
 )
 
-// TestMain lets the test binary be started again as the process to be killed.
+// TestMain lets the test binary be started again as the process to be killed, or as one that
+// is there and does nothing.
 func TestMain(m *testing.M) {
+	if os.Getenv("MCCTL_LAB_IDLE") != "" {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}
 	if dir := os.Getenv("MCCTL_LAB_UP"); dir != "" {
 		opt := buildOptions(dir, os.Getenv("MCCTL"))
 		opt.Out = os.Stdout

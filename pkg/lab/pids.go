@@ -59,7 +59,7 @@ func (l *Lab) serverPids(all []process, s pair.Server) (p ServerPids) {
 	return p
 }
 
-// postmaster is the process that the data directory names, if it works there:
+// postmaster is the process that the data directory names, if PostgreSQL works there:
 // the pid in the file may be another's by now.
 func postmaster(all []process, data string) int {
 	text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
@@ -72,7 +72,7 @@ func postmaster(all []process, data string) int {
 	line, _, _ := strings.Cut(string(text), "\n")
 	pid, _ := strconv.Atoi(line)
 	for _, p := range all {
-		if p.pid == pid && p.workdir() == data {
+		if p.pid == pid && p.worksIn(data) {
 			return pid
 		}
 	}
@@ -143,9 +143,17 @@ func parentOf(dir string) int {
 
 func (p process) title() string { return strings.Join(p.args, " ") }
 
-func (p process) workdir() string {
-	dir, _ := os.Readlink(filepath.Join("/proc", strconv.Itoa(p.pid), "cwd"))
-	return dir
+func (p process) workdir() string { return p.link("cwd") }
+
+func (p process) link(name string) string {
+	to, _ := os.Readlink(filepath.Join("/proc", strconv.Itoa(p.pid), name))
+	return to
+}
+
+// worksIn tells whether the process is of PostgreSQL in a data directory; an operator's
+// shell, or psql, may stand there too. The program may have been replaced by an update.
+func (p process) worksIn(data string) bool {
+	return p.workdir() == data && filepath.Base(strings.TrimSuffix(p.link("exe"), " (deleted)")) == "postgres"
 }
 
 // serves is the long-lived mcctl command that the process is for the management
