@@ -46,7 +46,7 @@ func (a *Agent) known() check.Known {
 	s := a.board.Read()
 	f := a.limits.Classify(s, wire.Now())
 	return check.Known{
-		Record: s.Record, Linked: s.Link.Connected, LinkError: s.Link.Error, Reached: s.KeeperReached, ArbiterError: s.KeeperError,
+		Record: s.Record, Linked: s.Link.Connected, LinkError: s.Link.Error, Reached: s.KeeperReached, ArbiterError: a.whyNotReached(),
 		Failover: !s.FailoverOff, Held: s.Held, DiskError: s.DiskError, Postgres: f.Postgres.String(), Stream: f.Stream.String(),
 		Unwatched: a.opt.Unwatched != nil && a.opt.Unwatched(),
 	}

@@ -66,5 +66,9 @@ func TestAnArbiterWithoutTheRecordIsInTheWayOfASwitch(t *testing.T) {
 		if st := a.keeperStatus(s); !st.Reached || st.Error != c.vain {
 			t.Errorf("%+v: %+v", c.keeper, st)
 		}
+		a.board.Set(func(now *board.Sight) { *now = s })
+		if known := a.known(); known.ArbiterError != c.keeper.problem {
+			t.Errorf("%+v: a check is told %q", c.keeper, known.ArbiterError)
+		}
 	}
 }

@@ -38,7 +38,7 @@ func (a *Agent) status() wire.Status {
 		inRole(local) && inRole(other) && a.fencing.settled() && f.Stream == decide.StreamClose && !a.heldUntimely(s) &&
 		local.ConfigInTheWay == "" && other.ConfigInTheWay == ""
 	st.Switched = f.Mode == decide.Alone && a.commands.switched(s.Record)
-	st.Summary = summary(st, f)
+	st.Summary = summary(st, f, a.keeper.Problem())
 	st.NextStep, st.Warnings = a.nextStep(s, f), configurationWarnings(st.Servers)
 	if a.configRefused.Load() {
 		st.Warnings = append(st.Warnings, fmt.Sprintf("pair.toml or server.toml is refused, the one in force stays, and a start would fail: mcctl config check -M %s", shell.Word(a.config.Dir)))

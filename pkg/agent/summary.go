@@ -11,8 +11,8 @@ import (
 
 // summary is the pair in one word of Mirroring Controller's. It says switchable only
 // when a switch would be allowed now: runbooks and monitors go by this word. Of f it goes by
-// what the status does not show.
-func summary(st wire.Status, f decide.Facts) string {
+// what the status does not show; refuses is why the arbiter would take no change.
+func summary(st wire.Status, f decide.Facts, refuses string) string {
 	switch {
 	case f.Record == decide.RecordUnread || f.Record == decide.RecordClaimed:
 		return wire.SummaryUnknown
@@ -20,7 +20,7 @@ func summary(st wire.Status, f decide.Facts) string {
 		return wire.SummarySwitching
 	case !st.Failover:
 		return wire.SummaryFailoverDisabled
-	case switchable(st, f):
+	case switchable(st, f) && refuses == "":
 		return wire.SummarySwitchable
 	case st.Switched:
 		return wire.SummarySwitched

@@ -51,6 +51,9 @@ var onEither = []deviation{
 	{"the arbiter has no record", wire.SummaryNotSwitchable, func(a *Agent, _ *board.Sight) {
 		a.keeper = hearingKeeper{Keeper: a.keeper, holds: record.Record{}, hears: true}
 	}},
+	{"the arbiter takes no writes", wire.SummaryNotSwitchable, func(a *Agent, s *board.Sight) {
+		a.keeper = hearingKeeper{Keeper: a.keeper, holds: s.Record, hears: true, problem: "its disk is full"}
+	}},
 	{"alone", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Record.Mode, s.Copy.Mode = pair.Alone, pair.Alone })},
 	{"alone since the roles changed", wire.SummarySwitched, func(a *Agent, s *board.Sight) {
 		s.Record.Mode, s.Copy.Mode = pair.Alone, pair.Alone

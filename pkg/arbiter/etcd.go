@@ -69,6 +69,7 @@ type etcd struct {
 	asOf    time.Duration // by the clock, when the newest view was asked for; 0 is never
 	known   record.Record // the newest that etcd ever told us
 	problem string        // why it does not answer
+	refused string        // why it takes no writes, though it answers
 }
 
 var errNoSession = errors.New("there is no session with etcd")
@@ -128,7 +129,7 @@ func (e *etcd) Problem() string {
 	if err := moved(e.view.record); e.problem == "" && err != nil {
 		return err.Error()
 	}
-	return e.problem
+	return cmp.Or(e.problem, e.refused)
 }
 
 // reached: etcd answers, and counts us as alive. Called with mu held.

@@ -50,6 +50,7 @@ const (
 	codeInvalid         = 3
 	codeNotFound        = 5
 	codeDenied          = 7
+	codeExhausted       = 8
 	codePrecondition    = 9
 	codeUnavailable     = 14
 	codeUnauthenticated = 16

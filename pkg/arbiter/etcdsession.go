@@ -23,11 +23,7 @@ const (
 // Run keeps a session until ctx ends, and then gives the lease back: that is what the
 // end of a connection is to a witness.
 func (e *etcd) Run(ctx context.Context) error {
-	watched := make(chan struct{})
-	e.begin(func() {
-		defer close(watched)
-		e.watch(ctx)
-	})
+	watched, tried := e.beside(ctx, e.watch), e.beside(ctx, e.tryWrites)
 	pause := e.cfg.Interval
 	for ctx.Err() == nil {
 		turning, cancel := e.clock.Timeout(ctx, e.cfg.Timeout, nil)
@@ -45,8 +41,19 @@ func (e *etcd) Run(ctx context.Context) error {
 		e.clock.Wait(ctx, wait, kick)
 	}
 	e.clock.Wait(context.WithoutCancel(ctx), -1, watched)
+	e.clock.Wait(context.WithoutCancel(ctx), -1, tried)
 	e.part(context.WithoutCancel(ctx))
 	return nil
+}
+
+// beside begins a work of its own, and ended is closed behind it.
+func (e *etcd) beside(ctx context.Context, work func(context.Context)) (ended chan struct{}) {
+	ended = make(chan struct{})
+	e.begin(func() {
+		defer close(ended)
+		work(ctx)
+	})
+	return ended
 }
 
 // longest is the longest pause after an error.
@@ -84,10 +91,14 @@ func (e *etcd) turn(ctx context.Context) error {
 			now.Known = mine.report.Known // a change of ours that was made, and whose answer is on its way
 		}
 		if mine.lease != lease || mine.report != now {
-			if err := e.say(ctx, v, now, lease); err != nil {
+			err := e.say(ctx, v, now, lease)
+			if err == nil {
+				continue
+			}
+			if mine.lease != lease || !takesNoWrites(err) {
 				return err
 			}
-			continue
+			e.noteWrite(err) // and what is read counts all the same
 		}
 		e.mu.Lock()
 		e.told = session == e.session

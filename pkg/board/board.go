@@ -122,7 +122,6 @@ type Sight struct {
 	// KeeperReached is the keeper's own word; KeeperLost since when it is not.
 	KeeperReached bool
 	KeeperLost    time.Duration
-	KeeperError   string
 
 	// Leave is whether the keeper lets this server go alone or take over.
 	Leave decide.Leave

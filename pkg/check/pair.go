@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -19,9 +20,9 @@ func supervisorChecks() []Check {
 			Blocks: blocks(Failover, Switch, Rewind, Rebuild), Needs: needs(Supervisor), Judge: peerReached,
 		},
 		{
-			ID: "arbiter-reached", What: "the arbiter is reached", Severity: Error,
+			ID: "arbiter-reached", What: "the arbiter is reached, and could write a change", Severity: Error,
 			Why:    "without it no role can change, and a lost standby holds up commits",
-			Mend:   "see that the arbiter runs (a witness: mcctl arbiter start on its host), and that {arbiter} can be reached from {me}",
+			Mend:   "see that the arbiter runs (a witness: mcctl arbiter start on its host), and that {arbiter} can be reached from {me}; one that is reached says what it needs: room on its disk, etcd's quota freed (compact, defragment, etcdctl alarm disarm), or the right to write",
 			Blocks: blocks(Failover, Switch, Rewind, Rebuild), Needs: needs(Supervisor), Judge: arbiterReached,
 		},
 		{
@@ -72,10 +73,14 @@ func peerReached(v View) []Trouble {
 }
 
 func arbiterReached(v View) []Trouble {
-	if v.Me.Supervisor.Reached {
-		return nil
+	known, where := v.Me.Supervisor, v.Me.Config.Pair.Arbiter.Where()
+	switch {
+	case !known.Reached:
+		return one(fmt.Sprintf("the arbiter at %s is not reached: %s", where, cmp.Or(known.ArbiterError, "it does not answer")))
+	case known.ArbiterError != "":
+		return one(fmt.Sprintf("the arbiter at %s is reached, but would take no change: %s", where, known.ArbiterError))
 	}
-	return one(fmt.Sprintf("the arbiter at %s is not reached: %s", v.Me.Config.Pair.Arbiter.Where(), v.Me.Supervisor.ArbiterError))
+	return nil
 }
 
 func paired(v View) []Trouble {

@@ -101,7 +101,8 @@ type Known struct {
 	// Linked: its connection to the other supervisor works, with both certificates.
 	Linked    bool   `json:"linked"`
 	LinkError string `json:"link_error,omitempty"`
-	// Reached: its connection to the arbiter works.
+	// Reached: its connection to the arbiter works. The error of one that is reached is
+	// why it would yet take no change.
 	Reached      bool   `json:"reached"`
 	ArbiterError string `json:"arbiter_error,omitempty"`
 	Failover     bool   `json:"failover"`

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"mcctl/pkg/check"
+	"mcctl/pkg/config"
 	"mcctl/pkg/pair"
 )
 
@@ -140,6 +141,22 @@ func TestFailingDisk(t *testing.T) {
 	}
 	side.Supervisor.DiskError = ""
 	if r := check.Judge(check.Scene{Here: side, There: side}, table); len(r.Findings) != 0 || r.Clean != 2 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// An arbiter that is reached may yet take no change: its disk, its quota, our user's rights.
+func TestAnArbiterThatTakesNoChange(t *testing.T) {
+	known := &check.Known{Reached: true, ArbiterError: "its disk is full"}
+	side := &check.Side{Server: "server1", Missing: map[check.Area]string{}, Supervisor: known, Config: config.Config{}}
+	table := slices.DeleteFunc(check.Table(), func(c check.Check) bool { return c.ID != "arbiter-reached" })
+	r := check.Judge(check.Scene{Here: side, There: side}, table)
+	if len(r.Findings) != 2 || !strings.Contains(r.Findings[0].What, "is reached, but would take no change: its disk is full") {
+		t.Errorf("%+v", r)
+	}
+	wantsVerdict(t, r, check.Failover, check.No)
+	known.ArbiterError = ""
+	if r := check.Judge(check.Scene{Here: side, There: side}, table); len(r.Findings) != 0 {
 		t.Errorf("%+v", r)
 	}
 }
