@@ -164,6 +164,7 @@ func assemble(opt Options) (*Agent, error) {
 	if tls.OutOfDate != nil {
 		a.log.Error(tls.OutOfDate.Error())
 	}
+	tls.Renewed(wire.TellRenewed(a.log))
 	a.postgres, a.tls, a.systemd = in, tls, newNotifier()
 	a.asked = newWarm(clock.Machine.Mutex(), in.Connect)
 	self, err := os.Executable()

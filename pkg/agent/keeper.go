@@ -18,7 +18,7 @@ func (a *Agent) newKeeper() (arbiter.Keeper, error) {
 	case config.None:
 		return arbiter.NewLocal(beside, a.own, c.Me(), a.peerRecord), nil
 	case config.Etcd:
-		return arbiter.NewEtcdIn(arbiter.EtcdWorld{Clock: a.clock, Begin: a.world.Begin, Web: a.world.Web}, arbiter.EtcdOf(c), a.witnessReport, a.board.Wake)
+		return arbiter.NewEtcdIn(arbiter.EtcdWorld{Clock: a.clock, Begin: a.world.Begin, Web: a.world.Web, Renewed: wire.TellRenewed(a.log)}, arbiter.EtcdOf(c), a.witnessReport, a.board.Wake)
 	default:
 		dial := func(l wire.LinkConfig) arbiter.Link { return a.world.Link(arbiterName, l) }
 		return arbiter.NewWitness(dial, a.clock, wire.LinkConfig{

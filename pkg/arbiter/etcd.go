@@ -87,6 +87,8 @@ type EtcdWorld struct {
 	Begin func(work func())
 	// Web carries a question to an endpoint, and its answer back.
 	Web http.RoundTripper
+	// Renewed is told when renewed certificates were taken (nil), or once why they were not.
+	Renewed func(error)
 }
 
 // NewEtcdIn is NewEtcd in that world.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -19,7 +18,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"mcctl/pkg/clock"
 )
@@ -62,55 +60,13 @@ var errForeign = errors.New("not a usable etcd")
 
 func newEtcdClient(w EtcdWorld, cfg EtcdConfig) (*etcdClient, error) {
 	if w.Web == nil {
-		t, err := etcdTransport(cfg)
+		t, err := etcdTransport(w, cfg)
 		if err != nil {
 			return nil, err
 		}
 		w.Web = t
 	}
 	return &etcdClient{cfg: cfg, clock: w.Clock, http: &http.Client{Transport: w.Web}}, nil
-}
-
-func etcdTransport(cfg EtcdConfig) (*http.Transport, error) {
-	t := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: cfg.Timeout / 3}).DialContext,
-		TLSHandshakeTimeout: cfg.Timeout / 2, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
-	}
-	if cfg.CA != "" {
-		var err error
-		if t.TLSClientConfig, err = etcdTLS(cfg); err != nil {
-			return nil, err
-		}
-	}
-	return t, nil
-}
-
-// etcdTLS reads the certificate anew for each connection: it may have been renewed.
-func etcdTLS(cfg EtcdConfig) (*tls.Config, error) {
-	pem, err := os.ReadFile(cfg.CA)
-	if err != nil {
-		return nil, fmt.Errorf("read arbiter.etcd.ca: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read arbiter.etcd.ca: %s holds no certificate in PEM", cfg.CA)
-	}
-	c := &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	if cfg.Certificate == "" {
-		return c, nil
-	}
-	load := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(cfg.Certificate, cfg.Key)
-		if err != nil {
-			return nil, fmt.Errorf("load arbiter.etcd.certificate: %w", err)
-		}
-		return &pair, nil
-	}
-	if _, err := load(nil); err != nil {
-		return nil, err
-	}
-	c.GetClientCertificate = load
-	return c, nil
 }
 
 // call asks until an endpoint answers. What must not happen twice (once) goes to

@@ -74,13 +74,13 @@ func certificateChecks() []Check {
 		{
 			ID: "certificate", What: "authority, certificate and key fit together and are valid now", Severity: Error,
 			Why:    "the supervisors and the arbiter do not talk to a server that cannot show them",
-			Mend:   "make a new certificate {name} with the pair's authority, and put it where [tls] in {mcdir}/server.toml says",
+			Mend:   "make a new certificate {name} with the pair's authority, and put it where [tls] in {mcdir}/server.toml says; no restart is needed: the next connection shows it",
 			Blocks: blocks(Failover, Switch, Rewind, Rebuild), Judge: certificate,
 		},
 		{
 			ID: "certificate-expires", What: "authority and certificate are valid for 30 more days", Severity: Warning,
 			Why:  "on that day the servers stop to know each other",
-			Mend: "make a new certificate {name} with the pair's authority, and put it where [tls] in {mcdir}/server.toml says",
+			Mend: "make a new certificate {name} with the pair's authority, and put it where [tls] in {mcdir}/server.toml says; no restart is needed: the next connection shows it",
 			Judge: func(v View) []Trouble {
 				left := v.Me.Expires.Sub(v.Scene.Now)
 				if v.Me.Expires.IsZero() || left <= 0 || left >= expiresSoon {

@@ -58,6 +58,7 @@ func serveWitness(ctx context.Context, env *Env, c *config.Arbiter) error {
 	if tls.OutOfDate != nil {
 		log.Error(tls.OutOfDate.Error())
 	}
+	tls.Renewed(wire.TellRenewed(log))
 	w, err := witness.New(witness.Config{
 		Records: c.Records, HeartbeatTimeout: c.Timings.HeartbeatTimeout.Duration, Version: env.Version, Log: log,
 	})

@@ -13,7 +13,8 @@ import (
 const defaultPrefix = "/mcctl"
 
 // EtcdOf says where the etcd is that keeps the record, for kind "etcd". A relative path is
-// meant from the management directory of either server.
+// meant from the management directory of either server. Renewed certificates count from the
+// next connection on, without a restart.
 type EtcdOf struct {
 	// Endpoints are the members of the cluster as clients reach them, all of them, such as
 	// "https://192.0.2.21:2379".

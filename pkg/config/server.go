@@ -56,7 +56,7 @@ type Replication struct {
 }
 
 // TLS names the files by which the supervisors and the arbiter know each other,
-// all in PEM.
+// all in PEM. Renewed ones count from the next connection on, without a restart.
 type TLS struct {
 	// CA is the authority's certificate.
 	CA string `toml:"ca"`

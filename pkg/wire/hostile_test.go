@@ -28,7 +28,7 @@ func (n network) hostile(t *testing.T, addr, name string) hostile {
 	must(t, err)
 	t.Cleanup(func() { raw.Close() })
 	config := n.load(t, "server1").Client("server2")
-	config.Certificates = []tls.Certificate{n.leaf(t, func(c *x509.Certificate) { c.URIs[0].Path = "/" + name })}
+	show(config, n.leaf(t, func(c *x509.Certificate) { c.URIs[0].Path = "/" + name }))
 	held := &hold{Conn: raw}
 	c := tls.Client(held, config)
 	must(t, c.Handshake())

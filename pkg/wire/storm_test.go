@@ -131,7 +131,7 @@ func TestReconnectStormSettles(t *testing.T) {
 	all := make([]*Link, links)
 	for i := range all {
 		config := base.Clone()
-		config.Certificates = []tls.Certificate{n.leaf(t, func(c *x509.Certificate) { c.URIs[0].Path = fmt.Sprintf("/s%d", i) })}
+		show(config, n.leaf(t, func(c *x509.Certificate) { c.URIs[0].Path = fmt.Sprintf("/s%d", i) }))
 		all[i] = NewLink(LinkConfig{
 			Addr: addr, TLS: config, Interval: 250 * time.Millisecond, Timeout: 800 * time.Millisecond,
 			Beat: func() (string, any) { return "", nil },

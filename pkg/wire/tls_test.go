@@ -40,11 +40,11 @@ func TestWhoMayTalkToWhom(t *testing.T) {
 	}
 	server2, witness := serve(n.load(t, "server2")), serve(many.load(t, "arbiter"))
 	noCert := n.load(t, "server1").Client("server2")
-	noCert.Certificates = nil
+	show(noCert, tls.Certificate{})
 	old := n.load(t, "server1").Client("server2")
 	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	forged := n.load(t, "server1").Client("server2")
-	forged.Certificates = strangers.load(t, "server1").base.Certificates
+	forged.GetClientCertificate = strangers.load(t, "server1").Client("server2").GetClientCertificate
 	stranger := other.load(t, "server1").Client("server2")
 	stranger.VerifyConnection = nil // only the server judges
 	noPair := many.load(t, "arbiter").Client("server2")
@@ -73,6 +73,11 @@ func TestWhoMayTalkToWhom(t *testing.T) {
 			t.Logf("%s: %v", name, err)
 		}
 	}
+}
+
+// show has a client show that certificate, whatever is in its files.
+func show(client *tls.Config, c tls.Certificate) {
+	client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c, nil }
 }
 
 // leaf makes a certificate that NewCertificate would not.
@@ -110,7 +115,7 @@ func TestServerJudgesCertificates(t *testing.T) {
 		"a server's only": {func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }, false},
 	} {
 		config := n.load(t, "server1").Client("server2")
-		config.Certificates = []tls.Certificate{n.leaf(t, c.change)}
+		show(config, n.leaf(t, c.change))
 		if err := attempt(t, addr, config); (err == nil) != c.ok {
 			t.Errorf("%s: %v", name, err)
 		}
