@@ -23,7 +23,8 @@ var ErrUnfinished = errors.New("the data directory was left half rewritten; rebu
 // ErrUnmounted tells that such data is not here at all: nobody may take what is here for it.
 var ErrUnmounted = errors.New("the file system that held the data is not mounted")
 
-// finished marks a keep directory whose rewind or copy has succeeded.
+// finished marks a keep directory while the data directory is whole: its rewind or copy
+// has succeeded, or has not begun to write.
 const finished = ".finished"
 
 // keep saves this server's own files (see ownFiles) to dir before a program
@@ -31,6 +32,16 @@ const finished = ".finished"
 func (in *Instance) keep(dir string) error {
 	_, err := in.keepUpTo(dir, math.MaxInt64)
 	return err
+}
+
+// keepWhole is keep, and the data counts as whole until markBegun.
+func (in *Instance) keepWhole(dir string) error {
+	return makeWhole(dir, func(part string) error {
+		if err := in.keep(part); err != nil {
+			return err
+		}
+		return markFinished(part)
+	})
 }
 
 // keepUpTo leaves out, and names, what at the top level is larger than the limit in bytes,
@@ -233,3 +244,6 @@ func ofCluster(name string) bool {
 func markFinished(dir string) error {
 	return durable.WriteFile(filepath.Join(dir, finished), nil, 0o600)
 }
+
+// markBegun notes that the data directory is about to be written.
+func markBegun(dir string) error { return durable.Remove(filepath.Join(dir, finished)) }

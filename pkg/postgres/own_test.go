@@ -96,21 +96,27 @@ func TestRewindOfWhatCannotBeWrittenIsRefusedWhileTheDataIsWhole(t *testing.T) {
 	}
 }
 
-// A supervisor that died between keeping our files and the end of pg_rewind.
+// A supervisor that died between keeping our files and the end of pg_rewind. Dry it writes
+// nothing.
 func TestOwnFilesThatWereTakenAwayComeBack(t *testing.T) {
 	in := newServer(t)
 	own, keep := read(t, filepath.Join(in.Data, "postgresql.conf")), filepath.Join(in.Socket, "keep")
-	ok(t, in.keep(keep))
-	ok(t, in.clearOwn(keep))
-	if exists(filepath.Join(in.Data, "postgresql.conf")) || !exists(filepath.Join(in.Data, "PG_VERSION")) {
-		t.Error("not what is our own was taken away")
-	}
-	ok(t, os.Mkdir(filepath.Join(in.Data, "pg_hba.conf"), 0o700)) // whatever the source has
-	if err := in.RestoreKept(keep); !errors.Is(err, ErrUnfinished) {
-		t.Errorf("half rewound: %v", err)
-	}
-	if read(t, filepath.Join(in.Data, "postgresql.conf")) != own || read(t, filepath.Join(in.Data, "pg_hba.conf")) == "" {
-		t.Error("our own did not come back")
+	for _, begun := range []bool{false, true} {
+		ok(t, in.keepWhole(keep))
+		ok(t, in.clearOwn(keep))
+		if exists(filepath.Join(in.Data, "postgresql.conf")) || !exists(filepath.Join(in.Data, "PG_VERSION")) {
+			t.Error("not what is our own was taken away")
+		}
+		if begun {
+			ok(t, markBegun(keep))
+		}
+		ok(t, os.Mkdir(filepath.Join(in.Data, "pg_hba.conf"), 0o700)) // whatever the source has
+		if err := in.RestoreKept(keep); errors.Is(err, ErrUnfinished) != begun || exists(keep) != begun {
+			t.Errorf("begun to write %t, and half rewound: %v", begun, err)
+		}
+		if read(t, filepath.Join(in.Data, "postgresql.conf")) != own || read(t, filepath.Join(in.Data, "pg_hba.conf")) == "" {
+			t.Error("our own did not come back")
+		}
 	}
 }
 
@@ -221,4 +227,59 @@ func TestACopyInPlaceOfAnEmptiedServerHasAllOfItsFilesOrDoesNotBegin(t *testing.
 	if read(t, filepath.Join(in.Data, "postgresql.conf")) != own {
 		t.Error("postgresql.conf is not our own")
 	}
+}
+
+// linked makes an entry of the data directory a link to what it was, elsewhere.
+func linked(t *testing.T, in *Instance, name string) (elsewhere string) {
+	t.Helper()
+	elsewhere = filepath.Join(in.Socket, "elsewhere-"+filepath.Base(name))
+	ok(t, os.Rename(filepath.Join(in.Data, name), elsewhere))
+	ok(t, os.Symlink(elsewhere, filepath.Join(in.Data, name)))
+	return elsewhere
+}
+
+// pg_rewind takes a link for one here, and on the source for what it leads to, also where
+// both servers have it.
+func TestRewindGetsPastLinksThatBothHave(t *testing.T) {
+	old, leader := diverged(t)
+	configure(t, old, "primary_conninfo = '"+sourceOf(leader, "o").Conninfo()+"'")
+	names := []string{"log", "pg_stat_tmp", "postgresql.conf", "pg_hba.conf"}
+	leads := map[string]string{}
+	for _, in := range []*Instance{leader, old} {
+		for _, dir := range []string{"log", "pg_log"} {
+			ok(t, os.Mkdir(filepath.Join(in.Data, dir), 0o700))
+			write(t, filepath.Join(in.Data, dir, "of.log"), in.Data)
+			ok(t, os.Symlink("of.log", filepath.Join(in.Data, dir, "newest.log")))
+		}
+		for _, name := range names {
+			leads[name] = linked(t, in, name)
+		}
+	}
+	ok(t, os.Symlink("pg_filenode.map", filepath.Join(leader.Data, "global", "stray")))
+	ok(t, os.Symlink("pg_filenode.map", filepath.Join(old.Data, "global", "stray")))
+	opt := RewindOptions{KeepDir: filepath.Join(old.Socket, "keep")}
+	ours := func() {
+		t.Helper()
+		for name, want := range leads {
+			if to, err := os.Readlink(filepath.Join(old.Data, name)); err != nil || to != want {
+				t.Errorf("%s leads to %q, %v", name, to, err)
+			}
+		}
+		if read(t, filepath.Join(leads["log"], "of.log")) != old.Data || read(t, filepath.Join(old.Data, "server.key")) != "secret\n" {
+			t.Error("the logs elsewhere, or the files, are not our own")
+		}
+		if exists(opt.KeepDir) {
+			t.Error("the data does not count as whole")
+		}
+	}
+	err := old.Rewind(within(t), sourceOf(leader, "r"), opt)
+	if err == nil || errors.Is(err, ErrUnfinished) || !strings.Contains(err.Error(), "global/stray") {
+		t.Errorf("a link that is nobody's: %v", err)
+	}
+	ours()
+	ok(t, os.Remove(filepath.Join(old.Data, "global", "stray")))
+	ok(t, old.Rewind(within(t), sourceOf(leader, "r"), opt))
+	ours()
+	ok(t, old.MarkStandby())
+	start(t, old)
 }

@@ -33,9 +33,9 @@ var ErrSourceNotReady = errors.New("the source is not a checkpointed primary on 
 // starts it.
 //
 // It is tried dry first: an error from the checks or from that leaves the data as
-// it was (a crashed server may have been recovered, in single-user mode). Only
-// ErrUnfinished means that pg_rewind failed while writing; then nothing but
-// BaseBackup helps, as the reference page of pg_rewind says (13 to 18).
+// it was (a crashed server may have been recovered, in single-user mode; links among
+// the logs may be gone). Only ErrUnfinished means that pg_rewind failed while writing;
+// then nothing but BaseBackup helps, as the reference page of pg_rewind says (13 to 18).
 func (in *Instance) Rewind(ctx context.Context, source Source, opt RewindOptions) error {
 	if err := in.rewindable(ctx, source, opt); err != nil {
 		return fmt.Errorf("rewind: %w", err)
@@ -47,18 +47,16 @@ func (in *Instance) Rewind(ctx context.Context, source Source, opt RewindOptions
 	if err := in.recoverAlone(ctx); err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}
-	args := in.rewindArguments(source, majors.Of(major))
-	if err := in.runRewind(ctx, source, nil, append(args, "--dry-run")...); err != nil {
-		return fmt.Errorf("rewind: %w", err)
-	}
 	logs, err := in.mayWriteAll()
 	if err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}
-	if err := in.keep(opt.KeepDir); err != nil {
+	if err := in.keepWhole(opt.KeepDir); err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}
-	if err := in.clearWay(opt.KeepDir, logs); err != nil { // nothing else was touched
+	args := in.rewindArguments(source, majors.Of(major))
+	dry := func() error { return in.runRewind(ctx, source, nil, append(args, "--dry-run")...) }
+	if err := in.clearWay(opt.KeepDir, logs, dry); err != nil {
 		return errors.Join(fmt.Errorf("rewind: %w", err), in.finishKept(opt.KeepDir))
 	}
 	if err := in.runRewind(ctx, source, opt.Progress, append(args, "--progress")...); err != nil {
@@ -173,49 +171,75 @@ func (in *Instance) rewindArguments(source Source, can majors.Abilities) []strin
 	return args
 }
 
+// oldLogs are those that pg_rewind does not get past: it puts the source's in
+// their place, or removes them.
+type oldLogs struct {
+	links []string // dry
+	files []string // not before it writes: somebody else has packed them perhaps
+}
+
 // mayWriteAll refuses a data directory of which pg_rewind could not write everything: dry
 // it opens nothing to write, and then it fails in the middle at the first such file (its
 // reference page, 13 to 18). Our own files are taken away before, see clearOwn. So are old
-// logs, which somebody else has packed perhaps; they are listed: pg_rewind puts the
-// source's in their place, or removes them.
-func (in *Instance) mayWriteAll() (logs []string, err error) {
+// logs, which are told.
+func (in *Instance) mayWriteAll() (logs oldLogs, err error) {
 	own, err := in.ownFiles()
 	if err != nil {
-		return nil, err
+		return logs, err
 	}
 	layout, err := in.Layout()
 	if err != nil {
-		return nil, err
+		return logs, err
 	}
 	within := func(path string) func(name string) bool {
 		return func(name string) bool { return isWithin(path, filepath.Join(in.Data, name)) }
 	}
 	for _, p := range append(layout.places(), place{dir: in.Data}) {
 		if err := filepath.WalkDir(p.dir, func(path string, d fs.DirEntry, err error) error {
+			link, log := err == nil && d.Type()&fs.ModeSymlink != 0, slices.ContainsFunc([]string{"log", "pg_log"}, within(path))
 			switch {
-			case err != nil || d.Type()&fs.ModeSymlink != 0 || unix.Access(path, unix.W_OK) == nil:
+			case link && log && filepath.Dir(path) != in.Data:
+				logs.links = append(logs.links, path)
+				return nil
+			case err != nil || link || unix.Access(path, unix.W_OK) == nil:
 				return err
 			case !d.IsDir() && slices.ContainsFunc(own, within(path)):
 				return nil // to take it away it need not be written
-			case !d.IsDir() && slices.ContainsFunc([]string{"log", "pg_log"}, within(path)):
-				logs = append(logs, path)
+			case !d.IsDir() && log:
+				logs.files = append(logs.files, path)
 				return nil
 			}
 			return fmt.Errorf("%s cannot be written by this user, and pg_rewind would fail in the middle of its work: remove it, give it to this user, or rebuild by a copy", path)
 		}); err != nil {
-			return nil, fmt.Errorf("look for what cannot be written: %w", err)
+			return logs, fmt.Errorf("look for what cannot be written: %w", err)
 		}
 	}
 	return logs, nil
 }
 
-func (in *Instance) clearWay(kept string, logs []string) error {
-	for _, path := range logs {
+// clearWay takes away what pg_rewind does not get past, before it is tried dry what it
+// stops at even then: a link is one here, and in its list of the source's files what it
+// leads to (pg_stat_file; filemap.c, 13 to 18). The data is whole until this has succeeded.
+func (in *Instance) clearWay(kept string, logs oldLogs, dry func() error) error {
+	if err := errors.Join(in.clearOwn(kept), clearLogs(logs.links)); err != nil {
+		return err
+	}
+	if err := dry(); err != nil {
+		return err
+	}
+	if err := clearLogs(logs.files); err != nil {
+		return err
+	}
+	return markBegun(kept)
+}
+
+func clearLogs(paths []string) error {
+	for _, path := range paths {
 		if err := os.Remove(path); err != nil {
 			return fmt.Errorf("clear logs: %w", err)
 		}
 	}
-	return in.clearOwn(kept)
+	return nil
 }
 
 // finishKept brings the own files back after the program has succeeded.

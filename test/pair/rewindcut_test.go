@@ -37,10 +37,12 @@ func TestRewindOfARebuildCutOffGoesOn(t *testing.T) {
 func begun(pair.Server) bool { return true }
 
 // keepsOwn tells that a server's own files are out of the way of pg_rewind, which has begun
-// to write, or will at once.
+// to write, or will at once; while it is tried dry the data counts as whole.
 func (s *stage) keepsOwn(of pair.Server) bool {
-	_, err := os.Lstat(filepath.Join(s.lab.Mcdir(of), "kept"))
-	return err == nil
+	kept := filepath.Join(s.lab.Mcdir(of), "kept")
+	_, none := os.Lstat(kept)
+	_, half := os.Lstat(filepath.Join(kept, ".finished"))
+	return none == nil && half != nil
 }
 
 // rewindCutOff makes a primary the old one, and kills its supervisor when its rewind is under
