@@ -185,7 +185,8 @@ func (h *Hands) readFiles(at *standing) {
 
 // goThe goes the way. A rewind that fails before it has written anything, or in the
 // middle, leaves the copy; but nothing is copied over while processes of the old server
-// hold it still, perhaps because its disk hangs.
+// hold it still, perhaps because its disk hangs, and a copy would need the same place for a
+// tablespace: it is waited for.
 func (h *Hands) goThe(ctx context.Context, w way, at standing, q wire.RebuildRequest) error {
 	if w.name == wire.WayStraight {
 		h.progress("following straight: %s", w.why)
@@ -196,7 +197,7 @@ func (h *Hands) goThe(ctx context.Context, w way, at standing, q wire.RebuildReq
 	}
 	if w.name == wire.WayRewind {
 		err := h.rewindInJob(ctx)
-		if err == nil || !w.fallback || ctx.Err() != nil || errors.Is(err, postgres.ErrSourceNotReady) || errors.Is(err, postgres.ErrStillInUse) {
+		if err == nil || !w.fallback || ctx.Err() != nil || passing(err) {
 			return err
 		}
 		h.Log.Warn("rewind failed", "error", err)
@@ -207,6 +208,11 @@ func (h *Hands) goThe(ctx context.Context, w way, at standing, q wire.RebuildReq
 		}
 	}
 	return h.copyAnew(ctx, w, at, q)
+}
+
+// passing is a failure of a rewind after which a copy is not begun.
+func passing(err error) bool {
+	return errors.Is(err, postgres.ErrSourceNotReady) || errors.Is(err, postgres.ErrStillInUse) || errors.Is(err, postgres.ErrNoPlace)
 }
 
 func firstLine(err error) string {

@@ -196,6 +196,26 @@ func TestNothingIsTouchedWhenTheNewPrimaryIsNotReached(t *testing.T) {
 	}
 }
 
+// placeless is a server that has no place for a tablespace of its source.
+type placeless struct{ Postgres }
+
+func (placeless) Rewind(context.Context, postgres.Source, postgres.RewindOptions) error {
+	return fmt.Errorf("rewind: %w", postgres.ErrNoPlace)
+}
+
+// It is for an operator to make one: a copy would need it as well.
+func TestNothingIsCopiedWhereARewindWaitsForAPlace(t *testing.T) {
+	h, other := newHands(t, theirs(pair.Alone))
+	other.answer = func(context.Context, string, any) (any, error) {
+		return wire.HistoryAnswer{Record: theirs(pair.Alone)}, nil
+	}
+	h.Config.Pair.Policy.Rejoin, h.Postgres = everyWay, placeless{h.Postgres}
+	err := h.goThe(within(t), way{name: wire.WayRewind, fallback: true}, h.standing(""), wire.RebuildRequest{})
+	if _, none := h.Rebuilds.Get(""); !errors.Is(err, postgres.ErrNoPlace) || none == nil {
+		t.Errorf("%v; or a copy was begun", err)
+	}
+}
+
 // S4: only the open primary of the newest record is followed.
 func TestAHistoryCountsOnlyFromWhomTheRecordNames(t *testing.T) {
 	older, ours := copyOf(3, 8, pair.Alone), copyOf(5, 10, pair.Alone)

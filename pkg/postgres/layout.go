@@ -134,13 +134,22 @@ func relink(data string, places []place, name func(dir string) string) error {
 // directory was emptied, known tells where that was. A tablespace that is new here
 // goes where the source has it.
 func (in *Instance) goal(ctx context.Context, source Source, known Layout) (Layout, []Tablespace, error) {
-	goal, err := in.ownLayout(known)
+	spaces, err := source.Tablespaces(ctx)
+	if err != nil {
+		return Layout{}, nil, err
+	}
+	goal, err := in.placesOf(spaces, known)
 	if err != nil {
 		return goal, nil, err
 	}
-	spaces, err := source.Tablespaces(ctx)
+	return goal, spaces, in.FreeOfMounts(goal)
+}
+
+// placesOf is the layout with these tablespaces.
+func (in *Instance) placesOf(spaces []Tablespace, known Layout) (Layout, error) {
+	goal, err := in.ownLayout(known)
 	if err != nil {
-		return goal, nil, err
+		return goal, err
 	}
 	had := goal.Tablespaces
 	goal.Tablespaces = map[string]string{}
@@ -149,18 +158,15 @@ func (in *Instance) goal(ctx context.Context, source Source, known Layout) (Layo
 		if dir == "" {
 			dir = t.Location
 			if err := unclaimed(t, dir); err != nil {
-				return goal, nil, err
+				return goal, err
 			}
 		}
 		goal.Tablespaces[t.OID] = dir
 	}
 	if goal, err = goal.real(); err != nil {
-		return goal, nil, err
+		return goal, err
 	}
-	if err := in.Apart(goal); err != nil {
-		return goal, nil, err
-	}
-	return goal, spaces, in.FreeOfMounts(goal)
+	return goal, in.Apart(goal)
 }
 
 // real names every directory as it is without links. The copy of one lies beside it, by

@@ -47,6 +47,9 @@ func (in *Instance) Rewind(ctx context.Context, source Source, opt RewindOptions
 	if err := in.recoverAlone(ctx); err != nil {
 		return fmt.Errorf("rewind: %w", err)
 	}
+	if err := in.makePlaces(ctx, source); err != nil { // recovery may have made links
+		return fmt.Errorf("rewind: %w", err)
+	}
 	logs, err := in.mayWriteAll()
 	if err != nil {
 		return fmt.Errorf("rewind: %w", err)

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mcctl/test/fault"
 )
 
 // spaced is a running primary with a tablespace elsewhere and one in place, and a
@@ -268,4 +270,84 @@ func recordSyncs(t *testing.T, in *Instance) (notes string) {
 	ok(t, os.WriteFile(filepath.Join(dir, "initdb"), []byte(text), 0o700))
 	in.Bin = dir
 	return notes
+}
+
+// onAnotherHost starts a server again so that what is mounted here from now on is not
+// mounted there.
+func onAnotherHost(t *testing.T, in *Instance) {
+	t.Helper()
+	pid, _ := in.Postmaster()
+	ok(t, in.Stop(within(t), pid, Fast))
+	there := filepath.Join(in.Socket, "bin")
+	ok(t, os.Mkdir(there, 0o700))
+	ok(t, os.WriteFile(filepath.Join(there, "postgres"), []byte("#!/bin/sh\nexec unshare -m "+in.program("postgres")+" \"$@\"\n"), 0o700))
+	in.Bin = there
+	start(t, in)
+}
+
+// A tablespace was made on the new primary before the old one came back, which has nothing
+// of it, or not even a place where it may make one.
+func TestRewindMakesThePlaceOfANewTablespaceOrIsRefused(t *testing.T) {
+	if !fault.Inside(t) {
+		return
+	}
+	old, leader := diverged(t)
+	onAnotherHost(t, leader)
+	disk := filepath.Join(leader.Socket, "disk")
+	ok(t, os.MkdirAll(filepath.Join(disk, "space"), 0o700))
+	execute(t, leader, "create tablespace space location '"+filepath.Join(disk, "space")+"'")
+	execute(t, leader, "create table a(n int) tablespace space")
+	execute(t, leader, "insert into a values (1)")
+	ok(t, connect(t, leader).Checkpoint(within(t)))
+	mount(t, disk)
+	keep := filepath.Join(old.Socket, "keep")
+	rewind := func() error { return old.Rewind(within(t), sourceOf(leader, "r"), RewindOptions{KeepDir: keep}) }
+	refused := func(why string, words ...string) {
+		t.Helper()
+		err := rewind()
+		if !errors.Is(err, ErrNoPlace) || errors.Is(err, ErrUnfinished) || exists(keep) {
+			t.Errorf("%s: %v", why, err)
+		}
+		for _, word := range append(words, "tablespace space is new to this server", "pg_tblspc/") {
+			if err != nil && !strings.Contains(err.Error(), word) {
+				t.Errorf("%s: %v, without %q", why, err, word)
+			}
+		}
+	}
+	ok(t, os.Chmod(disk, 0o500))
+	refused("it may not be made", "permission denied", "give it to this user")
+	ok(t, os.Chmod(disk, 0o700))
+	ok(t, os.Mkdir(filepath.Join(disk, "space"), 0o500))
+	refused("it may not be written", "cannot be written", "give it to this user")
+	ok(t, os.Chmod(filepath.Join(disk, "space"), 0o700))
+	write(t, filepath.Join(disk, "space", "litter"), "")
+	refused("it is somebody's", "is not empty")
+	ok(t, os.RemoveAll(filepath.Join(disk, "space")))
+	ok(t, rewind())
+	configure(t, old, "primary_conninfo = '"+sourceOf(leader, "o").Conninfo()+"'")
+	ok(t, old.MarkStandby())
+	start(t, old)
+	eventually(t, "it follows", func() bool { return query(t, old, "select sum(n) from a") == "1" })
+}
+
+// Where a tablespace is that the link of its number was made for before.
+func TestRewindPutsANewTablespaceWhereALinkLeads(t *testing.T) {
+	old, leader := diverged(t)
+	theirs, space := filepath.Join(leader.Socket, "space"), filepath.Join(old.Socket, "space")
+	for _, dir := range []string{theirs, space} {
+		ok(t, os.Mkdir(dir, 0o700))
+	}
+	execute(t, leader, "create tablespace space location '"+theirs+"'")
+	ok(t, connect(t, leader).Checkpoint(within(t)))
+	rewind := func() error {
+		return old.Rewind(within(t), sourceOf(leader, "r"), RewindOptions{KeepDir: filepath.Join(old.Socket, "keep")})
+	}
+	if err := rewind(); !errors.Is(err, ErrNoPlace) || errors.Is(err, ErrUnfinished) {
+		t.Errorf("into the leader's own: %v", err)
+	}
+	ok(t, os.Symlink(space, filepath.Join(old.Data, "pg_tblspc", query(t, leader, "select oid from pg_tablespace where spcname = 'space'"))))
+	ok(t, rewind())
+	if entries, err := os.ReadDir(space); err != nil || len(entries) != 1 {
+		t.Errorf("there is %v, %v", entries, err)
+	}
 }
