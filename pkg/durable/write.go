@@ -99,9 +99,11 @@ func keepOwner(temp *os.File, path string, wanted fs.FileMode) (fs.FileMode, err
 			return 0, fmt.Errorf("keep its owner %d:%d (give the file to the user that runs mcctl, with chown): %w", was.Uid, was.Gid, err)
 		}
 	}
-	const kept = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
 	return old.Mode() & kept, nil
 }
+
+// kept is what of a file's mode is kept.
+const kept = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
 
 // openTemp opens the temporary file and locks it. The lock, not exclusive
 // creation, keeps writers apart: it dies with its holder, so a leftover of a crash

@@ -54,7 +54,7 @@ func copyDurably(from, to string) error {
 		}
 		return durable.Symlink(target, to)
 	case info.IsDir():
-		return copyDir(from, to, info.Mode().Perm())
+		return copyDir(from, to)
 	case !info.Mode().IsRegular():
 		return nil // a socket or the like is not content
 	}
@@ -76,35 +76,43 @@ func copyFile(from, to string, info fs.FileInfo) error {
 		return fmt.Errorf("copy: %w", err)
 	}
 	defer content.Close()
-	mode := info.Mode().Perm()
-	// A key of root's that the group may read PostgreSQL takes, but not one of its own
-	// (check_ssl_key_file_permissions in be-secure-common.c, 13 to 18).
-	if int(info.Sys().(*syscall.Stat_t).Uid) != os.Geteuid() {
-		mode &^= 0o077
-	}
 	made, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("copy: %w", err)
 	}
 	_, err = io.Copy(made, content)
-	if err := errors.Join(err, made.Chmod(mode), made.Sync(), made.Close()); err != nil {
+	// A key of root's that the group may read PostgreSQL takes, but not one of its own
+	// (check_ssl_key_file_permissions in be-secure-common.c, 13 to 18).
+	if int(info.Sys().(*syscall.Stat_t).Uid) != os.Geteuid() {
+		err = errors.Join(err, made.Chmod(info.Mode().Perm()&^0o077))
+	} else {
+		err = errors.Join(err, durable.Resemble(made, from))
+	}
+	if err := errors.Join(err, made.Sync(), made.Close()); err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
 	return syncDir(filepath.Dir(to))
 }
 
-func copyDir(from, to string, mode os.FileMode) error {
+func copyDir(from, to string) error {
 	entries, err := os.ReadDir(from)
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
-	if err := os.MkdirAll(to, mode|0o700); err != nil { // else nothing could be copied into it
+	if err := os.MkdirAll(to, 0o700); err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
 	for _, e := range entries {
 		if err := copyDurably(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
 			return err
 		}
+	}
+	made, err := os.Open(to)
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", from, err)
+	}
+	if err := errors.Join(durable.Resemble(made, from), made.Sync(), made.Close()); err != nil {
+		return fmt.Errorf("copy %s: %w", from, err)
 	}
 	return syncDir(filepath.Dir(to))
 }

@@ -3,11 +3,15 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"mcctl/pkg/durable"
 	"mcctl/pkg/wire"
@@ -282,4 +286,50 @@ func TestRewindGetsPastLinksThatBothHave(t *testing.T) {
 	ours()
 	ok(t, old.MarkStandby())
 	start(t, old)
+}
+
+// Who reads our files by their group or an access list does so after a rewind, and whoever
+// else writes in a directory.
+func TestRewindAndACopyKeepWhoMayReadOurOwnFiles(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o022))
+	old, leader := diverged(t)
+	groups, err := os.Getgroups()
+	ok(t, err)
+	group := os.Getegid()
+	for _, another := range groups {
+		if another != os.Getegid() {
+			group = another
+		}
+	}
+	note := func() map[string]string {
+		is := map[string]string{}
+		for _, name := range []string{"own.conf", "conf.d", "conf.d/a.conf", "listed.conf", "server.key"} {
+			info, err := os.Stat(filepath.Join(old.Data, name))
+			ok(t, err)
+			list := make([]byte, 100)
+			n, _ := unix.Getxattr(filepath.Join(old.Data, name), "system.posix_acl_access", list)
+			is[name] = fmt.Sprint(info.Mode(), info.Sys().(*syscall.Stat_t).Gid, list[:max(n, 0)])
+		}
+		return is
+	}
+	write(t, filepath.Join(old.Data, "listed.conf"), "")
+	// The owner and user 12345 may read (struct posix_acl_xattr_entry).
+	list := []byte("\x02\x00\x00\x00\x01\x00\x06\x00\xff\xff\xff\xff\x02\x00\x04\x00\x39\x30\x00\x00\x04\x00\x00\x00\xff\xff\xff\xff\x10\x00\x04\x00\xff\xff\xff\xff\x20\x00\x00\x00\xff\xff\xff\xff")
+	ok(t, unix.Setxattr(filepath.Join(old.Data, "listed.conf"), "system.posix_acl_access", list, 0))
+	for name, mode := range map[string]os.FileMode{"own.conf": 0o660, "conf.d": os.ModeSetgid | 0o775, "conf.d/a.conf": 0o664, "server.key": 0o400} {
+		ok(t, os.Chown(filepath.Join(old.Data, name), -1, group))
+		ok(t, os.Chmod(filepath.Join(old.Data, name), mode))
+	}
+	marks := note()
+	ok(t, old.Rewind(within(t), sourceOf(leader, "r"), RewindOptions{KeepDir: filepath.Join(old.Socket, "keep")}))
+	same := func(after string) {
+		t.Helper()
+		if is := note(); !maps.Equal(is, marks) {
+			t.Errorf("after %s: %q, was %q", after, is, marks)
+		}
+	}
+	same("a rewind")
+	ok(t, old.BaseBackup(within(t), sourceOf(leader, "b"), BackupOptions{}))
+	ok(t, old.Swap(false))
+	same("a copy")
 }
