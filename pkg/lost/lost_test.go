@@ -115,6 +115,21 @@ func TestAReportIsWholeOrNotThere(t *testing.T) {
 	}
 }
 
+// The command is there to be copied into a shell, wherever the management directory lies.
+func TestTheCommandIsReadByAShellAsItIsMeant(t *testing.T) {
+	for _, name := range []string{"plain", "a blank", "it's $HOME", "x;y`z"} {
+		s := Store{Dir: filepath.Join(t.TempDir(), name), Waldump: "/opt/" + name + "/pg_waldump"}
+		r := report("a", 0x5000028, time.Unix(1, 0))
+		r.Segments = []string{"000000010000000000000005"}
+		saved, err := s.Save(r, Files{})
+		ok(t, err)
+		words, err := exec.Command("sh", "-c", "printf '%s\n' "+saved.Commands[0]).Output()
+		if want := s.Waldump + "\n--path=" + saved.Directory + "\n--timeline=1\n--start=0/5000028\n"; err != nil || string(words) != want {
+			t.Errorf("%s is read as\n%s%v", saved.Commands[0], words, err)
+		}
+	}
+}
+
 func TestPrune(t *testing.T) {
 	s := Store{Dir: filepath.Join(t.TempDir(), "lost")}
 	for i, id := range []string{"a", "b", "c", "d"} {
