@@ -13,6 +13,7 @@ import (
 
 	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
+	"mcctl/pkg/shell"
 )
 
 // Listed is how many transactions a report lists; it counts all of them.
@@ -87,18 +88,9 @@ func (s Store) Get(id string) (r Report, err error) {
 func (s Store) placed(r Report) Report {
 	r.Directory, r.Commands = filepath.Join(s.Dir, r.ID), nil
 	if len(r.Segments) > 0 {
-		r.Commands = []string{fmt.Sprintf("%s --path=%s --timeline=%d --start=%s", shellWord(s.Waldump), shellWord(r.Directory), r.Timeline, r.From)}
+		r.Commands = []string{fmt.Sprintf("%s --path=%s --timeline=%d --start=%s", shell.Word(s.Waldump), shell.Word(r.Directory), r.Timeline, r.From)}
 	}
 	return r
-}
-
-// shellWord makes one word of it for any POSIX shell, in quotes where it needs them.
-func shellWord(text string) string {
-	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+:,./-"
-	if text != "" && strings.Trim(text, plain) == "" {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // Newest is the newest report that no operator has marked as seen.
