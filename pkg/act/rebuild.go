@@ -283,15 +283,16 @@ func (h *Hands) dropWhenStreaming(ctx context.Context) error {
 	}
 }
 
-// streams waits until this standby streams, and returns how often data had been put
-// aside before that was seen.
+// streams waits until this standby streams, and the primary has sent something: what is put
+// aside may be all that could follow it. It returns how often data had been put aside before
+// that was seen.
 func (h *Hands) streams(ctx context.Context) (swaps int, err error) {
 	err = h.until(ctx, "this standby streams", time.Second, func(board.Sight) bool {
 		h.aside.Lock()
 		swaps = h.swaps
 		h.aside.Unlock()
 		s := h.Board.Read()
-		return s.PID != 0 && s.LookAt != 0 && s.Look.InRecovery && s.Look.Receiver.Status == "streaming" && s.Doing == ""
+		return s.PID != 0 && s.LookAt != 0 && s.Look.InRecovery && s.Look.Receiver.Status == "streaming" && s.Look.Receiver.Answered && s.Doing == ""
 	})
 	return swaps, err
 }

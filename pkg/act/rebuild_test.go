@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/lost"
@@ -68,7 +70,7 @@ func lookInside(h *Hands) {
 		defer session.Close()
 		seen, _ = session.Look(ctx, "server2")
 	}
-	h.Board.Set(func(s *board.Sight) { s.Look, s.LookAt = seen, wire.Now() })
+	h.Board.Set(func(s *board.Sight) { s.Saw(seen, wire.Now()) })
 }
 
 func (p *primary) start(t *testing.T) {
@@ -323,6 +325,25 @@ func theOldDataGoesWhenTheCopyStreamsByItself(t *testing.T, h *Hands, p *primary
 		t.Errorf("dropped what the second copy has replaced: %t, %v", done, err)
 	}
 	theSwapsNamesMustBeFree(t, h, p)
+}
+
+// A stream that has lasted may yet be refused: a primary that is frozen answers late.
+func TestOldDataWaitsUntilThePrimaryHasSentSomething(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &Hands{Board: board.NewBoard()}
+		began, answers := time.Now(), time.Minute
+		h.Look = func() {
+			h.Board.Note(func(s *board.Sight) {
+				s.PID = 1
+				s.Saw(postgres.Look{InRecovery: true, Receiver: postgres.Receiver{PID: 2, Status: "streaming", Answered: time.Since(began) >= answers}}, time.Since(began)+1)
+			})
+		}
+		_, err := h.streams(t.Context())
+		ok(t, err)
+		if took := time.Since(began); took < answers {
+			t.Errorf("it counts as streaming after %s", took)
+		}
+	})
 }
 
 // Jobs come and go, with other wishes, or without having come to a copy.

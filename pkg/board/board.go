@@ -89,8 +89,9 @@ type Sight struct {
 	ReliefFailed time.Duration
 	// ProbeTrouble is why nobody tries the disks, if so.
 	ProbeTrouble string
-	// Replied is when the standby's stream last brought something new of it (see Saw).
-	Replied time.Duration
+	// Replied is when the standby's stream last brought something new of it, Streaming since
+	// when the same walreceiver here has said that it streams (see Saw).
+	Replied, Streaming time.Duration
 	// Waiting is since when clients have waited for the standby without progress.
 	Waiting   time.Duration
 	WorstWait time.Duration

@@ -35,6 +35,33 @@ func TestWhatCountsAsAReply(t *testing.T) {
 	}
 }
 
+// A walreceiver whose primary refuses it says for a moment that it streams, again and again.
+func TestAWalreceiverIsBelievedOnceItWasAnswered(t *testing.T) {
+	var s Sight
+	for i, look := range []struct {
+		what     string
+		receiver postgres.Receiver
+		after    time.Duration
+		streams  bool
+	}{
+		{"a try", postgres.Receiver{PID: 1, Status: "streaming"}, 0, false},
+		{"the next one, long after", postgres.Receiver{PID: 2, Status: "streaming"}, 5 * time.Second, false},
+		{"and the next", postgres.Receiver{PID: 3, Status: "streaming"}, 5 * time.Second, false},
+		{"the same a moment later", postgres.Receiver{PID: 3, Status: "streaming"}, 100 * time.Millisecond, false},
+		{"it has lasted, and nothing is written", postgres.Receiver{PID: 3, Status: "streaming"}, time.Second, true},
+		{"another one", postgres.Receiver{PID: 4, Status: "streaming"}, time.Second, false},
+		{"it is answered", postgres.Receiver{PID: 4, Status: "streaming", Answered: true}, time.Millisecond, true},
+		{"none", postgres.Receiver{}, time.Second, false},
+		{"one that is restarted", postgres.Receiver{PID: 5, Status: "restarting"}, time.Second, false},
+		{"it tries", postgres.Receiver{PID: 5, Status: "streaming"}, 5 * time.Second, false},
+	} {
+		s.Saw(postgres.Look{InRecovery: true, Receiver: look.receiver}, s.LookAt+look.after+time.Millisecond)
+		if streams := s.Look.Receiver.Status == "streaming"; streams != look.streams {
+			t.Errorf("%d: %s: streams %t", i, look.what, streams)
+		}
+	}
+}
+
 // TestAStreamThatEndedIsNoReply: a standby that is promoted ends its stream, and then the
 // primary is cut off at once.
 func TestAStreamThatEndedIsNoReply(t *testing.T) {

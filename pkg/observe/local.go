@@ -226,7 +226,7 @@ func (l *Local) look(ctx context.Context, session *Session, pid int) bool {
 			s.WorstWait = max(s.WorstWait, now-s.Waiting)
 		}
 		s.Saw(seen, now)
-		if !seen.InRecovery || seen.Receiver.Status == "streaming" {
+		if !seen.InRecovery || s.Look.Receiver.Status == "streaming" {
 			s.Diverged, s.Stranded = false, false
 		}
 	})

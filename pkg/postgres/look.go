@@ -49,7 +49,11 @@ type Waiter struct {
 
 // Receiver is the standby's walreceiver (pg_stat_wal_receiver).
 type Receiver struct {
-	Status string // "streaming", "waiting", … ; empty: there is none
+	PID    int
+	Status string // "streaming", "waiting", … ; empty: there is none, or see board.Sight.Saw
+	// Answered: the primary has sent something over this stream. A walreceiver says that it
+	// streams before it has asked for that, and a refusal ends it (13 to 18).
+	Answered bool
 	// Silence is the time since the last message of the primary, by this host's
 	// wall clock; 0 when there was none.
 	Silence time.Duration
@@ -80,7 +84,8 @@ select here.recovering,
   coalesce(case when here.recovering then pg_last_wal_receive_lsn() end::text, ''),
   coalesce(case when here.recovering then pg_last_wal_replay_lsn() end::text, ''),
   case when here.recovering then pg_is_wal_replay_paused() else false end,
-  coalesce(receiver.status, ''),
+  coalesce(receiver.pid, 0), coalesce(receiver.status, ''),
+  coalesce(receiver.last_msg_send_time <> receiver.last_msg_receipt_time, false),
   coalesce(extract(epoch from clock_timestamp() - receiver.last_msg_receipt_time), 0)::float8,
   coalesce(peer.pid, 0), coalesce(peer.state, ''), coalesce(peer.sync_state, ''),
   coalesce(peer.sent_lsn::text, ''), coalesce(peer.write_lsn::text, ''),
@@ -128,7 +133,7 @@ type rawLook struct {
 func (r *rawLook) scan(row pgx.Row) error {
 	return row.Scan(&r.InRecovery, &r.timeline, &r.checkpointTimeline,
 		&r.insert, &r.flush, &r.received, &r.replayed, &r.ReplayPaused,
-		&r.Receiver.Status, &r.silence,
+		&r.Receiver.PID, &r.Receiver.Status, &r.Receiver.Answered, &r.silence,
 		&r.peer.PID, &r.peer.State, &r.peer.SyncState,
 		&r.sent, &r.write, &r.flushedThere, &r.appliedT, &r.peer.Reply,
 		&r.SyncWaiters, &r.waiters, &r.SyncNames)

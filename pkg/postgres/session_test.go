@@ -92,6 +92,34 @@ func TestFactAnIdleStandbyReplies(t *testing.T) {
 	}
 }
 
+// A walreceiver says that it streams as soon as it is connected, before it asks for the
+// log. It begins with the same instant for both times of the last message, and has another
+// for each once there was one.
+func TestFactAWalreceiverSaysTooEarlyThatItStreams(t *testing.T) {
+	primary, standby := newPair(t)
+	s := connect(t, standby)
+	look := func() Receiver {
+		look, err := s.Look(within(t), "p")
+		ok(t, err)
+		return look.Receiver
+	}
+	execute(t, primary, "insert into t values (1)") // where nothing is written nothing is sent
+	eventually(t, "it streams", func() bool { return look().Answered })
+	accepted := look().PID
+	execute(t, standby, "alter system set primary_slot_name = 'missing'")
+	execute(t, standby, "select pg_reload_conf()")
+	var refused Receiver
+	for end := time.Now().Add(limit); time.Now().Before(end) && (refused.Status != "streaming" || refused.PID == accepted); {
+		refused = look()
+	}
+	if refused.Status != "streaming" || refused.Answered {
+		t.Errorf("one that is refused: %+v", refused)
+	}
+	execute(t, primary, "select pg_create_physical_replication_slot('missing', true)")
+	execute(t, primary, "checkpoint")
+	eventually(t, "it streams again", func() bool { return look().Status == "streaming" && look().Answered })
+}
+
 func TestLookWithoutReceiver(t *testing.T) {
 	primary, standby := newPair(t)
 	pid, _ := primary.Postmaster()

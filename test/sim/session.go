@@ -64,7 +64,7 @@ func (s *session) Look(ctx context.Context, peer string) (postgres.Look, error) 
 	if pm.recovery {
 		l.Received, l.Replayed = c.log.flushAt(), pm.replayedAt()
 		if pm.up != nil {
-			l.Receiver.Status = "streaming"
+			l.Receiver = postgres.Receiver{PID: 1, Status: "streaming", Answered: true}
 		}
 		return l, nil
 	}
