@@ -67,11 +67,16 @@ func (h *Hands) bind(ctx context.Context) error {
 }
 
 // pledge saves what the record shall become. Of the other server's reign, which an operator
-// may have forced meanwhile, this one has nothing to promise: it would never find back.
+// may have forced meanwhile, this one has nothing to promise: it would never find back. And
+// what leaves its arbiter must stay alone until it has turned.
 func (h *Hands) pledge() (record.Record, error) {
-	p := h.Board.Read().Record
-	if p.Primary != h.me() {
+	s := h.Board.Read()
+	p := s.Record
+	switch {
+	case p.Primary != h.me():
 		return p, fmt.Errorf("%s became primary meanwhile", p.Primary)
+	case s.Moving:
+		return p, errors.New("the arbiter is being moved")
 	}
 	p.Mode = pair.Paired
 	return p, h.save(p)

@@ -64,6 +64,15 @@ func TestNothingIsPledgedBeforeTheStandbyHoldsIt(t *testing.T) {
 	}
 }
 
+// Whoever moves the arbiter goes by a record that stays alone.
+func TestNothingIsPledgedWhileTheArbiterIsMoved(t *testing.T) {
+	h, _ := newHands(t, copyOf(3, 8, pair.Alone))
+	h.Board.Set(func(s *board.Sight) { s.Moving = true })
+	if _, err := h.pledge(); err == nil || h.Copy.Get() != copyOf(3, 8, pair.Alone) {
+		t.Errorf("%v, and the copy is %s", err, h.Copy.Get())
+	}
+}
+
 func TestNamesThatAreNotInForceAreNotProven(t *testing.T) {
 	h, other := attaching(t, false)
 	ctx, cancel := context.WithCancel(within(t))

@@ -181,6 +181,9 @@ func (m *mover) turnHere(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := m.mayClose(); err != nil {
+		return err
+	}
 	var shut record.Record
 	if !m.request.Gone {
 		shut = a.closed(ctx)
@@ -190,6 +193,16 @@ func (m *mover) turnHere(ctx context.Context) error {
 	}
 	m.did(fmt.Sprintf("%s turns to the new arbiter", a.config.Me()))
 	return nil
+}
+
+// mayClose: where the primary keeps the record itself its turn is the close, and only one that
+// says alone is closed.
+func (m *mover) mayClose() error {
+	a := m.agent
+	if m.request.Gone || a.config.Pair.Arbiter.Apart() || m.staysAlone() {
+		return nil
+	}
+	return fmt.Errorf("move the arbiter: %w: %s is not alone any more: repeat the command", wire.ErrRefused, a.config.Me())
 }
 
 func (m *mover) prepare(ctx context.Context) error {
@@ -230,7 +243,7 @@ func (m *mover) leave(ctx context.Context) error {
 	if a.closed(ctx).Exists() {
 		return nil
 	}
-	a.board.Note(func(s *board.Sight) { s.Held = true }) // not a wish: a crash forgets it
+	a.board.Note(func(s *board.Sight) { s.Moving = true }) // a crash forgets it
 	err := m.goAlone(ctx)
 	if err == nil {
 		err = m.close(ctx)
@@ -246,13 +259,7 @@ func (m *mover) leave(ctx context.Context) error {
 }
 
 // release lets the standby be attached again, unless an operator holds it.
-func (m *mover) release() {
-	a := m.agent
-	a.mu.Lock()
-	held := a.wishes.Held
-	a.mu.Unlock()
-	a.board.Note(func(s *board.Sight) { s.Held = held })
-}
+func (m *mover) release() { m.agent.board.Note(func(s *board.Sight) { s.Moving = false }) }
 
 // notTurned tells of a primary that could not write its pair.toml. Where it keeps the
 // record itself, nothing has been left then.
@@ -265,17 +272,24 @@ func (m *mover) notTurned(ctx context.Context, err error) error {
 	return fmt.Errorf("the old arbiter is left, but %s does not use the new one yet: %w; it tries again by itself, or repeat the command", a.config.Me(), err)
 }
 
+// staysAlone: while the arbiter is moved no attach pledges anything (act.Hands.Attach), but for
+// one that has begun before. So it is the mode after that which counts, and the board may not
+// know yet what has just begun.
+func (m *mover) staysAlone() bool {
+	a := m.agent
+	return a.runner.doing() == "" && board.Mode(a.board.Read()) == decide.Alone
+}
+
 func (m *mover) goAlone(ctx context.Context) error {
 	a := m.agent
-	alone := func(s board.Sight) bool { return board.Mode(s) == decide.Alone && s.Doing == "" }
-	if alone(a.board.Read()) {
+	if m.staysAlone() {
 		return nil
 	}
 	if err := a.claim(decide.TaskDetach); err != nil {
 		return err
 	}
 	defer a.board.Release(decide.TaskDetach)
-	if err := a.await(ctx, alone); err != nil {
+	if err := a.await(ctx, func(board.Sight) bool { return m.staysAlone() }); err != nil {
 		return fmt.Errorf("detach %s: %w; see mcctl explain", a.config.Other(), err)
 	}
 	if err := a.released(ctx); err != nil {

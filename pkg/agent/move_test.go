@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
@@ -64,6 +65,40 @@ func TestArbitersThatDifferAreToldOf(t *testing.T) {
 		if (len(got) > 0) != c.told || c.told && !strings.Contains(got[0], c.there) {
 			t.Errorf("%q and %q: %q", c.here, c.there, got)
 		}
+	}
+}
+
+// Without an arbiter nothing is closed before the primary has turned. Until then nobody
+// attaches the standby again: not when a wish is saved, and not an attach that began before.
+func TestAPrimaryThatLeavesStaysAloneUntilItHasTurned(t *testing.T) {
+	a := someAgent(t)
+	a.board.Set(func(s *board.Sight) { s.Record = rec(2, 9, "server1", pair.Alone) })
+	attaching, ends := make(chan struct{}), make(chan struct{})
+	a.runner.do = func(context.Context, decide.Action) error { close(attaching); <-ends; return errors.New("given up") }
+	a.runner.consider(t.Context(), decide.Rule{Do: decide.Attach})
+	received(t, attaching)
+	m, left := mover{agent: a}, make(chan error, 1)
+	go func() { left <- m.leave(t.Context()) }()
+	select {
+	case err := <-left:
+		t.Errorf("it has left in the middle of an attach: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(ends)
+	ok(t, received(t, left))
+	ok(t, a.wish(func(w *wishes) { w.PeerFailoverOff = true }))
+	s := a.board.Read()
+	if f := a.limits.Classify(s, a.clock.Now()); f.Attach != decide.AttachHeld || s.Held {
+		t.Errorf("after a wish was saved it is %s, by an operator %t", f.Attach, s.Held)
+	}
+	ok(t, m.mayClose())
+	a.board.Set(func(s *board.Sight) { s.Copy = rec(2, 9, "server1", pair.Paired) })
+	if err := m.mayClose(); !errors.Is(err, wire.ErrRefused) {
+		t.Errorf("what was pledged is left behind: %v", err)
+	}
+	m.release()
+	if f := a.limits.Classify(a.board.Read(), a.clock.Now()); f.Attach != decide.AttachAllowed {
+		t.Errorf("the move was given up, and the standby is not attached again: %s", f.Attach)
 	}
 }
 

@@ -155,6 +155,8 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return fmt.Sprintf("a detach was cut off: %s is attached, but would not be again once it is lost: mcctl attach", other)
 	case s.Held:
 		return fmt.Sprintf("%s was detached by an operator: mcctl attach", other)
+	case s.Moving:
+		return fmt.Sprintf("the arbiter is being moved: %s is attached again when that is over", other)
 	case s.DiskFailed:
 		return "the disk of this server fails: " + s.DiskError
 	case s.ProbeTrouble != "":

@@ -132,6 +132,8 @@ type Sight struct {
 	FailoverOff bool
 	Held        bool
 	TakesLeave  bool // this standby has asked the primary to go on without it
+	// Moving: the primary leaves its arbiter, and stays alone until it has turned to another.
+	Moving      bool
 	PeerResting bool // the other server's primary was stopped on purpose
 	// PeerFailoverOff: automatic failover is off there, by its last word.
 	PeerFailoverOff bool

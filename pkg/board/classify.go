@@ -57,7 +57,7 @@ func (l Limits) Classify(s Sight, now time.Duration) decide.Facts {
 	if s.FailoverOff || s.PeerFailoverOff || heard && s.ReportAt > 0 && !s.Report.Failover {
 		f.Failover = decide.FailoverOff
 	}
-	if s.Held {
+	if s.Held || s.Moving {
 		f.Attach = decide.AttachHeld
 	}
 	return f

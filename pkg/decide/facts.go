@@ -191,7 +191,8 @@ type AttachWish uint8
 
 const (
 	AttachAllowed AttachWish = iota
-	// AttachHeld: an operator detached it; it stays so until mcctl attach.
+	// AttachHeld: an operator detached it, and it stays so until mcctl attach; or the arbiter
+	// is being moved.
 	AttachHeld
 )
 
