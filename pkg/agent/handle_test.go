@@ -10,6 +10,7 @@ import (
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
 
@@ -143,6 +144,18 @@ func TestRequestsThatCannotBeReadChangeNothing(t *testing.T) {
 	}
 	if after := a.board.Read(); !reflect.DeepEqual(after, before) {
 		t.Errorf("the board has changed:\n%+v\nbefore\n%+v", after, before)
+	}
+}
+
+// A standby that is paired, for all that the primary knows, may be the other good copy (S4).
+func TestWhatWasPledgedCountsForWhoeverReplacesData(t *testing.T) {
+	alone, paired, later := rec(2, 9, "server1", pair.Alone), rec(2, 9, "server1", pair.Paired), rec(2, 11, "server1", pair.Alone)
+	for _, c := range []struct{ keeps, copied, want record.Record }{
+		{alone, alone, alone}, {alone, paired, paired}, {paired, paired, paired}, {later, paired, later},
+	} {
+		if got := promised(board.Sight{Record: c.keeps, Copy: c.copied}); got != c.want {
+			t.Errorf("by the keeper %s, here %s: told %s", c.keeps, c.copied, got)
+		}
 	}
 }
 

@@ -248,11 +248,20 @@ func (a *Agent) history(ctx context.Context, body json.RawMessage) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	answer := wire.HistoryAnswer{Record: s.Record, SystemID: control.SystemID, Timeline: seen.Timeline, CheckpointTimeline: seen.CheckpointTimeline, Insert: seen.Insert}
+	answer := wire.HistoryAnswer{Record: promised(a.board.Read()), SystemID: control.SystemID, Timeline: seen.Timeline, CheckpointTimeline: seen.CheckpointTimeline, Insert: seen.Insert}
 	for _, f := range forks {
 		answer.Forks = append(answer.Forks, wire.Fork{Timeline: f.Timeline, LSN: f.LSN})
 	}
 	return answer, nil
+}
+
+// promised is the record as one must take it who would replace data: it may be paired as soon
+// as that was pledged (T2, step 6), and the answer to step 7 may be late, or lost.
+func promised(s board.Sight) record.Record {
+	if board.Mode(s) != decide.Alone {
+		s.Record.Mode = pair.Paired
+	}
+	return s.Record
 }
 
 // checkpoint writes one, unless one that was asked for is under way.
