@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"mcctl/pkg/arbiter"
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
@@ -49,6 +50,35 @@ func TestAMoveThatCannotBeReadIsNotForgotten(t *testing.T) {
 		cancel()
 		if _, err := os.Lstat(a.moveFile()); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// seenKeeper is reached, and was seen to hold that.
+type seenKeeper struct {
+	arbiter.Keeper
+	record record.Record
+}
+
+func (k seenKeeper) Seen() (record.Record, time.Duration, bool) { return k.record, 0, true }
+
+// A close that an earlier run has asked for may still hang in the keeper's disk. It has lost
+// once the record is paired again, and not while it is merely open.
+func TestAMoveIsForgottenWhenNoCloseCanArriveAnyMore(t *testing.T) {
+	a, _ := reloading(t)
+	q := wire.MoveRequest{Step: wire.MovePrepare, Arbiter: map[string]string{"kind": `"witness"`, "address": `"127.0.0.1:1"`}}
+	for _, c := range []struct {
+		what         string
+		holds        record.Record
+		stale, wants bool
+	}{
+		{"open, and P alone", rec(1, 4, "server1", pair.Alone), true, false},
+		{"paired again", rec(1, 5, "server1", pair.Paired), true, true},
+		{"paired, and the move is under way", rec(1, 3, "server1", pair.Paired), false, false},
+	} {
+		a.keeper = seenKeeper{a.keeper, c.holds}
+		if got := a.finished(t.Context(), q, c.stale); got != c.wants {
+			t.Errorf("%s: forgotten %t", c.what, got)
 		}
 	}
 }

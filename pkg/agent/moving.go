@@ -9,6 +9,7 @@ import (
 
 	"mcctl/pkg/decide"
 	"mcctl/pkg/durable"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
 )
 
@@ -84,7 +85,9 @@ func (a *Agent) finishMove(ctx context.Context) error {
 }
 
 // finished reports whether nothing is left to be done. stale: what is remembered is of an
-// earlier run of this supervisor, so nobody is in the middle of carrying it out.
+// earlier run of this supervisor, so nobody is in the middle of carrying it out. But a close
+// that was asked for by then may be on its way to a disk that hangs, while its keeper is
+// reached: it has lost (by compare-and-swap) only when the pair is paired again.
 func (a *Agent) finished(ctx context.Context, q wire.MoveRequest, stale bool) bool {
 	p, err := a.planMove(q)
 	if err != nil {
@@ -99,8 +102,8 @@ func (a *Agent) finished(ctx context.Context, q wire.MoveRequest, stale bool) bo
 		there, err := a.askMove(ctx, q)
 		return err == nil && there.Done
 	}
-	if _, _, reached := a.keeper.Seen(); reached {
-		return stale
+	if r, _, reached := a.keeper.Seen(); reached {
+		return stale && r.Mode == pair.Paired
 	}
 	shut := a.closed(ctx)
 	if shut.Moved != p.next.Pair.Arbiter.String() || !a.moving.TryLock() {
