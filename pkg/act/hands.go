@@ -70,7 +70,7 @@ func (h *Hands) Do(ctx context.Context, action decide.Action) error {
 		decide.Stop:         h.Stop,
 		decide.Retire:       h.Retire,
 		decide.Restart:      h.Restart,
-		decide.Close:        h.Retire,
+		decide.Close:        h.Withdraw,
 		decide.StartOpen:    h.StartOpen,
 		decide.StartGated:   h.StartGated,
 		decide.StartStandby: h.StartStandby,

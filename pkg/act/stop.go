@@ -18,14 +18,29 @@ const (
 	immediatePatience = 2 * time.Second
 )
 
-// Retire stops PostgreSQL because it must not stay open: the record names the
-// other server, or nobody can be asked. With a disk that fails there is nothing to be
-// waited for: a shutdown would write to it.
+// Retire stops PostgreSQL because the record names the other server. It ends without the
+// checkpoint of a good shutdown: that would remove the log by which this server is rewound,
+// back to the last checkpoint before the other one took over
+// (TestFactAFastStopRemovesTheLogThatARewindReads), and gain nothing, as it would be a
+// record that the other's history lacks.
 func (h *Hands) Retire(ctx context.Context) error {
+	return h.leave(ctx, pushed{postgres.Immediate, immediatePatience})
+}
+
+// Withdraw stops PostgreSQL because nobody can be asked whether it may stay open. It may well
+// be opened again: then a good shutdown has lost no commit that was not to wait for the disk,
+// and is not taken for a crash, at which the other server would be given the role.
+func (h *Hands) Withdraw(ctx context.Context) error {
+	return h.leave(ctx, pushed{postgres.Fast, fastPatience}, pushed{postgres.Immediate, immediatePatience})
+}
+
+// leave stops a server that must not stay open. With a disk that fails there is nothing to
+// be waited for: a shutdown would write to it.
+func (h *Hands) leave(ctx context.Context, by ...pushed) error {
 	if pid, running := h.Postgres.Postmaster(); running && h.Board.Read().DiskFailed {
 		return h.Postgres.Kill(pid)
 	}
-	return h.stop(ctx, fastPatience)
+	return h.stopBy(ctx, by...)
 }
 
 // Restart ends a PostgreSQL that no longer answers; the next turn starts it.
@@ -80,14 +95,22 @@ func (h *Hands) goodbyePatience(kind string, s board.Sight) time.Duration {
 
 // stop tries fast, then immediate, then SIGKILL.
 func (h *Hands) stop(ctx context.Context, patience time.Duration) error {
+	return h.stopBy(ctx, pushed{postgres.Fast, patience}, pushed{postgres.Immediate, immediatePatience})
+}
+
+// pushed is a way to stop PostgreSQL, and how long it may take.
+type pushed struct {
+	mode     postgres.StopMode
+	patience time.Duration
+}
+
+// stopBy tries one way after the other, then SIGKILL.
+func (h *Hands) stopBy(ctx context.Context, ways ...pushed) error {
 	pid, running := h.Postgres.Postmaster()
 	if !running {
 		return nil
 	}
-	for _, try := range []struct {
-		mode     postgres.StopMode
-		patience time.Duration
-	}{{postgres.Fast, patience}, {postgres.Immediate, immediatePatience}} {
+	for _, try := range ways {
 		bounded, cancel := h.within(ctx, try.patience, nil)
 		done := h.endSendersMeanwhile(bounded, pid)
 		err := h.Postgres.Stop(bounded, pid, try.mode)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mcctl/pkg/config"
+	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
@@ -73,6 +74,18 @@ func TestAStandbyOfALonePrimaryHasNothingToWaitFor(t *testing.T) {
 	} {
 		if got := h.goodbyePatience(c.kind, sightOf(theirs(c.mode))); got != c.want {
 			t.Errorf("%s, %s: %s, want %s", c.kind, c.mode, got, c.want)
+		}
+	}
+}
+
+// What is retired is rewound, and keeps the log for that; what is closed may be opened again.
+func TestHowAServerThatMustNotStayOpenIsStopped(t *testing.T) {
+	for do, left := range map[decide.Action]postgres.State{decide.Retire: postgres.InProduction, decide.Close: postgres.ShutDown} {
+		h, _ := newHands(t, theirs(pair.Alone))
+		started(t, h)
+		ok(t, h.Do(within(t), do))
+		if _, running := h.Postgres.Postmaster(); running || control(t, h).State != left {
+			t.Errorf("%s left it running %v, %s; want %s", do, running, control(t, h).State, left)
 		}
 	}
 }

@@ -143,7 +143,11 @@ select (select system_identifier from pg_control_system()),
 
 // recoverAlone lets a crashed server replay its own WAL, because pg_rewind wants
 // one that was shut down. pg_rewind could do that itself, but not before a dry
-// run, not with a config_file elsewhere before 15, and without syncing.
+// run, not with a config_file elsewhere before 15, without syncing, and it would lose
+// the log that it goes by: back to the last checkpoint before the histories part.
+// The checkpoints at the end of recovery and of the server need only what comes after
+// themselves and what slots hold back, of which the files know little
+// (KeepLogSeg and StartupReplicationSlots, 13 to 18).
 func (in *Instance) recoverAlone(ctx context.Context) error {
 	c, err := in.Control()
 	if err != nil {
@@ -159,12 +163,15 @@ func (in *Instance) recoverAlone(ctx context.Context) error {
 	if err := in.ClearStandby(); err != nil {
 		return err
 	}
-	args := append([]string{"--single"}, in.arguments(StartOptions{})...)
+	args := append([]string{"--single"}, in.arguments(StartOptions{Settings: map[string]string{"wal_keep_size": keepAll}})...)
 	if err := in.run(ctx, "", nil, "postgres", append(args, "template1")...); err != nil {
 		return fmt.Errorf("recover the crashed server: %w", err)
 	}
 	return nil
 }
+
+// keepAll is the greatest wal_keep_size that there is, in MB (guc.c, 13 to 18).
+const keepAll = "2147483647"
 
 func (in *Instance) rewindArguments(source Source, can majors.Abilities) []string {
 	args := []string{"--target-pgdata=" + in.Data, "--source-server=" + source.noticing().Conninfo(), "--no-ensure-shutdown"}
