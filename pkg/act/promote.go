@@ -21,15 +21,18 @@ const askAgain = 10 * time.Millisecond
 // recovery: a commit that comes before the reload waits for it, no longer.
 // PostgreSQL itself ends the walreceiver before it ends recovery
 // (TestFactAcknowledgedCommitsSurvivePromotion). The slot for the old primary is
-// reserved before the first checkpoint can recycle the log it will need.
+// made before PostgreSQL ends recovery, see reserve; what is made afterwards is only the
+// second chance.
 func (h *Hands) Promote(ctx context.Context) error {
 	ctx, cancel := h.within(ctx, h.Config.Timings().PromoteTimeout.Duration, nil)
 	defer cancel()
 	r := h.Board.Read().Record
 	written := h.Aside(func() error { return h.writeSettings(ctx, h.primarySettings(false)) })
+	reserved := h.reserve(ctx)
 	var session Session
 	err := h.save(r)
 	if err == nil {
+		reserved()
 		defer h.endReadersMeanwhile(ctx)()
 		session, err = h.askPromotion(ctx)
 	}
@@ -50,6 +53,30 @@ func (h *Hands) Promote(ctx context.Context) error {
 	})
 	return nil
 }
+
+// reservePatience is how long a promotion waits for the slot, counted from when the copy is
+// saved beside it: clients wait, and the disk may be slow. With that start the slot mostly
+// comes in time even so: the promotion has as much to sync to the same disk.
+const reservePatience = 30 * time.Millisecond
+
+// reserve begins to make the slot for the old primary, and hands back what waits for it. In
+// recovery it reserves from the last restartpoint's redo, which is what the old primary
+// starts from when it has been rewound. The checkpoint that PostgreSQL begins by itself once
+// it is open moves that to behind the fork at once, and then removes what comes before
+// (TestFactASlotMadeInRecoveryReachesBackBehindTheFork): the old primary would ask for it
+// for ever.
+func (h *Hands) reserve(ctx context.Context) (wait func()) {
+	made := h.Aside(func() error { return h.EnsureSlot(ctx) })
+	return func() {
+		ctx, cancel := h.within(ctx, reservePatience, errSlowSlot)
+		defer cancel()
+		if err := made(ctx); err != nil {
+			h.Log.Info("the slot for the other server was not made before the promotion", "error", err)
+		}
+	}
+}
+
+var errSlowSlot = fmt.Errorf("not within %s", reservePatience)
 
 // readersPatience is how long a promotion goes on by itself before somebody looks whether
 // readers are in its way: nearly all are through by then.

@@ -10,6 +10,7 @@ import (
 	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
+	"mcctl/pkg/settings"
 	"mcctl/pkg/wire"
 )
 
@@ -42,6 +43,26 @@ func TestNothingIsPromotedBeforeTheCopyIsSaved(t *testing.T) {
 	ok(t, h.Promote(within(t)))
 	if c := control(t, h); c.State != postgres.InProduction || h.Copy.Get() != reign {
 		t.Errorf("PostgreSQL is %s, the copy %s", c.State, h.Copy.Get())
+	}
+}
+
+// The old primary is to start from a checkpoint that both have noted, also when many segments
+// were written since: PostgreSQL's own checkpoint at the end of recovery frees them.
+func TestTheOldPrimarysSlotReachesBackBehindTheFork(t *testing.T) {
+	h, _ := newHands(t, copyOf(3, 8, pair.Paired))
+	pid := started(t, h)
+	c := control(t, h)
+	for range 5 {
+		sql(t, server(h), "select pg_logical_emit_message(true, 'a', 'b'); select pg_switch_wal()")
+	}
+	ok(t, h.Postgres.Stop(within(t), pid, postgres.Immediate))
+	ok(t, os.WriteFile(filepath.Join(server(h).Data, "standby.signal"), nil, 0o600))
+	started(t, h)
+	h.Board.Set(func(s *board.Sight) { s.Record = copyOf(4, 9, pair.Alone) })
+	ok(t, h.Promote(within(t)))
+	sql(t, server(h), "checkpoint")
+	if got := sql(t, server(h), "select (restart_lsn <= '"+c.Redo.String()+"'::pg_lsn)::text from pg_replication_slots where slot_name = '"+settings.Slot("server2")+"'"); got != "true" {
+		t.Errorf("the slot reaches back to %s: %s", c.Redo, got)
 	}
 }
 

@@ -41,7 +41,24 @@ func (h *Hands) PutRight(ctx context.Context) error {
 		return err
 	}
 	h.Board.Note(func(s *board.Sight) { s.SettingsStale = false })
-	return nil
+	if _, running := h.Postgres.Postmaster(); !running || s.Names(h.me()) {
+		return nil
+	}
+	return h.dropReserved(ctx)
+}
+
+// dropReserved drops on a standby the slot of a promotion that did not come about (reserve):
+// it would pin log for ever. Such a promotion has left its settings too, for which this
+// server is put right.
+func (h *Hands) dropReserved(ctx context.Context) error {
+	ctx, cancel := h.bounded(ctx)
+	defer cancel()
+	session, err := h.Postgres.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	return session.DropSlot(ctx, settings.Slot(h.other()))
 }
 
 // calm is how long the files must not have changed before they are put right.

@@ -31,6 +31,20 @@ func TestPutRightWaitsForWhoIsWriting(t *testing.T) {
 	}
 }
 
+// It was to be promoted, and then the record came to name the other server after all.
+func TestPutRightTakesBackTheSlotOfAPromotion(t *testing.T) {
+	h, _ := newHands(t, theirs(pair.Alone))
+	ok(t, h.Postgres.MarkStandby())
+	started(t, h)
+	h.reserve(within(t))()
+	const slots = "select count(*) from pg_replication_slots"
+	eventually(t, "the slot is made", func() bool { return sql(t, server(h), slots) == "1" })
+	ok(t, h.PutRight(within(t)))
+	if n := sql(t, server(h), slots); n != "0" {
+		t.Errorf("%s slots pin log on a standby", n)
+	}
+}
+
 // Somebody saves postgresql.conf in place, again and again, while the names come and go
 // as in attach and detach: what was saved is there until the next save.
 func TestEditsLoseNothingThatIsSavedInPlace(t *testing.T) {
