@@ -40,10 +40,17 @@ func (h *Hands) Rejoin(ctx context.Context) error {
 // follow starts PostgreSQL as a standby and returns when it streams.
 func (h *Hands) follow(ctx context.Context) error {
 	h.progress("starting")
+	h.starting(true)
+	defer h.starting(false)
 	if err := h.StartStandby(ctx); err != nil {
 		return err
 	}
 	return h.awaitStream(ctx)
+}
+
+// starting notes for the runner that what is under way may be left off like any start.
+func (h *Hands) starting(is bool) {
+	h.Board.Note(func(s *board.Sight) { s.Starting = is })
 }
 
 // awaitStream is patient with a standby that gets on: one that was restored from a

@@ -49,9 +49,10 @@ func (a *Agent) rebuild(ctx context.Context, body json.RawMessage) (any, error) 
 }
 
 // awaitRejoin waits for a try to come back that is under way: it may do what is asked
-// for. One that copies is a job of its own, to be followed.
+// for. One that copies is a job of its own, to be followed; one that has come to the start of
+// PostgreSQL may wait there for ever, and is left off for what is asked for.
 func (a *Agent) awaitRejoin(ctx context.Context) {
-	_ = a.await(ctx, func(s board.Sight) bool { return s.Doing != decide.Rejoin || a.hands.Rebuilds.Running() }) // noRebuild tells
+	_ = a.await(ctx, func(s board.Sight) bool { return s.Doing != decide.Rejoin || s.Starting || a.hands.Rebuilds.Running() }) // noRebuild tells
 }
 
 // noRebuild says why there is nothing to rebuild here now.
@@ -64,7 +65,7 @@ func (a *Agent) noRebuild(s board.Sight) string {
 		return fmt.Sprintf("%s is the primary: its data is the one that counts. Rebuild is for the standby; run it on %s", me, other)
 	case s.Task != decide.NoTask:
 		return fmt.Sprintf("a %s is under way", s.Task)
-	case s.Doing == decide.Rejoin:
+	case s.Doing == decide.Rejoin && !s.Starting:
 		return fmt.Sprintf("%s is being put back by itself just now (%s): wait until that has ended, mcctl status --watch shows it, and repeat", me, doingText(s))
 	}
 	return ""

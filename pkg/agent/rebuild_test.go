@@ -26,6 +26,7 @@ func TestARebuildIsRefusedWhereItCouldHarm(t *testing.T) {
 		{"on the primary", func(s *board.Sight) { s.Record.Primary = "server1" }, "server1 is the primary"},
 		{"during a stop", func(s *board.Sight) { s.Task = decide.TaskStop }, "a stop is under way"},
 		{"while it comes back by itself", func(s *board.Sight) { s.Doing, s.Progress = decide.Rejoin, "rewinding" }, "put back by itself just now (rejoin: rewinding): wait until that has ended"},
+		{"while that has come to a start, which may never end", func(s *board.Sight) { s.Doing, s.Starting = decide.Rejoin, true }, "this may be the last good copy"},
 		{"the primary is not reached: last good copy", func(*board.Sight) {}, "this may be the last good copy"},
 	} {
 		a := someAgent(t)

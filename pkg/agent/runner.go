@@ -88,7 +88,7 @@ func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 	case r.action == decide.Attach && rule.Do == decide.Wait && board.Mode(r.board.Read()) == decide.Paired:
 		// It has done what it was begun for, and only its end is missing.
 	case r.action != "":
-		if yields(r.action, rule.Do) || rule.Do == decide.Restart && starts(r.action) && r.board.Read().Serves {
+		if yields(r.at(), rule.Do) || rule.Do == decide.Restart && starts(r.at()) && r.board.Read().Serves {
 			r.cancel()
 		}
 	case rule.Do == decide.Wait:
@@ -96,6 +96,16 @@ func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 	default:
 		r.begin(ctx, rule)
 	}
+}
+
+// at is what the action under way is about: one that brings this server back is in the end
+// the start of a standby. That may hang or wait in vain like any other, and is left
+// off for the same; what was rewound or copied for it stays, and is started again.
+func (r *runner) at() decide.Action {
+	if (r.action == decide.Rejoin || r.action == decide.Rebuild) && r.board.Read().Starting {
+		return decide.StartStandby
+	}
+	return r.action
 }
 
 // yields: an attach or a gate that waits for the standby must not go on when the

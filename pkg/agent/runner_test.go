@@ -120,6 +120,7 @@ func TestWhatYieldsIsGivenUp(t *testing.T) {
 		{decide.Detach, decide.Attach, false},
 		{decide.Promote, decide.Wait, false},
 		{decide.Rejoin, decide.StartStandby, false},
+		{decide.Rejoin, decide.Rebuild, false},
 		{decide.Rejoin, decide.Stop, true},
 		{decide.Switch, decide.HandOver, false},
 		{decide.StartGated, decide.HandOver, true},
@@ -147,6 +148,38 @@ func TestWhatYieldsIsGivenUp(t *testing.T) {
 		}
 		if err := received(t, d.done); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s given up for %s: %v", c.doing, c.rule, err)
+		}
+	}
+}
+
+// What brings a server back is left off in its start like any start, and never while it rewinds
+// or copies.
+func TestTheStartOfAServerThatComesBackIsGivenUp(t *testing.T) {
+	for _, c := range []struct {
+		doing, rule decide.Action
+		givenUp     bool
+	}{
+		{decide.Rejoin, decide.Restart, true},
+		{decide.Rebuild, decide.Restart, true},
+		{decide.Rejoin, decide.Rebuild, true},
+		{decide.Rejoin, decide.Wait, false},
+		{decide.Rejoin, decide.Rejoin, false},
+		{decide.Rebuild, decide.Rebuild, false},
+	} {
+		for _, starting := range []bool{true, false} {
+			d := newDriven(t)
+			ctx := d.begins(t, c.doing)
+			d.board.Set(func(s *board.Sight) { s.PID, s.Hung, s.Serves, s.Starting = 7, true, true, starting })
+			d.consider(t.Context(), rule(c.rule))
+			if givenUp := ctx.Err() != nil; givenUp != (c.givenUp && starting) {
+				t.Errorf("%s under way, starting %v, rule says %s: given up %v", c.doing, starting, c.rule, givenUp)
+			}
+			d.board.Set(func(s *board.Sight) { s.PID = 0 }) // nothing to settle
+			if ctx.Err() == nil {
+				d.ends(t, nil)
+			} else {
+				received(t, d.done)
+			}
 		}
 	}
 }

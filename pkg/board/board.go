@@ -145,6 +145,9 @@ type Sight struct {
 	// Doing is the action under way.
 	Doing    decide.Action
 	Progress string
+	// Starting: it brings this server back, and has come to the start of PostgreSQL:
+	// nothing is rewound or copied any more.
+	Starting bool
 }
 
 // Board holds the newest sight. Every note wakes the loop.

@@ -113,6 +113,11 @@ func (s *stage) restarted(far func(lock string) bool) (postmaster int) {
 	s.Helper()
 	before := s.lab.Pids().Servers[one].Postmaster
 	signal(s.T, syscall.SIGINT, before)
+	return s.comesAfter(before, far)
+}
+
+func (s *stage) comesAfter(before int, far func(lock string) bool) (postmaster int) {
+	s.Helper()
 	for began := time.Now(); time.Since(began) < patience; time.Sleep(time.Millisecond) {
 		b, _ := os.ReadFile(filepath.Join(s.lab.Data(one), "postmaster.pid"))
 		if _, err := fmt.Sscan(string(b), &postmaster); err == nil && postmaster != before && far(string(b)) {
@@ -140,6 +145,28 @@ func TestAPrimaryThatFreezesInItsStartIsReplaced(t *testing.T) {
 	}
 	s.until("server2 took over", two, func(st wire.Status) bool { return st.Record.Primary == two })
 	s.flowing()
+	s.paired(two)
+}
+
+// What comes back after a switch is started by its rejoin, which waits for what froze in it.
+func TestAServerThatFreezesOnItsWayBackIsRestarted(t *testing.T) {
+	s := newStage(t, lab.Options{})
+	before := s.lab.Pids().Servers[one].Postmaster
+	s.psql(one, "alter system set pre_auth_delay = '2s'") // nobody is let in before the postmaster is frozen
+	switched := make(chan error, 1)
+	go func() {
+		_, err := s.try("switch", "-M", s.lab.Mcdir(two))
+		switched <- err
+	}()
+	postmaster := s.comesAfter(before, func(lock string) bool { return strings.HasSuffix(strings.TrimRight(lock, " \n"), "ready") })
+	signal(t, syscall.SIGSTOP, postmaster)
+	s.Cleanup(func() { _ = syscall.Kill(postmaster, syscall.SIGCONT) }) // one that was killed is gone
+	if err := os.WriteFile(filepath.Join(s.lab.Data(one), "postgresql.auto.conf"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-switched; err != nil {
+		t.Errorf("the switch: %v", err)
+	}
 	s.paired(two)
 }
 
