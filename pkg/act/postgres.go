@@ -34,6 +34,7 @@ type Postgres interface {
 	ClearStandby() error
 	TimelineAt(at pair.LSN) (pair.Timeline, error)
 	History(tli pair.Timeline) ([]postgres.Fork, error)
+	Lacks() (pair.LSN, error)
 
 	Rewind(ctx context.Context, source postgres.Source, opt postgres.RewindOptions) error
 	RestoreKept(dir string) error

@@ -18,6 +18,17 @@ import (
 	"mcctl/pkg/settings"
 )
 
+// HasArchive tells whether PostgreSQL may get log from elsewhere than the other server, as
+// far as its files say.
+func (h *Hands) HasArchive() bool {
+	t, err := conffiles.Read(h.Roots())
+	if err != nil {
+		return true // not known
+	}
+	o, set := t.Get("restore_command")
+	return set && o.Value != ""
+}
+
 // PutRight makes the managed settings fit again. Before it releases commits, the own
 // copy says alone as well.
 func (h *Hands) PutRight(ctx context.Context) error {

@@ -31,6 +31,19 @@ func TestPutRightWaitsForWhoIsWriting(t *testing.T) {
 	}
 }
 
+func TestAnArchiveIsSeenInTheFiles(t *testing.T) {
+	h, _ := newHands(t, theirs(pair.Alone))
+	for _, c := range []struct {
+		line string
+		has  bool
+	}{{"", false}, {"restore_command = 'fetch %f %p'", true}, {"restore_command = ''", false}} {
+		appendTo(t, h.Config.Server.ConfigFile, c.line)
+		if got := h.HasArchive(); got != c.has {
+			t.Errorf("with %q at its end the file names an archive: %v", c.line, got)
+		}
+	}
+}
+
 // It was to be promoted, and then the record came to name the other server after all.
 func TestPutRightTakesBackTheSlotOfAPromotion(t *testing.T) {
 	h, _ := newHands(t, theirs(pair.Alone))

@@ -70,9 +70,10 @@ func (h *Hands) stopWithLog(ctx context.Context, at standing) error {
 }
 
 // foresee finds out whether there is a way at all before a standby that runs is
-// stopped for it: one that must wait for an operator goes on serving reads.
+// stopped for it: one that must wait for an operator goes on serving reads, or with what it
+// was about.
 func (h *Hands) foresee(ctx context.Context, at standing) error {
-	if at.last == 0 {
+	if at.last == 0 && !at.stranded {
 		return nil
 	}
 	h.readFiles(&at)
@@ -136,10 +137,12 @@ func (h *Hands) comeBack(ctx context.Context, at standing, q wire.RebuildRequest
 func (h *Hands) standing(asked string) standing {
 	at := standing{asked: asked, other: h.other(), policy: h.Config.Policy().Rejoin, command: len(h.Config.Policy().RebuildCommand) > 0}
 	s := h.Board.Read()
+	at.stranded = s.PID != 0 && s.Stranded
 	if s.PID == 0 || s.LookAt == 0 || !s.Look.InRecovery {
+		at.unstartable = at.stranded
 		return at
 	}
-	at.last, at.stranded = max(s.Look.Received, s.Look.Replayed), s.Stranded
+	at.last = max(s.Look.Received, s.Look.Replayed)
 	if on, err := h.Postgres.TimelineAt(at.last); err == nil && on != 0 {
 		at.lastOn = on
 		at.own, _ = h.Postgres.History(on)

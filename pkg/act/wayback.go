@@ -29,14 +29,16 @@ type standing struct {
 	last   pair.LSN
 	lastOn pair.Timeline
 	// own is where the timelines before lastOn ended; nil: there are none, or that is not known.
-	own       []postgres.Fork
-	stranded  bool // the primary has removed the log that follows
-	asStandby bool // it was last a standby, so its log ends without a shutdown checkpoint
-	clean     bool // it was a primary and shut down in good order
-	policy    []config.Rejoin
-	command   bool   // the site has its own way to copy
-	asked     string // wire.Way…; empty: nobody asked, the supervisor decides by policy
-	other     pair.Server
+	own      []postgres.Fork
+	stranded bool // the primary has removed the log that follows
+	// unstartable: what it has removed is what this server needs to let anybody in.
+	unstartable bool
+	asStandby   bool // it was last a standby, so its log ends without a shutdown checkpoint
+	clean       bool // it was a primary and shut down in good order
+	policy      []config.Rejoin
+	command     bool   // the site has its own way to copy
+	asked       string // wire.Way…; empty: nobody asked, the supervisor decides by policy
+	other       pair.Server
 }
 
 // way is a decision how to come back.
@@ -76,6 +78,8 @@ func (s standing) choose() (way, error) {
 // byHistory compares what is here with what the primary has.
 func (s standing) byHistory(extra int64) (way, error) {
 	switch {
+	case s.unstartable:
+		return s.copyBecause(fmt.Sprintf("%s has removed log that this server needs to start", s.other), 0)
 	case s.follows() && s.stranded:
 		return s.copyBecause(fmt.Sprintf("%s has removed the log that comes after %s, which is where this server stands", s.other, s.last), 0)
 	case s.follows():

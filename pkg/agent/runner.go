@@ -76,13 +76,14 @@ func newRunner(do func(context.Context, decide.Action) error, b *board.Board, lo
 
 // consider starts the rule's action unless one is under way or it failed a moment
 // ago. An action that yields is given up when another rule decides, also a gate that
-// waits for the standby when the record says alone now: it opens by itself then.
+// waits for the standby when the record says alone now: it opens by itself then. So is a way
+// back whose start waits for log that nobody has: it is gone anew, by a copy.
 func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case r.action == rule.Do:
-		if r.action == decide.OpenGate && r.rule != rule.ID {
+		if r.action == decide.OpenGate && r.rule != rule.ID || starts(r.at()) && r.board.Read().Stranded {
 			r.cancel()
 		}
 	case r.action == decide.Attach && rule.Do == decide.Wait && board.Mode(r.board.Read()) == decide.Paired:
@@ -115,7 +116,7 @@ func (r *runner) at() decide.Action {
 // a disk that may hang: where no arbiter lets the standby take over, only this server can
 // hand over; and no start of a primary goes on where the record has come to name the other
 // server. A standby that is started may wait for log which nobody has, and its data is
-// to be made anew. Everything else has its own deadline or must be finished, but for a switch
+// to be made anew, for an operator or by itself. Everything else has its own deadline or must be finished, but for a switch
 // that has not begun to close, which is recalled (Agent.recallVainSwitch). A start whose
 // PostgreSQL freezes yields to its restart as well, but not as long as that only has not come
 // so far that it answers (board.Sight.Serves): killed there, it would begin all over again.
@@ -126,7 +127,7 @@ func yields(doing, to decide.Action) bool {
 	}
 	primary := starts(doing) && doing != decide.StartStandby
 	return primary && to == decide.Retire || doing == decide.TakeOver && to == decide.Promote || doing == decide.StartGated && to == decide.HandOver ||
-		doing == decide.StartStandby && to == decide.Rebuild
+		doing == decide.StartStandby && (to == decide.Rebuild || to == decide.Rejoin)
 }
 
 func starts(doing decide.Action) bool {

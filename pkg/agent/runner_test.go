@@ -126,6 +126,7 @@ func TestWhatYieldsIsGivenUp(t *testing.T) {
 		{decide.StartGated, decide.HandOver, true},
 		{decide.StartGated, decide.Wait, false},
 		{decide.StartStandby, decide.Rebuild, true},
+		{decide.StartStandby, decide.Rejoin, true},
 		{decide.StartStandby, decide.Wait, false},
 		{decide.StartOpen, decide.Restart, false},
 		{decide.StartGated, decide.Restart, false},
@@ -181,6 +182,27 @@ func TestTheStartOfAServerThatComesBackIsGivenUp(t *testing.T) {
 				received(t, d.done)
 			}
 		}
+	}
+}
+
+// Its start waits for log that nobody has, and the rule says what it said before: to come back.
+func TestAWayBackWhoseStartIsInVainIsGoneAnew(t *testing.T) {
+	for _, c := range []struct{ starting, stranded bool }{{true, true}, {true, false}, {false, true}} {
+		d := newDriven(t)
+		ctx := d.begins(t, decide.Rejoin)
+		d.board.Set(func(s *board.Sight) { s.Starting, s.Stranded = c.starting, c.stranded })
+		d.consider(t.Context(), rule(decide.Rejoin))
+		if ctx.Err() == nil {
+			if c.starting && c.stranded {
+				t.Error("it goes on")
+			}
+			d.ends(t, nil)
+			continue
+		}
+		if !c.starting || !c.stranded {
+			t.Errorf("left off: %+v", c)
+		}
+		received(t, d.done)
 	}
 }
 

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +30,7 @@ func (a *Agent) problem(s board.Sight) (text string, lasting bool) {
 		return fmt.Sprintf("%s fails: %s; tried again in %s, or now: mcctl rebuild", rule.Do, oneLine(err), next.Round(time.Second)), false
 	case err != nil:
 		return fmt.Sprintf("%s fails: %s", rule.Do, oneLine(err)), false
-	case board.Postgres(s) == decide.PostgresStandby && s.Look.Receiver.Status != "streaming" && stream.PID == s.PID:
+	case slices.Contains([]decide.Postgres{decide.PostgresStandby, decide.PostgresStarting}, board.Postgres(s)) && s.Look.Receiver.Status != "streaming" && stream.PID == s.PID:
 		return stream.Text, stream.Lasting
 	}
 	return "", false

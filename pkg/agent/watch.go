@@ -69,15 +69,19 @@ func (a *Agent) saveCopy() error {
 const divergencePatience = time.Second
 
 // watchDivergence finds out whether this standby holds log that the primary's
-// history lacks: then it can never stream.
+// history lacks: then it can never stream. Or it needs log that the primary has not any more.
 func (a *Agent) watchDivergence(ctx context.Context) error {
 	var since time.Duration
 	var at pair.LSN // where it stood when the histories were compared last
+	var lacked pair.LSN
 	for {
 		if err := clock.Pause(a.clock, ctx, wire.TickAfter(a.clock.Now(), divergencePatience)); err != nil {
 			return err
 		}
 		s := a.board.Read()
+		if a.startsBesideItsPrimary(s) {
+			lacked = a.seeLacking(ctx, s, lacked)
+		}
 		cut := board.Postgres(s) == decide.PostgresStandby && !s.Names(a.config.Me()) && s.Look.Receiver.Status != "streaming" &&
 			s.Link.Connected && s.Report.Postgres == wire.ReportOpen && !s.Diverged && !s.Stranded
 		switch {

@@ -237,6 +237,8 @@ func (l Limits) keeper(s Sight, p decide.Peer, now time.Duration) decide.Keeper 
 
 func (l Limits) stream(s Sight) decide.Stream {
 	switch {
+	case s.PID != 0 && s.LookAt == 0 && s.Stranded:
+		return decide.StreamStranded
 	case s.PID == 0 || s.LookAt == 0:
 		return decide.StreamNone
 	case s.Look.InRecovery && s.Diverged:

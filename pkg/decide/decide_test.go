@@ -106,6 +106,7 @@ func TestReasons(t *testing.T) {
 		{"back after a failover, on a disk that hangs", with(following, func(f *Facts) { f.Mode, f.Postgres, f.Data, f.Disk = Alone, PostgresDown, DataCrashed, DiskFailed }), 313},
 		{"back after a failover, when the disk works again", with(following, func(f *Facts) { f.Mode, f.Postgres, f.Data = Alone, PostgresDown, DataCrashed }), 316},
 		{"the primary's log has gone", with(following, func(f *Facts) { f.Mode, f.Stream = Alone, StreamStranded }), 319},
+		{"the primary's log has gone that a standby needs to start", with(following, func(f *Facts) { f.Mode, f.Postgres, f.Stream = Alone, PostgresStarting, StreamStranded }), 319},
 		{"nobody has been asked yet", Facts{}, 110},
 		{"the keeper is away and PostgreSQL died, the standby is here", Facts{Record: RecordClaimed, Mode: Paired, Keeper: KeeperUnreached, Data: DataCrashed, PeerPG: PeerPGStandby}, 105},
 	} {

@@ -131,6 +131,8 @@ var promises = []struct {
 			due = f.Record == RecordTheirs
 		case PostgresDown:
 			due = f.Record == RecordTheirs && f.Disk != DiskFailed && (f.Data == DataFollower || primaryHere(f))
+		case PostgresStarting:
+			due = primaryHere(f) && f.Disk != DiskFailed && f.Stream == StreamStranded
 		case PostgresStandby:
 			due = primaryHere(f) && f.Disk != DiskFailed && (f.Stream == StreamDiverged || f.Stream == StreamStranded)
 		}

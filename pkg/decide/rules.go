@@ -101,7 +101,7 @@ var Rules = []Rule{
 	{314, When{Record: is(RecordTheirs), Postgres: is(PostgresDown), Data: is(DataFollower)}, StartStandby, "T7", "a standby follows the primary"},
 	{316, When{Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresDown), Peer: is(PeerHere), PeerPG: is(PeerPGOpen)}, Rejoin, "T7", "the other server took over: come back as its standby"},
 	{318, When{Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresStandby), Peer: is(PeerHere), PeerPG: is(PeerPGOpen), Stream: is(StreamDiverged), Disk: is(DiskFine, DiskFilling)}, Rejoin, "T7", "this standby holds log that the primary's history lacks"},
-	{319, When{Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresStandby), Peer: is(PeerHere), PeerPG: is(PeerPGOpen), Stream: is(StreamStranded), Disk: is(DiskFine, DiskFilling)}, Rejoin, "T7", "the primary has removed the log that this standby needs next"},
+	{319, When{Record: is(RecordTheirs), Mode: is(Alone), Keeper: is(KeeperReached), Postgres: is(PostgresStarting, PostgresStandby), Peer: is(PeerHere), PeerPG: is(PeerPGOpen), Stream: is(StreamStranded), Disk: is(DiskFine, DiskFilling)}, Rejoin, "T7", "the primary has removed the log that this standby needs next"},
 	{320, When{Record: is(RecordTheirs), Postgres: is(PostgresStandby), Settings: is(SettingsWrong)}, PutRight, "", "the managed settings do not fit a standby"},
 	{390, When{Record: is(RecordTheirs)}, Wait, "", "this server is standby and nothing needs to change"},
 }

@@ -98,8 +98,14 @@ func comesBack(t *testing.T, old, leader *Instance) {
 	ok(t, old.Rewind(within(t), sourceOf(leader, "rewind"), RewindOptions{KeepDir: filepath.Join(old.Socket, "keep")}))
 	configure(t, old, "primary_conninfo = '"+sourceOf(leader, "o").Conninfo()+"'", "primary_slot_name = 'other'")
 	ok(t, old.MarkStandby())
+	oldest, err := connect(t, leader).OldestWAL(within(t))
+	ok(t, err)
+	if at, err := old.Lacks(); err != nil || at < oldest {
+		t.Errorf("it lacks the log from %s on, and the oldest there is %s: %v", at, oldest, err)
+	}
 	start(t, old)
 	caughtUp(t, leader, old)
+	eventually(t, "it is known to be whole", func() bool { at, err := old.Lacks(); return at == 0 && err == nil })
 }
 
 // hasLog tells whether the log at a position is there.
@@ -139,6 +145,33 @@ func TestRewindFindsTheLogThatTheNewPrimaryKeptForIt(t *testing.T) {
 	crash(t, old)
 	takesOver(t, leader)
 	comesBack(t, old, leader)
+}
+
+// A slot made too late, or lost since: nobody has the log that the old primary starts from.
+// PostgreSQL asks for it for ever and lets nobody in; its files say what it lacks.
+func TestRewindThatNobodyHasTheLogForLacksIt(t *testing.T) {
+	old, leader := sparing(t)
+	crash(t, old)
+	takesOver(t, leader) // which makes the slot after its checkpoint
+	ok(t, old.Rewind(within(t), sourceOf(leader, "rewind"), RewindOptions{KeepDir: filepath.Join(old.Socket, "keep")}))
+	configure(t, old, "primary_conninfo = '"+sourceOf(leader, "o").Conninfo()+"'", "primary_slot_name = 'other'")
+	ok(t, old.MarkStandby())
+	lacks := func() bool {
+		at, err := old.Lacks()
+		ok(t, err)
+		oldest, err := connect(t, leader).OldestWAL(within(t))
+		ok(t, err)
+		return at != 0 && at < oldest
+	}
+	if !lacks() {
+		t.Error("before its start it is not seen to lack log")
+	}
+	_, err := old.Start(StartOptions{})
+	ok(t, err)
+	eventually(t, "it asks for what nobody has", func() bool { return strings.Contains(read(t, old.LogFile), "has already been removed") })
+	if !lacks() {
+		t.Error("in its start it is not seen to lack log")
+	}
 }
 
 // pg_rewind reads the target's log back to the last checkpoint before the fork. A fast stop

@@ -293,6 +293,9 @@ func (in instance) Unfinished(string) bool {
 	return in.unfinished
 }
 
+// Lacks: what a copy or a rewind needs is there.
+func (in instance) Lacks() (pair.LSN, error) { return 0, nil }
+
 func (in instance) Empty() bool                      { return false }
 func (in instance) Unmounted(postgres.Layout) string { return "" }
 func (in instance) SaveOwn(string) ([]string, error) { return nil, nil }
