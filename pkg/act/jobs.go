@@ -155,12 +155,15 @@ func (j *Jobs) leaveOff(why error) {
 	}
 }
 
-// Commit passes the point of no return.
+// Commit passes the point of no return. The other server may have opened already, and the
+// record have told so.
 func (j *Jobs) Commit() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.job.Committed = true
-	j.enter(phasePromoting)
+	if !j.job.Final {
+		j.enter(phasePromoting)
+	}
 }
 
 // LeaveToRecord lets the record tell what became of the job: the answer that would

@@ -97,6 +97,21 @@ func TestAJobCanBeGivenUpUntilItsPointOfNoReturn(t *testing.T) {
 	}
 }
 
+// The other server opens while this one still saves its copy: what the record has told is
+// not taken back.
+func TestASwitchThatIsDoneStaysDone(t *testing.T) {
+	j, err := LoadJobs(newStore(t))
+	ok(t, err)
+	job, err := j.Begin("switch", "server1", "server2", copyOf(3, 8, pair.Paired))
+	ok(t, err)
+	ok(t, j.Enter(phaseHandingOver))
+	j.Settle(record.Record{Term: 4, Primary: "server2"}, true, false)
+	j.Commit()
+	if got, _ := j.Get(job.ID); !got.Final || got.Phase != phaseDone {
+		t.Errorf("the job is %+v", got)
+	}
+}
+
 // What is dropped as not begun may have begun, and handed over, while somebody looked.
 func TestOnlyAJobThatHasNotBegunIsDropped(t *testing.T) {
 	j, err := LoadJobs(newStore(t))

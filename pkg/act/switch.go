@@ -99,10 +99,9 @@ func (h *Hands) doSwitch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	patience = h.Config.Timings().ShutdownTimeout.Duration
-	err = h.handedOver(ctx, r, h.Config.Timings().HeartbeatTimeout.Duration)
 	h.Jobs.Commit()
-	if err != nil {
+	patience = h.Config.Timings().ShutdownTimeout.Duration
+	if err := h.handedOver(ctx, r, h.Config.Timings().HeartbeatTimeout.Duration); err != nil {
 		h.Log.Warn("the own copy of the record cannot be saved", "error", err)
 	}
 	return nil

@@ -58,6 +58,9 @@ func TestSwitchHandsOverWhatTheStandbyIsKnownToHold(t *testing.T) {
 			return wire.HoldsAnswer{Holds: other.times(wire.KindHolds) > 2}, nil
 		case wire.KindLearn:
 			learned = request.(record.Record)
+			if _, err := h.Jobs.GiveUp(job.ID); err == nil {
+				t.Error("it is given up when the record has changed")
+			}
 		}
 		return nil, nil
 	}
