@@ -235,16 +235,21 @@ func (j *Jobs) SaveEnd() error {
 	return nil
 }
 
-// Forced makes the job of a switch that an operator forced: it begins past its point
-// of no return, and is shown also when it cannot be saved.
-func (j *Jobs) Forced(to pair.Server, r record.Record) (wire.Job, error) {
-	job := wire.Job{ID: fmt.Sprintf("force-%d", r.Term), Kind: "force", To: string(to), Term: uint64(r.Term), Committed: true}
+// Forced makes the job of a switch that an operator forced: it begins past its point of no
+// return or, when the keeper's answer was lost, is left to the record. SaveEnd saves it; it
+// is shown also when it cannot be saved.
+func (j *Jobs) Forced(to pair.Server, term pair.Term, answered bool) wire.Job {
+	job := wire.Job{ID: fmt.Sprintf("force-%d", term), Kind: "force", To: string(to), Term: uint64(term), Committed: answered}
+	phase := phasePromoting
+	if !answered {
+		phase = phaseHandingOver
+	}
 	j.mu.Lock()
+	defer j.mu.Unlock()
 	j.began = wire.Now()
-	enter(&job, phasePromoting, j.began)
-	j.job, j.quit, j.cutOff, j.unsaved = job, nil, false, true
-	j.mu.Unlock()
-	return job, j.SaveEnd()
+	enter(&job, phase, j.began)
+	j.job, j.quit, j.cutOff, j.unsaved = job, nil, !answered, true
+	return job
 }
 
 // Settle ends a job whose outcome shows: in the record as the keeper has it now,

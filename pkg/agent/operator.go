@@ -12,8 +12,6 @@ import (
 	"mcctl/pkg/board"
 	"mcctl/pkg/clock"
 	"mcctl/pkg/decide"
-	"mcctl/pkg/hook"
-	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 )
 
@@ -179,52 +177,6 @@ func mustBeFree(underWay decide.Task) error {
 		return nil
 	}
 	return fmt.Errorf("%w: a %s is under way", wire.ErrRefused, underWay)
-}
-
-// force is T8: the operator decides that this server reigns, whatever may be lost.
-// Fencing takes its time: what was in the way before may not be what is now. It goes on
-// when whoever asked has gone: a server that was fenced for nothing would help nobody.
-func (a *Agent) force(noFencing bool) (any, error) {
-	ctx := a.group.ctx
-	if err := a.mayForce(a.board.Read()); err != nil {
-		return nil, err
-	}
-	if err := a.fence(ctx, hook.OpSwitch, noFencing); err != nil {
-		return nil, fmt.Errorf("force: %w", err)
-	}
-	s := a.board.Read()
-	if err := a.mayForce(s); err != nil {
-		return nil, err
-	}
-	asking, cancel := a.clock.Timeout(ctx, a.config.Timings().HeartbeatTimeout.Duration, nil)
-	defer cancel()
-	r, err := a.keeper.Change(asking, record.Change{Transition: record.Force, By: a.config.Me(), To: a.config.Me(), From: s.Record.Revision})
-	if err != nil {
-		return nil, fmt.Errorf("force %s: %w", a.config.Me(), err)
-	}
-	a.board.Note(func(s *board.Sight) { s.Learn(r, true) })
-	job, err := a.jobs.Forced(a.config.Me(), r)
-	return job, errors.Join(err, a.saveCopy())
-}
-
-func (a *Agent) mayForce(s board.Sight) error {
-	f := a.limits.Classify(s, a.clock.Now())
-	reason := ""
-	switch {
-	case s.Names(a.config.Me()) && a.fencing.keeper != nil && f.Record == decide.RecordClaimed:
-		return nil // it waits for the other server, which may be gone for good
-	case s.Names(a.config.Me()):
-		reason = fmt.Sprintf("%s is primary already", a.config.Me())
-	case a.withoutAnyRecord(s):
-		reason = a.startOver()
-	case f.Peer == decide.PeerHere && f.PeerPG == decide.PeerPGOpen:
-		reason = fmt.Sprintf("%s is open and reached: use mcctl switch without --force", a.config.Other())
-	case f.Postgres != decide.PostgresStandby:
-		reason = fmt.Sprintf("PostgreSQL of %s is %s, not standby: start it first", a.config.Me(), f.Postgres)
-	default:
-		return nil
-	}
-	return fmt.Errorf("force: %w: %s", wire.ErrRefused, reason)
 }
 
 // operatorPatience bounds how long detach and attach wait for their outcome.

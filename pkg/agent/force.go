@@ -1,0 +1,82 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"mcctl/pkg/board"
+	"mcctl/pkg/decide"
+	"mcctl/pkg/hook"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+)
+
+// force is T8: the operator decides that this server reigns, whatever may be lost.
+// Fencing takes its time: what was in the way before may not be what is now. It goes on
+// when whoever asked has gone: a server that was fenced for nothing would help nobody.
+func (a *Agent) force(noFencing bool) (any, error) {
+	ctx := a.group.ctx
+	if err := a.mayForce(a.board.Read()); err != nil {
+		return nil, err
+	}
+	if err := a.fence(ctx, hook.OpSwitch, noFencing); err != nil {
+		return nil, fmt.Errorf("force: %w", err)
+	}
+	s := a.board.Read()
+	if err := a.mayForce(s); err != nil {
+		return nil, err
+	}
+	return a.takeByForce(ctx, s.Record)
+}
+
+// takeByForce changes the record and makes the job of that. What cannot be saved afterwards
+// is no reason to call it failed: this server reigns. Nor is an answer that was lost: the
+// change may come into force yet, as on a slow disk.
+func (a *Agent) takeByForce(ctx context.Context, from record.Record) (any, error) {
+	asking, cancel := a.clock.Timeout(ctx, a.config.Timings().HeartbeatTimeout.Duration, nil)
+	defer cancel()
+	me := a.config.Me()
+	r, err := a.keeper.Change(asking, record.Change{Transition: record.Force, By: me, To: me, From: from.Revision})
+	lost := errors.Is(err, wire.ErrNoAnswer)
+	if err != nil && !lost {
+		return nil, fmt.Errorf("force %s: %w", me, err)
+	}
+	if !lost {
+		a.board.Note(func(s *board.Sight) { s.Learn(r, true) })
+	}
+	job := a.jobs.Forced(me, from.Term+1, !lost)
+	a.background("save the forced switch", func(context.Context) error { return errors.Join(a.jobs.SaveEnd(), a.saveCopy()) })
+	if lost {
+		job.Warnings = []string{fmt.Sprintf("whether the record has changed is not known yet: %v", err)}
+	}
+	return job, nil
+}
+
+func (a *Agent) mayForce(s board.Sight) error {
+	f := a.limits.Classify(s, a.clock.Now())
+	reason := ""
+	switch {
+	case s.Names(a.config.Me()) && a.fencing.keeper != nil && f.Record == decide.RecordClaimed:
+		return nil // it waits for the other server, which may be gone for good
+	case s.Names(a.config.Me()):
+		reason = fmt.Sprintf("%s is primary already", a.config.Me())
+	case a.withoutAnyRecord(s):
+		reason = a.startOver()
+	case f.Peer == decide.PeerHere && f.PeerPG == decide.PeerPGOpen:
+		reason = fmt.Sprintf("%s is open and reached: use mcctl switch without --force", a.config.Other())
+	case !a.keeperAnswers():
+		reason = fmt.Sprintf("the arbiter at %s is not reached, so the record cannot change: start it first", a.config.Pair.Arbiter.Where())
+	case f.Postgres != decide.PostgresStandby:
+		reason = fmt.Sprintf("PostgreSQL of %s is %s, not standby: start it first", a.config.Me(), f.Postgres)
+	default:
+		return nil
+	}
+	return fmt.Errorf("force: %w: %s", wire.ErrRefused, reason)
+}
+
+// keeperAnswers: a record that is held apart from the servers can be changed now.
+func (a *Agent) keeperAnswers() bool {
+	_, _, reached := a.keeper.Seen()
+	return reached || !a.config.Pair.Arbiter.Apart()
+}

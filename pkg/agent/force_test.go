@@ -1,0 +1,131 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mcctl/pkg/arbiter"
+	"mcctl/pkg/board"
+	"mcctl/pkg/config"
+	"mcctl/pkg/durable"
+	"mcctl/pkg/pair"
+	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
+	"mcctl/test/fault"
+)
+
+// leftStandby is a running standby whose primary is gone. Its own copy is the keeper's.
+func leftStandby(t *testing.T, disk durable.Disk) *Agent {
+	t.Helper()
+	a := someAgent(t)
+	a.config.Pair.Timings.HeartbeatTimeout.Duration = 200 * time.Millisecond
+	r := rec(3, 8, "server2", pair.Alone)
+	path := filepath.Join(t.TempDir(), "record.json")
+	ok(t, durable.WriteJSON(path, r, 0o600))
+	own, err := arbiter.OpenCopy(disk, path)
+	ok(t, err)
+	a.own = own
+	a.keeper = arbiter.NewLocal(arbiter.Machine, own, "server1", func() (record.Record, bool) { return record.Record{}, false })
+	a.board.Set(func(s *board.Sight) {
+		*s = board.Sight{Known: true, PID: 7, LookAt: wire.Now(), Started: 1, Record: r, Copy: r}
+		s.Look.InRecovery = true
+	})
+	return a
+}
+
+// forced asks for the forced switch, which must be begun.
+func forced(t *testing.T, a *Agent) wire.Job {
+	t.Helper()
+	answer, err := a.Handle(t.Context(), operator, wire.KindSwitch, body(wire.SwitchRequest{Force: true, NoFencing: true}))
+	ok(t, err)
+	return answer.(wire.Job)
+}
+
+// full is a disk without room.
+type full struct{ durable.Disk }
+
+func (full) WriteJSON(string, any, fs.FileMode) error { return syscall.ENOSPC }
+
+// The record has changed, and this server is about to reign: that its job or its copy cannot
+// be saved is no reason to tell the operator that it failed.
+func TestAForcedSwitchThatCannotBeSavedHasBegun(t *testing.T) {
+	a := leftStandby(t, durable.Machine)
+	a.store.Disk = full{durable.Machine}
+	job := forced(t, a)
+	if !job.Committed || job.Phase != "promoting" || job.To != "server1" || job.Term != 4 {
+		t.Errorf("the job is %+v", job)
+	}
+	if r := a.board.Read().Record; r.Primary != "server1" || !r.Forced {
+		t.Errorf("the record is %s", r)
+	}
+}
+
+// The keeper's disk is slow: what becomes of the change is told by the record, under a job
+// that the operator can follow.
+func TestAForcedSwitchWhoseAnswerWasLostEndsByTheRecord(t *testing.T) {
+	disk := fault.Hang(t)
+	a := leftStandby(t, disk)
+	a.group.run("settle", a.settleJobs)
+	var job wire.Job
+	disk.Free(t, "the request", func() { job = forced(t, a) })
+	if job.Final || job.Committed || job.ID == "" || len(job.Warnings) != 1 {
+		t.Errorf("the job is %+v", job)
+	}
+	turn := func() wire.Job {
+		r, _, _ := a.keeper.Seen()
+		a.outcomes.note(outcome{record: r, open: true})
+		now, err := a.jobs.Get(job.ID)
+		ok(t, err)
+		return now
+	}
+	if now := turn(); now.Final {
+		t.Errorf("it has ended while the change is being saved: %+v", now)
+	}
+	disk.LetGo()
+	eventually(t, "it is done", func() bool { now := turn(); return now.Final && now.Phase == "done" })
+}
+
+// Nothing can come of it, and nobody is to wait for that.
+func TestForceIsRefusedWhileTheArbiterIsAway(t *testing.T) {
+	a := leftStandby(t, durable.Machine) // its keeper does not hear the primary
+	a.config.Pair.Arbiter.Kind = config.Witness
+	_, err := a.force(true)
+	if !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), "is not reached, so the record cannot change") {
+		t.Errorf("force: %v", err)
+	}
+	if _, err := a.jobs.Get(""); err == nil {
+		t.Error("a job was made of it")
+	}
+}
+
+// The keeper has not made the change after all.
+func TestAForcedSwitchThatTheKeeperHasNotMadeHasFailed(t *testing.T) {
+	a := leftStandby(t, durable.Machine)
+	before := a.board.Read().Record
+	a.keeper = silentKeeper{a.keeper, before}
+	a.group.run("settle", a.settleJobs)
+	job := forced(t, a)
+	eventually(t, "it has failed", func() bool {
+		a.outcomes.note(outcome{record: before})
+		now, err := a.jobs.Get(job.ID)
+		return err == nil && now.Final && now.Phase == "failed"
+	})
+}
+
+// silentKeeper answers no change, and makes none.
+type silentKeeper struct {
+	arbiter.Keeper
+	holds record.Record
+}
+
+func (k silentKeeper) Read(context.Context) (record.Record, error) { return k.holds, nil }
+
+func (k silentKeeper) Change(context.Context, record.Change) (record.Record, error) {
+	return record.Record{}, wire.ErrNoAnswer
+}
