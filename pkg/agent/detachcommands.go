@@ -75,12 +75,15 @@ func (a *Agent) prepareDetach(ctx context.Context, body json.RawMessage) error {
 
 // mayDetach refuses what an operator has not made sure of. Where commands arbitrate, a
 // standby that is not reached may take over, for a moment without a connection too:
-// that it is off must be said, and that nobody is to be fenced does not say it.
+// that it is off must be said, and that nobody is to be fenced does not say it. Nor does
+// that it is off say that it has not taken over before.
 func (a *Agent) mayDetach(q wire.DetachRequest) error {
 	reached := a.link.State().Connected
 	switch {
 	case q.StandbyOff && reached:
 		return fmt.Errorf("%w: %s is reached, so it is not off: repeat without --standby-is-off", wire.ErrRefused, a.config.Other())
+	case !reached && a.fencing.unmet() != "":
+		return fmt.Errorf("%w: %s", wire.ErrRefused, byHand(a.fencing.unmet(), a.config.Other()))
 	case a.fencing.keeper == nil || q.StandbyOff || reached || a.fences() && !q.NoFencing || a.fencing.keeper.Leave() == arbiter.LeaveGiven:
 		return nil
 	}

@@ -87,6 +87,22 @@ func (f *fencer) byOperator(meetings int) {
 	}
 }
 
+// unmet is why this server may not rely on what it knows of the record: it waits until it has
+// met the other one. It is empty with another arbiter.
+func (f *fencer) unmet() string {
+	if f.keeper == nil {
+		return ""
+	}
+	return f.keeper.Problem()
+}
+
+// byHand is what to do where only the other server or an operator can say who reigns.
+func byHand(why string, other pair.Server) string {
+	return fmt.Sprintf("%s: start %s; or if it is off for good, on the server that shall be primary: %s", why, other, forceByHand)
+}
+
+const forceByHand = "mcctl switch --force --no-fencing"
+
 // nextStep is what an operator should know of it, or "".
 func (f *fencer) nextStep(s board.Sight, facts decide.Facts, other pair.Server) string {
 	if f.keeper == nil || facts.Peer == decide.PeerHere {
@@ -94,18 +110,16 @@ func (f *fencer) nextStep(s board.Sight, facts decide.Facts, other pair.Server) 
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	why := f.keeper.Problem()
-	switch byHand := "mcctl switch --force --no-fencing"; {
+	why, then := f.unmet(), forceByHand
+	switch {
 	case why != "":
-		return fmt.Sprintf("%s: start %s; or if it is off for good, on the server that shall be primary: %s", why, other, byHand)
+		return byHand(why, other)
 	case facts.Mode == decide.Alone || f.problem == "":
 		return ""
 	case facts.Record == decide.RecordMine:
-		byHand = "mcctl detach --standby-is-off"
-		fallthrough
-	default:
-		return fmt.Sprintf("%s; tried again in %s; or make sure by hand that %s is off, then: %s", f.problem, max(0, f.retryAt-f.clock.Now()).Round(time.Second), other, byHand)
+		then = "mcctl detach --standby-is-off"
 	}
+	return fmt.Sprintf("%s; tried again in %s; or make sure by hand that %s is off, then: %s", f.problem, max(0, f.retryAt-f.clock.Now()).Round(time.Second), other, then)
 }
 
 // beginFencing has the commands called and returns at once.

@@ -57,7 +57,7 @@ func (a *Agent) mayForce(s board.Sight) error {
 	f := a.limits.Classify(s, a.clock.Now())
 	reason := ""
 	switch {
-	case s.Names(a.config.Me()) && a.fencing.keeper != nil && f.Record == decide.RecordClaimed:
+	case s.Names(a.config.Me()) && a.fencing.unmet() != "":
 		return nil // it waits for the other server, which may be gone for good
 	case s.Names(a.config.Me()):
 		reason = fmt.Sprintf("%s is primary already", a.config.Me())

@@ -129,3 +129,49 @@ func (k silentKeeper) Read(context.Context) (record.Record, error) { return k.ho
 func (k silentKeeper) Change(context.Context, record.Change) (record.Record, error) {
 	return record.Record{}, wire.ErrNoAnswer
 }
+
+// unmetPrimary was started as a paired primary, by a site whose commands arbitrate, and has
+// not met the standby since.
+func unmetPrimary(t *testing.T) *Agent {
+	t.Helper()
+	a := someAgent(t)
+	r := rec(3, 8, "server1", pair.Paired)
+	ok(t, a.own.Save(r))
+	a.config.Pair.Arbiter.Kind = config.Command
+	var err error
+	a.keeper, err = a.newKeeper()
+	ok(t, err)
+	a.board.Set(func(s *board.Sight) {
+		*s = board.Sight{Known: true, PID: 7, LookAt: wire.Now(), Started: 1, Record: r, Copy: r, Link: wire.LinkState{Refused: true}}
+	})
+	return a
+}
+
+// By itself it may neither fence nor go alone, while commits hang. The standby is off for
+// good: what status tells the operator to do is to be done.
+func TestAPrimaryThatWaitsForTheStandbyIsForced(t *testing.T) {
+	for _, gated := range []bool{false, true} {
+		a := unmetPrimary(t)
+		a.board.Note(func(s *board.Sight) { s.Gated = gated })
+		s := a.board.Read()
+		if step := a.nextStep(s, a.limits.Classify(s, wire.Now())); !strings.Contains(step, "mcctl switch --force") {
+			t.Errorf("the next step is %q", step)
+		}
+		forced(t, a)
+		if r := a.own.Get(); r.Term != 4 || r.Mode != pair.Alone || r.Primary != "server1" {
+			t.Errorf("gated %v: the record is %s", gated, r)
+		}
+		if _, err := a.force(true); err == nil || !strings.Contains(err.Error(), "server1 is primary already") {
+			t.Errorf("gated %v, for a second time: %v", gated, err)
+		}
+	}
+}
+
+// Whether the standby had taken over, before it was lost, nobody can say by a word that it is off.
+func TestADetachThatOnlyForceCanDoIsRefused(t *testing.T) {
+	a := unmetPrimary(t)
+	_, err := a.detach(t.Context(), body(wire.DetachRequest{StandbyOff: true}))
+	if !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), "mcctl switch --force --no-fencing") {
+		t.Errorf("detach: %v", err)
+	}
+}

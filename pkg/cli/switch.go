@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mcctl/pkg/arbiter"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
 )
@@ -194,11 +195,15 @@ func warnOfForce(w io.Writer, o *switchOptions, st wire.Status) error {
 }
 
 // refuseForce refuses a forced takeover that nobody needs, before it is told what that
-// may lose. A primary that waits behind its gate may be forced open.
+// may lose. A primary that waits for the other server, which may have taken over, is none
+// yet: behind its gate, or with commits that hang where the site's commands arbitrate.
 func refuseForce(st wire.Status) error {
+	waits := st.Arbiter.Kind == arbiter.KindCommand && !st.Arbiter.Reached
 	for _, s := range st.Servers {
 		reason := ""
 		switch open := s.Role == pair.Primary && s.Postgres == wire.ReportOpen; {
+		case open && s.Server == st.Local && waits:
+			continue
 		case open && s.Server == st.Local:
 			reason = "is primary already"
 		case open && s.Supervisor == "here":
@@ -214,6 +219,13 @@ func refuseForce(st wire.Status) error {
 // mayLose says in sentences what the forced takeover of the local server risks.
 func mayLose(st wire.Status) []string {
 	r := st.Record
+	if _, other := sides(st); r.Primary == st.Local {
+		return []string{
+			fmt.Sprintf("%s will go on without %s by force; the record is: %s", st.Local, other.Server, r),
+			fmt.Sprintf("%s may have taken over while %s was not here: then what it acknowledged IS LOST", other.Server, st.Local),
+			fmt.Sprintf("%s must be off, and must not run when it comes back unsupervised; its supervisor makes it a standby", other.Server),
+		}
+	}
 	lines := []string{fmt.Sprintf("%s will take over by force; the record is: %s", st.Local, r)}
 	if r.Mode == "paired" {
 		lines = append(lines, fmt.Sprintf("%s holds every commit that %s acknowledged before this supervisor last heard of it; if %s went alone since, what it acknowledged then is lost", st.Local, r.Primary, r.Primary))

@@ -296,6 +296,19 @@ func TestSwitchForceWithoutNeed(t *testing.T) {
 	}
 }
 
+// A primary that may not go on by itself, with PostgreSQL open and commits that hang.
+func TestSwitchForceOfAPrimaryThatWaits(t *testing.T) {
+	waits := paired()
+	waits.Arbiter = wire.ArbiterStatus{Kind: "command"}
+	waits.Servers[1].Supervisor = "lost"
+	s := newSupervisor(t, waits)
+	got := mcctl(t.Context(), "switch", "--force", "-M", s.mcdir)
+	got.wants(t, exitRefused, "server1 will go on without server2 by force; the record is: ", "server2 may have taken over while server1 was not here: then what it acknowledged IS LOST", "not done without --yes")
+	if strings.Contains(got.stdout, "went alone") {
+		t.Errorf("it says of server1 what was meant for another:\n%s", got)
+	}
+}
+
 func TestSwitchForce(t *testing.T) {
 	s := newSupervisor(t, wire.Status{})
 	before := alone()

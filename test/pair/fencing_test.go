@@ -184,3 +184,28 @@ func TestAnOperatorForcesAWaitingPrimary(t *testing.T) {
 	s.startAlone(two)
 	s.paired(one)
 }
+
+// The same while it is open: its supervisor alone was restarted, as for a fencing command that
+// was mended, and commits hang.
+func TestAnOperatorForcesAPrimaryWhoseCommitsHang(t *testing.T) {
+	s := newFencing(t)
+	s.order(one, "fencing", "exit 3")
+	s.killServer(two)
+	s.until("server1 could not fence", one, func(st wire.Status) bool { return strings.Contains(st.NextStep, "fencing server2 failed") })
+	s.mcctl("stop", "--mc-only", "-M", s.lab.Mcdir(one))
+	s.startAlone(one)
+	s.until("server1 waits, and is open", one, func(st wire.Status) bool {
+		return strings.Contains(st.NextStep, "mcctl switch --force --no-fencing") && st.Servers[0].Postgres == wire.ReportOpen
+	})
+	out, err := s.try("detach", "--standby-is-off", "-M", s.lab.Mcdir(one))
+	if exitOf(err) != 4 || !strings.Contains(out, "mcctl switch --force --no-fencing") {
+		t.Errorf("a detach that cannot be made: %v\n%s", err, out)
+	}
+	out = s.mcctl("switch", "--force", "--yes", "--no-fencing", "-M", s.lab.Mcdir(one))
+	if !strings.Contains(out, "server1 will go on without server2") {
+		t.Errorf("what may be lost:\n%s", out)
+	}
+	s.flowing()
+	s.startAlone(two)
+	s.paired(one)
+}
