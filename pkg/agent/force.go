@@ -67,9 +67,10 @@ func (a *Agent) mayForce(s board.Sight) error {
 		reason = fmt.Sprintf("%s is open and reached: use mcctl switch without --force", a.config.Other())
 	case !a.keeperAnswers():
 		reason = fmt.Sprintf("the arbiter at %s is not reached, so the record cannot change: start it first", a.config.Pair.Arbiter.Where())
-	case f.Postgres != decide.PostgresStandby:
-		reason = fmt.Sprintf("PostgreSQL of %s is %s, not standby: start it first", a.config.Me(), f.Postgres)
 	default:
+		reason = a.notReady(s, f)
+	}
+	if reason == "" {
 		return nil
 	}
 	return fmt.Errorf("force: %w: %s", wire.ErrRefused, reason)
@@ -79,4 +80,30 @@ func (a *Agent) mayForce(s board.Sight) error {
 func (a *Agent) keeperAnswers() bool {
 	_, _, reached := a.keeper.Seen()
 	return reached || !a.config.Pair.Arbiter.Apart()
+}
+
+// notReady is why this server's data is not to be opened by force, or "". It is a standby's
+// that runs, or that of an old primary, which nobody starts while the record names the other
+// server: it lacks all that was written there since, and does only when that one is gone.
+func (a *Agent) notReady(s board.Sight, f decide.Facts) string {
+	me, other := a.config.Me(), a.config.Other()
+	switch {
+	case f.Postgres == decide.PostgresStandby:
+		return ""
+	case f.Postgres == decide.PostgresDown && s.Doing != "":
+		return fmt.Sprintf("a %s is under way on %s: wait for its end", s.Doing, me)
+	case f.Postgres == decide.PostgresDown && f.Data == decide.DataBroken:
+		return fmt.Sprintf("the data directory of %s is empty or half made", me)
+	case f.Postgres != decide.PostgresDown, f.Data == decide.DataFollower, f.Mode != decide.Alone:
+		return fmt.Sprintf("PostgreSQL of %s is %s, not standby: start it first", me, f.Postgres)
+	case !isGone(f):
+		return fmt.Sprintf("%s lacks what was written since %s took over, and that one is not gone: its supervisor is %s, its PostgreSQL %s; start it there or, if its data is lost, stop it", me, other, f.Peer, f.PeerPG)
+	}
+	return ""
+}
+
+// isGone: neither the other server's supervisor nor its PostgreSQL answers.
+func isGone(f decide.Facts) bool {
+	supervisor := f.Peer == decide.PeerRefused || f.Peer == decide.PeerLost
+	return supervisor && (f.PeerPG == decide.PeerPGDown || f.PeerPG == decide.PeerPGSilent || f.PeerPG == decide.PeerPGResting)
 }

@@ -13,8 +13,10 @@ import (
 	"mcctl/pkg/arbiter"
 	"mcctl/pkg/board"
 	"mcctl/pkg/config"
+	"mcctl/pkg/decide"
 	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
+	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
 	"mcctl/test/fault"
@@ -173,5 +175,47 @@ func TestADetachThatOnlyForceCanDoIsRefused(t *testing.T) {
 	_, err := a.detach(t.Context(), body(wire.DetachRequest{StandbyOff: true}))
 	if !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), "mcctl switch --force --no-fencing") {
 		t.Errorf("detach: %v", err)
+	}
+}
+
+// After a failover the old primary is down when the new one is lost. Nobody starts it, since
+// the record names the other server: what is left of the data can only be had by force.
+func TestAnOldPrimaryThatIsDownIsForced(t *testing.T) {
+	crashed := postgres.Control{State: postgres.InProduction}
+	for name, c := range map[string]struct {
+		change func(*board.Sight)
+		says   string // empty: it is done
+	}{
+		"crashed":                {func(*board.Sight) {}, ""},
+		"shut down":              {func(s *board.Sight) { s.Control.State = postgres.ShutDown }, ""},
+		"half made":              {func(s *board.Sight) { s.Broken = true }, "server1 is empty or half made"},
+		"a standby":              {func(s *board.Sight) { s.Marked = true }, "is down, not standby: start it first"},
+		"a rejoin is under way":  {func(s *board.Sight) { s.Doing = decide.Rejoin }, "a rejoin is under way on server1: wait for its end"},
+		"the record says paired": {func(s *board.Sight) { s.Record.Mode = pair.Paired }, "is down, not standby: start it first"},
+		"the other supervisor is here": {func(s *board.Sight) {
+			s.Heard, s.ReportAt, s.Link, s.Report.Postgres = wire.Now(), wire.Now(), wire.LinkState{Connected: true}, wire.ReportDown
+		}, "not gone: its supervisor is here, its PostgreSQL down"},
+		"it may be about to be met": {func(s *board.Sight) {
+			s.Started, s.Link, s.Port = wire.Now(), wire.LinkState{}, board.PortUnknown
+		}, "not gone: its supervisor is quiet"},
+		"PostgreSQL answers there": {func(s *board.Sight) { s.Port = board.PortAnswers }, "not gone: its supervisor is refused, its PostgreSQL open"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := leftStandby(t, durable.Machine)
+			a.board.Set(func(s *board.Sight) {
+				*s = board.Sight{Known: true, Started: 1, Record: s.Record, Copy: s.Copy, Control: crashed, Link: wire.LinkState{Refused: true}, Port: board.PortRefused}
+				c.change(s)
+			})
+			if c.says == "" {
+				forced(t, a)
+				if r := a.own.Get(); r.Term != 4 || r.Primary != "server1" || !r.Forced {
+					t.Errorf("the record is %s", r)
+				}
+				return
+			}
+			if _, err := a.force(true); !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("force: %v", err)
+			}
+		})
 	}
 }

@@ -227,9 +227,14 @@ func mayLose(st wire.Status) []string {
 		}
 	}
 	lines := []string{fmt.Sprintf("%s will take over by force; the record is: %s", st.Local, r)}
-	if r.Mode == "paired" {
+	switch here, _ := sides(st); {
+	case here.Postgres == wire.ReportDown && r.Mode == pair.Alone:
+		return append(lines,
+			fmt.Sprintf("PostgreSQL of %s is down: it was the primary before, and nothing that was written since %s took over is here: all of it IS LOST", st.Local, r.Primary),
+			fmt.Sprintf("%s must be off, and must not run when it comes back unsupervised; its data is then given up for %s's: mcctl rebuild there", r.Primary, st.Local))
+	case r.Mode == pair.Paired:
 		lines = append(lines, fmt.Sprintf("%s holds every commit that %s acknowledged before this supervisor last heard of it; if %s went alone since, what it acknowledged then is lost", st.Local, r.Primary, r.Primary))
-	} else {
+	default:
 		lines = append(lines, fmt.Sprintf("%s has acknowledged commits alone: those that %s does not have ARE LOST", r.Primary, st.Local))
 	}
 	return append(lines, gap(st), fmt.Sprintf("%s must not run when it comes back unsupervised; its supervisor makes it a standby", r.Primary))

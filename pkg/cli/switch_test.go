@@ -309,6 +309,19 @@ func TestSwitchForceOfAPrimaryThatWaits(t *testing.T) {
 	}
 }
 
+// The data of an old primary, which nobody starts: its log position says nothing of what it lacks.
+func TestSwitchForceOfAnOldPrimary(t *testing.T) {
+	before := alone()
+	before.Local = "server2"
+	before.Servers[0].Supervisor, before.Servers[0].Postgres, before.Servers[1].Postgres = "lost", "silent", "down"
+	s := newSupervisor(t, before)
+	got := mcctl(t.Context(), "switch", "--force", "-M", s.mcdir)
+	got.wants(t, exitRefused, "nothing that was written since server1 took over is here: all of it IS LOST", "mcctl rebuild there", "not done without --yes")
+	if strings.Contains(got.stdout, "makes it a standby") {
+		t.Errorf("it says:\n%s", got)
+	}
+}
+
 func TestSwitchForce(t *testing.T) {
 	s := newSupervisor(t, wire.Status{})
 	before := alone()
