@@ -8,13 +8,15 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 
+	"mcctl/pkg/tcp"
 	"mcctl/pkg/wire"
 )
 
 func etcdTransport(w EtcdWorld, cfg EtcdConfig) (*http.Transport, error) {
-	plain := &net.Dialer{Timeout: cfg.Timeout / 3}
+	plain := &net.Dialer{Timeout: cfg.Timeout / 3, Control: dropUnsent}
 	t := &http.Transport{DialContext: plain.DialContext, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute}
 	if cfg.CA == "" {
 		return t, nil
@@ -34,6 +36,9 @@ func etcdTransport(w EtcdWorld, cfg EtcdConfig) (*http.Transport, error) {
 	}
 	return t, nil
 }
+
+// dropUnsent: a change that was given up must not be made later.
+func dropUnsent(_, _ string, c syscall.RawConn) error { return tcp.DropUnsent(c) }
 
 // etcdTLS is what each connection is made with: authority and certificate may be renewed
 // at any time.
