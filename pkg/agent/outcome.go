@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 
+	"mcctl/pkg/board"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 )
 
@@ -43,6 +45,8 @@ func (o *outcomes) read() outcome {
 
 // outcome is the newest one. For a switch whose answer was lost the keeper is asked: while
 // it saves a change its answer waits, or is none, whereas what is seen of it does not wait.
+// The change may not have come to a keeper that is apart, and could be made when the switch
+// was told as cut off: a record that lets it be made is written once more.
 func (a *Agent) outcome(ctx context.Context) (outcome, error) {
 	o := a.outcomes.read()
 	if !a.jobs.LeftToRecord() {
@@ -51,6 +55,11 @@ func (a *Agent) outcome(ctx context.Context) (outcome, error) {
 	ctx, cancel := a.clock.Timeout(ctx, a.config.Timings().HeartbeatTimeout.Duration, nil)
 	defer cancel()
 	r, err := a.keeper.Read(ctx)
+	if me := a.config.Me(); err == nil && r.Primary == me && r.Mode == pair.Paired && a.config.Pair.Arbiter.Apart() {
+		if r, err = a.keeper.Change(ctx, record.Change{Transition: record.Attach, By: me, To: me, From: r.Revision}); err == nil {
+			a.board.Note(func(s *board.Sight) { s.Learn(r, true) })
+		}
+	}
 	return outcome{r, o.open && r == o.record, true}, err
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"mcctl/pkg/arbiter"
 	"mcctl/pkg/board"
+	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/durable"
 	"mcctl/pkg/pair"
@@ -55,6 +56,26 @@ func TestASwitchWhoseAnswerWasLostEndsByTheKeepersAnswer(t *testing.T) {
 			k.answers <- c.answer
 		}
 		eventually(t, "the switch is "+c.phase, func() bool { now, err := a.jobs.Get(job.ID); return err == nil && now.Final && now.Phase == c.phase })
+	}
+}
+
+// The keeper still has the record of before, and the change is on its way. The switch is told as
+// cut off: then it must not be made any more, whenever it arrives.
+func TestASwitchThatIsToldAsCutOffIsNotMadeLater(t *testing.T) {
+	a, before := someAgent(t), rec(1, 7, "server1", pair.Paired)
+	a.config.Pair.Arbiter.Kind = config.Witness
+	ok(t, a.own.Save(before)) // which is the keeper's
+	job, err := a.jobs.Begin("switch", "server1", "server2", before)
+	ok(t, err)
+	a.jobs.LeaveToRecord()
+	a.group.run("settle", a.settleJobs)
+	a.outcomes.note(outcome{record: before})
+	eventually(t, "the switch has failed", func() bool { now, err := a.jobs.Get(job.ID); return err == nil && now.Final && now.Phase == "failed" })
+	if r, err := a.keeper.Change(t.Context(), record.Change{Transition: record.HandOver, By: "server1", To: "server2", From: before.Revision}); !errors.Is(err, record.ErrConflict) {
+		t.Errorf("it was made: %s, %v", r, err)
+	}
+	if r := a.board.Read().Record; r.Mode != pair.Paired || r.Revision != before.Revision+1 {
+		t.Errorf("the record in sight is %s", r)
 	}
 }
 
