@@ -68,8 +68,12 @@ func (f *follower) begin(ctx context.Context) error {
 		return err
 	}
 	f.unheard = err != nil && f.o.Force && isOver(asking)
-	if err == nil {
-		_, _ = fmt.Fprintf(f.out, "%s: switching from %s to %s\n", f.job.ID, f.before.Record.Primary, f.job.To)
+	switch was := string(f.before.Record.Primary); {
+	case err != nil:
+	case f.job.To == was:
+		_, _ = fmt.Fprintf(f.out, "%s: %s goes on by force\n", f.job.ID, was)
+	default:
+		_, _ = fmt.Fprintf(f.out, "%s: switching from %s to %s\n", f.job.ID, was, f.job.To)
 	}
 	for _, warning := range f.job.Warnings {
 		_, _ = fmt.Fprintf(f.out, "warning: %s\n", warning)
@@ -189,7 +193,7 @@ func (f *follower) byRecord(ctx context.Context) (ended bool, err error) {
 	f.found()
 	now, was := st.Record, f.before.Record
 	switch {
-	case now.Term > was.Term && now.Primary == was.Primary, f.job.Term != 0 && uint64(now.Term) > f.job.Term:
+	case now.Term > was.Term && now.Primary == was.Primary && !(f.o.Force && now.Primary == st.Local), f.job.Term != 0 && uint64(now.Term) > f.job.Term:
 		return true, fmt.Errorf("the record went another way: %s", now)
 	case now.Term > was.Term:
 		f.job.To, f.job.Term = string(now.Primary), uint64(now.Term)

@@ -307,6 +307,14 @@ func TestSwitchForceOfAPrimaryThatWaits(t *testing.T) {
 	if strings.Contains(got.stdout, "went alone") {
 		t.Errorf("it says of server1 what was meant for another:\n%s", got)
 	}
+	s.on(wire.KindSwitch, func(json.RawMessage) (any, error) {
+		forced := alone()
+		forced.Record.Term++
+		s.on(wire.KindStatus, func(json.RawMessage) (any, error) { return forced, nil })
+		return wire.Job{ID: "force-4", Kind: "force", Phase: "promoting", Committed: true, To: "server1", Term: uint64(forced.Record.Term)}, nil
+	})
+	s.on(wire.KindJob, func(json.RawMessage) (any, error) { return nil, errors.New("no switch is known here") })
+	mcctl(t.Context(), "switch", "--force", "--yes", "-M", s.mcdir).wants(t, exitDone, "force-4: server1 goes on by force\n", "server1 is primary in term 4")
 }
 
 // The data of an old primary, which nobody starts: its log position says nothing of what it lacks.
