@@ -25,7 +25,9 @@ func TestTheFirstAnswerMayBeLate(t *testing.T) {
 	const held = time.Second
 	s := newServer(t)
 	s.sql("create table mcctl_probe (run bigint, writer int, seq bigint)")
-	go s.sql(fmt.Sprintf("lock table mcctl_probe in exclusive mode; select pg_sleep(%g)", held.Seconds()))
+	go func() {
+		_, _ = s.try(fmt.Sprintf("lock table mcctl_probe in exclusive mode; select pg_sleep(%g)", held.Seconds()))
+	}()
 	s.await("select count(*) > 0 from pg_stat_activity where wait_event = 'PgSleep'")
 	r := stop(t, begin(t, probe.Options{URI: s.uri()}))
 	if g := r.Longest; time.Duration(g.Length) < held/2 || g.Open || g.From != "nobody" || g.To == g.From || r.LongestOne.Length < g.Length {

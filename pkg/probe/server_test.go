@@ -121,21 +121,26 @@ func hosts(first, second *server) string {
 // sql runs one statement and returns the first field of its first row.
 func (s *server) sql(statement string) string {
 	s.t.Helper()
+	field, err := s.try(statement)
+	if err != nil {
+		s.t.Fatalf("%s: %v", statement, err)
+	}
+	return field
+}
+
+func (s *server) try(statement string) (field string, err error) {
 	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
 	defer cancel()
 	c, err := pgconn.Connect(ctx, s.uri())
 	if err != nil {
-		s.t.Fatal(err)
+		return "", err
 	}
 	defer c.Close(ctx)
 	res, err := c.Exec(ctx, statement).ReadAll()
-	if err != nil {
-		s.t.Fatalf("%s: %v", statement, err)
+	if err != nil || len(res[0].Rows) == 0 {
+		return "", err
 	}
-	if len(res[0].Rows) == 0 {
-		return ""
-	}
-	return string(res[0].Rows[0][0])
+	return string(res[0].Rows[0][0]), nil
 }
 
 // await waits until a statement says that it is so.
