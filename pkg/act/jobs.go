@@ -283,6 +283,8 @@ func (j *Jobs) GiveUp(id string) (wire.Job, error) {
 		return j.job, fmt.Errorf("switch %s has ended: %s", j.job.ID, j.job.Phase)
 	case j.job.Committed:
 		return j.job, fmt.Errorf("switch %s is past its point of no return", j.job.ID)
+	case j.cutOff:
+		return j.job, fmt.Errorf("whether switch %s takes place is the record's to tell: it was cut off while the arbiter was asked", j.job.ID)
 	}
 	j.leaveOff(errGivenUp)
 	return j.job, nil

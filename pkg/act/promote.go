@@ -57,7 +57,7 @@ func (h *Hands) Promote(ctx context.Context) error {
 // reservePatience is how long a promotion waits for the slot, counted from when the copy is
 // saved beside it: clients wait, and the disk may be slow. With that start the slot mostly
 // comes in time even so: the promotion has as much to sync to the same disk.
-const reservePatience = 30 * time.Millisecond
+const reservePatience = 100 * time.Millisecond
 
 // reserve begins to make the slot for the old primary, and hands back what waits for it. In
 // recovery it reserves from the last restartpoint's redo, which is what the old primary

@@ -22,8 +22,12 @@ const (
 // checkpoint of a good shutdown: that would remove the log by which this server is rewound,
 // back to the last checkpoint before the other one took over
 // (TestFactAFastStopRemovesTheLogThatARewindReads), and gain nothing, as it would be a
-// record that the other's history lacks.
+// record that the other's history lacks. One that has shut down is left the time to archive
+// its last log, as after a switch.
 func (h *Hands) Retire(ctx context.Context) error {
+	if c, err := h.Postgres.Control(); err == nil && c.State == postgres.ShutDown {
+		return h.Withdraw(ctx)
+	}
 	return h.leave(ctx, pushed{postgres.Immediate, immediatePatience})
 }
 

@@ -2,6 +2,7 @@ package act
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -87,6 +88,22 @@ func TestHowAServerThatMustNotStayOpenIsStopped(t *testing.T) {
 		if _, running := h.Postgres.Postmaster(); running || control(t, h).State != left {
 			t.Errorf("%s left it running %v, %s; want %s", do, running, control(t, h).State, left)
 		}
+	}
+}
+
+// As after a switch whose supervisor has been started anew meanwhile.
+func TestAServerThatHasShutDownMayArchiveItsLastLog(t *testing.T) {
+	h, _ := newHands(t, theirs(pair.Alone))
+	s := h.Config.Server
+	appendTo(t, s.ConfigFile, "archive_mode = on\narchive_command = 'sleep 0.5'")
+	pid := started(t, h)
+	exited := make(chan error, 1)
+	go func() { exited <- h.Postgres.Stop(within(t), pid, postgres.Fast) }()
+	eventually(t, "its checkpoint is written", func() bool { return control(t, h).State == postgres.ShutDown })
+	ok(t, h.Retire(within(t)))
+	ok(t, <-exited)
+	if done, err := filepath.Glob(filepath.Join(s.DataDirectory, "pg_wal", "archive_status", "*.done")); err != nil || len(done) == 0 {
+		t.Errorf("archived %v, %v", done, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"mcctl/pkg/durable"
@@ -94,6 +95,10 @@ func TestAJobCanBeGivenUpUntilItsPointOfNoReturn(t *testing.T) {
 	j.Commit()
 	if _, err := j.GiveUp(job.ID); err == nil {
 		t.Error("past the point of no return it cannot be given up")
+	}
+	forced := j.Forced("server2", 5, false)
+	if _, err := j.GiveUp(forced.ID); err == nil || !strings.Contains(err.Error(), "the record's to tell") {
+		t.Errorf("what is the record's to tell was given up: %v", err)
 	}
 }
 

@@ -96,6 +96,8 @@ func (a *Agent) notReady(s board.Sight, f decide.Facts) string {
 		return fmt.Sprintf("the data directory of %s is empty or half made", me)
 	case f.Postgres != decide.PostgresDown, f.Data == decide.DataFollower, f.Mode != decide.Alone:
 		return fmt.Sprintf("PostgreSQL of %s is %s, not standby: start it first", me, f.Postgres)
+	case a.keeper.OtherHeard():
+		return fmt.Sprintf("%s lacks what was written since %s took over, and the arbiter hears that one's supervisor: see what it says there", me, other)
 	case !isGone(f):
 		return fmt.Sprintf("%s lacks what was written since %s took over, and that one is not gone: its supervisor is %s, its PostgreSQL %s; start it there or, if its data is lost, stop it", me, other, f.Peer, f.PeerPG)
 	}

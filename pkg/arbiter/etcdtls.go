@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -29,12 +30,31 @@ func etcdTransport(w EtcdWorld, cfg EtcdConfig) (*http.Transport, error) {
 		config.Tell(w.Renewed)
 	}
 	t.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		ctx, cancel := w.Clock.Timeout(ctx, cfg.Timeout/3+cfg.Timeout/2, nil)
+		conn, err := plain.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := w.Clock.Timeout(ctx, cfg.Timeout/2, nil)
 		defer cancel()
-		d := tls.Dialer{NetDialer: plain, Config: config.Now()}
-		return d.DialContext(ctx, network, addr)
+		return shake(ctx, conn, addr, config.Now())
 	}
 	return t, nil
+}
+
+// shake has a time of its own, which tls.Dialer would not give it: a handshake that is slow
+// is done once, and serves the next questions.
+func shake(ctx context.Context, conn net.Conn, addr string, c *tls.Config) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	named := c.Clone()
+	named.ServerName = host
+	secure := tls.Client(conn, named)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return secure, nil
 }
 
 // dropUnsent: a change that was given up must not be made later.

@@ -1,9 +1,13 @@
 package arbiter
 
 import (
+	"crypto/tls"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"mcctl/pkg/clock"
 )
 
 // etcd comes back with certificates of another authority, and asks for such: the files are
@@ -25,4 +29,31 @@ func TestEtcdWithRenewedCertificates(t *testing.T) {
 		t.Errorf("after the renewal: %v, was %v", now, r)
 	}
 	must2(s1.Change(t.Context(), detach(r.Revision)))(t)
+}
+
+// A handshake may take longer than a connection without one: it is done once, for many questions.
+func TestASlowHandshakeWithEtcdIsDone(t *testing.T) {
+	dir := t.TempDir()
+	etcdCertificates(t, dir)
+	crt := filepath.Join(dir, "etcd.crt")
+	own, err := tls.LoadX509KeyPair(crt, filepath.Join(dir, "etcd.key"))
+	must(t, err)
+	const timeout = 1500 * time.Millisecond
+	slow := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		time.Sleep(timeout / 3)
+		return &own, nil
+	}}
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", slow)
+	must(t, err)
+	defer ln.Close()
+	go func() {
+		for conn, err := ln.Accept(); err == nil; conn, err = ln.Accept() {
+			_, _ = conn.Read(make([]byte, 1))
+		}
+	}()
+	transport, err := etcdTransport(EtcdWorld{Clock: clock.Machine}, EtcdConfig{CA: crt, Timeout: timeout})
+	must(t, err)
+	conn, err := transport.DialTLSContext(t.Context(), "tcp", ln.Addr().String())
+	must(t, err)
+	must(t, conn.Close())
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -77,7 +78,7 @@ func (e *etcd) mend(err error) string {
 	text := e.client.plain(err)
 	switch {
 	case !errors.As(err, &said):
-	case said.Code == codeExhausted:
+	case strings.Contains(said.Text, "space exceeded"): // one that has too much to do says codeExhausted as well
 		return fmt.Sprintf("its disk quota is used up (%s): compact and defragment it, then etcdctl alarm disarm", text)
 	case said.Code == codeDenied:
 		return fmt.Sprintf("%s: the user of this server needs readwrite below %s", text, e.keys.base)

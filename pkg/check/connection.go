@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"mcctl/pkg/shell"
 )
 
 // expiresSoon is how long before its end a certificate is warned of.
@@ -28,7 +30,7 @@ func connectionChecks() []Check {
 		{
 			ID: "rewind-rights", What: "the replication user may execute the functions that pg_rewind calls", Severity: Error,
 			Why:    "without them an old primary must be copied whole after a failover",
-			Mend:   "on the primary: {psql} -c 'grant execute on function {functions} to \"{user}\"'",
+			Mend:   "on the primary let {user} execute them: {psql} -c {grant}",
 			Blocks: blocks(Rewind), Needs: needs(Connection), Judge: rewindRights,
 		},
 		{
@@ -56,7 +58,8 @@ func rewindRights(v View) []Trouble {
 		return nil
 	}
 	list := "pg_catalog." + strings.Join(v.Me.Connects.Lacks, ", pg_catalog.")
-	return one("may not be executed on "+string(v.Me.Config.Other())+": "+list, "functions", list)
+	grant := shell.Word("grant execute on function " + list + " to " + ident(v.Me.Config.Server.Replication.User))
+	return one("may not be executed on "+string(v.Me.Config.Other())+": "+list, "grant", grant)
 }
 
 func systemIdentifier(v View) (found []Trouble) {

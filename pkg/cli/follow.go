@@ -82,10 +82,10 @@ func (f *follower) begin(ctx context.Context) error {
 }
 
 // begun ends a command that shall not wait.
-func (f *follower) begun() error {
+func (f *follower) begun(ctx context.Context) error {
 	switch {
 	case f.unheard:
-		return f.goesOn()
+		return f.goesOn(ctx)
 	case f.job.ID == "":
 		return failed(exitGoingOn, errors.New("switch: asked for, but the answer was lost"), "see mcctl switch --status -M %s", f.o.Mcdir)
 	}
@@ -110,7 +110,7 @@ func (f *follower) follow(ctx context.Context) error {
 		err = f.untilEnd(last, nil)
 	}
 	if errors.Is(err, errTimeout) {
-		return f.goesOn()
+		return f.goesOn(ctx)
 	}
 	return f.finish(err)
 }
@@ -264,19 +264,22 @@ func (f *follower) giveUp(ctx context.Context) {
 	_, _ = fmt.Fprintln(f.out, "interrupted; giving the switch up")
 }
 
-// goesOn is the truth at a timeout: the command ends, the switch does not.
-func (f *follower) goesOn() error {
+// goesOn is the truth at a timeout or after Ctrl-C: the command ends, the switch does not.
+func (f *follower) goesOn(ctx context.Context) error {
 	if f.o.Output == formJSON {
 		if err := writeJSON(f.env.Stdout, f.job); err != nil {
 			return err
 		}
 	}
-	err := fmt.Errorf("switch: the command's time is over; %s", f.stands())
+	err := fmt.Errorf("switch: %s; %s", yes(isInterrupted(ctx), "interrupted", "the command's time is over"), f.stands())
 	if f.unheard && f.job.ID == "" { // there is nothing yet that --status or --cancel would find
 		return failed(exitGoingOn, err, "follow it: mcctl status --watch -M %s", f.o.Mcdir)
 	}
-	return failed(exitGoingOn, err,
-		"follow it: mcctl switch --status%s -M %s; give it up: mcctl switch --cancel%[1]s -M %[2]s", withBlank(f.job.ID), f.o.Mcdir)
+	hint := "follow it: mcctl switch --status%s -M %s"
+	if !f.o.Force {
+		hint += "; give it up: mcctl switch --cancel%[1]s -M %[2]s"
+	}
+	return failed(exitGoingOn, err, hint, withBlank(f.job.ID), f.o.Mcdir)
 }
 
 // stands is what is known of a switch that has not ended.

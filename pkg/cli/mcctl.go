@@ -211,7 +211,7 @@ func (v *mcVoice) doSwitch(ctx context.Context, env *Env, o *switchOptions) erro
 		return err
 	}
 	if o.NoWait {
-		return f.begun()
+		return f.begun(ctx)
 	}
 	return f.follow(ctx)
 }

@@ -12,7 +12,7 @@ func notAsRoot(command string, env *Env, mcdir string) error {
 	}
 	owner, err := ownerOf(mcdir)
 	if err != nil {
-		return fmt.Errorf("%s: find the owner of the management directory: %w", command, err)
+		return failed(exitRefused, fmt.Errorf("%s: find the owner of the management directory: %w", command, err), "run it as the user who owns %s", mcdir)
 	}
 	if owner == 0 {
 		return failed(exitRefused, fmt.Errorf("%s: refused as root: PostgreSQL does not run as root, but root owns management directory %s", command, mcdir),

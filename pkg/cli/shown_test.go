@@ -2,11 +2,13 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"mcctl/pkg/check"
 	"mcctl/pkg/postgres"
@@ -89,6 +91,15 @@ func TestTheScreenIsClearedAllTheSame(t *testing.T) {
 	_, _ = fmt.Fprint(w, "tab\tand é end\n")
 	_, _ = fmt.Fprint(itself(w), "\x1b[2J")
 	same(t, out.String(), "tab\tand é end\n\x1b[2J")
+	s := newSupervisor(t, paired())
+	var screen, complaints bytes.Buffer
+	env := testEnv(&screen, &complaints)
+	env.Terminal = true
+	moment, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if status := Main(moment, env, []string{"status", "--watch=10ms", "-M", s.mcdir}); status != 0 || strings.Count(screen.String(), "\x1b[H\x1b[2J") < 2 {
+		t.Errorf("a watch ended with %d and shows\n%q", status, screen.String())
+	}
 }
 
 // harmless is text that has nothing for a terminal but letters, tabs and ends of lines.

@@ -122,7 +122,7 @@ func runSwitch(ctx context.Context, env *Env, o *switchOptions) error {
 		return err
 	}
 	if o.NoWait {
-		return f.begun()
+		return f.begun(ctx)
 	}
 	return f.follow(ctx)
 }

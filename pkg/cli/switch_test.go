@@ -390,7 +390,7 @@ func TestForceWhoseAnswerIsLateGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	end := func(err error) shot { return shot{report(&out, err), out.String(), ""} }
-	end(f.begun()).wants(t, exitGoingOn, "whether server2 takes over is not known yet: the fencing command may still be running")
+	end(f.begun(t.Context())).wants(t, exitGoingOn, "whether server2 takes over is not known yet: the fencing command may still be running")
 	end(f.follow(t.Context())).wants(t, exitGoingOn, "whether server2 takes over is not known yet: the fencing command may still be running", "mcctl status --watch -M "+s.mcdir)
 	interrupted, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -399,4 +399,7 @@ func TestForceWhoseAnswerIsLateGoesOn(t *testing.T) {
 	if s.count(wire.KindCancel) != 0 {
 		t.Error("another switch might have been given up")
 	}
+	f.job = wire.Job{ID: "force-4", Phase: "handing-over"} // no answer of the arbiter
+	end(f.goesOn(interrupted)).wants(t, exitGoingOn, "mcctl: switch: interrupted; ", "hint: follow it: mcctl switch --status force-4 -M "+s.mcdir+"\n")
+	end(f.goesOn(t.Context())).wants(t, exitGoingOn, "mcctl: switch: the command's time is over; ")
 }

@@ -16,7 +16,7 @@ const mostLinks = 40
 
 // judgeWay goes to the file as the kernel does, link by link, and refuses a directory on
 // the way in which somebody else could exchange what comes next: who exchanges a link has
-// another program run just as well. It is what sshd asks of its files (StrictModes).
+// another program run just as well.
 func judgeWay(path string, euid int) error {
 	rest := strings.Split(path, "/")
 	if !filepath.IsAbs(path) {
@@ -83,7 +83,15 @@ func judgeDirectory(dir, entry string, euid int) error {
 	return nil
 }
 
-// foreign is an owner who is neither root nor the user who runs the command.
-func foreign(owner, euid int) bool { return euid != 0 && owner != 0 && owner != euid }
+// foreign is an owner who is neither root nor the user who runs the command. Whoever owns the
+// root directory can exchange everything anyhow: in a container with users of its own the
+// host's root has another number.
+func foreign(owner, euid int) bool {
+	if euid == 0 || owner == 0 || owner == euid {
+		return false
+	}
+	top, err := os.Stat("/")
+	return err != nil || owner != ownerOf(top)
+}
 
 func ownerOf(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }

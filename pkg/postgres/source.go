@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"strconv"
 	"strings"
 
@@ -58,10 +60,14 @@ func quoteValue(v string) string {
 
 // config has of the keywords that the server is told what libpq tells it: pgx takes each
 // that it does not know (keepalives, ssl_min_protocol_version) for a setting of the session.
+// Of the passfile it has what libpq reads there: pgx's own reader knows fewer escapes.
 func (s Source) config() (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(s.Conninfo())
 	if err != nil {
 		return nil, err
+	}
+	if text, err := os.ReadFile(s.Passfile); err == nil {
+		config.Password = findPassword(string(text), config.Host, strconv.Itoa(int(config.Port)), cmp.Or(config.Database, config.User), config.User)
 	}
 	maps.DeleteFunc(config.RuntimeParams, func(name, _ string) bool { return name != "application_name" && name != "options" })
 	return config, nil

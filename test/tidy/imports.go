@@ -34,7 +34,6 @@ func outside() map[string][]string {
 		"github.com/spf13/cobra":              {"cli"},
 		"github.com/spf13/pflag":              {"cli"},
 		"github.com/jackc/pgx/v5":             {"postgres", "probe"},
-		"github.com/jackc/pgpassfile":         {"postgres"},
 		"github.com/BurntSushi/toml":          {"config"},
 		"github.com/fsnotify/fsnotify":        {"agent"},
 		"github.com/coreos/go-systemd/v22":    {"agent", "autostart"},
