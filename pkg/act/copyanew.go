@@ -98,11 +98,16 @@ func (h *Hands) mayCopy(ctx context.Context, w way, at standing, q wire.RebuildR
 var ErrInVain = errors.New("in vain")
 
 func inVain(ctx context.Context, err error, cost bool) error {
-	if err == nil || !cost || ctx.Err() != nil {
+	cutOff := ctx.Err() != nil && !errors.Is(context.Cause(ctx), ErrStranded)
+	if err == nil || !cost || cutOff {
 		return err
 	}
 	return fmt.Errorf("copied %w: %w", ErrInVain, err)
 }
+
+// ErrStranded is why the start in which a way back ends is left off: PostgreSQL would wait
+// for ever.
+var ErrStranded = errors.New("PostgreSQL waits for log that nobody has any more")
 
 // fullDisk: pg_basebackup tells it only in words (strerror of ENOSPC under LC_ALL=C).
 func fullDisk(err error) bool { return strings.Contains(err.Error(), "No space left on device") }

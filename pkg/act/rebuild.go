@@ -10,6 +10,7 @@ import (
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/pair"
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/wire"
 )
@@ -21,8 +22,8 @@ func (h *Hands) Rebuild(ctx context.Context) error {
 	job, err := h.Rebuilds.Get("")
 	if err == nil && !job.Final {
 		err = h.rebuildAsked(ctx, job)
-		if err != nil && ctx.Err() != nil {
-			return err // the supervisor ends; the next one goes on
+		if err != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), ErrStranded) {
+			return err // left off for a while, or the supervisor ends and the next one goes on
 		}
 		err = errors.Join(err, h.Rebuilds.End(err))
 	}
@@ -120,6 +121,13 @@ func (h *Hands) comeBackBy(ctx context.Context, at standing, q wire.RebuildReque
 		return err
 	}
 	at.history = history
+	if at.asked != "" {
+		has, err := h.holdings(ctx, false)
+		if err != nil {
+			return err
+		}
+		h.missLog(&at, has.OldestWAL)
+	}
 	return h.comeBack(ctx, at, q)
 }
 
@@ -137,7 +145,7 @@ func (h *Hands) comeBack(ctx context.Context, at standing, q wire.RebuildRequest
 func (h *Hands) standing(asked string) standing {
 	at := standing{asked: asked, other: h.other(), policy: h.Config.Policy().Rejoin, command: len(h.Config.Policy().RebuildCommand) > 0}
 	s := h.Board.Read()
-	at.stranded = s.PID != 0 && s.Stranded
+	at.stranded, at.receives = s.PID != 0 && s.Stranded, s.Look.Receiver.Status != ""
 	if s.PID == 0 || s.LookAt == 0 || !s.Look.InRecovery {
 		at.unstartable = at.stranded
 		return at
@@ -183,6 +191,16 @@ func (h *Hands) readFiles(at *standing) {
 			at.last, at.lastOn = c.MinRecovery, c.MinRecoveryTimeline
 		}
 		at.own, _ = h.Postgres.History(at.lastOn)
+	}
+}
+
+// missLog finds out what is missing here of the log before the oldest that the primary has.
+// The watcher does not tell it of a server that is down, nor of one that cannot start and has
+// an archive, which may bring it: that only an operator can judge.
+func (h *Hands) missLog(at *standing, oldest pair.LSN) {
+	at.stranded = at.stranded || at.asStandby && !at.receives && at.last < oldest
+	if lacks, err := h.Postgres.Lacks(); err == nil && lacks != 0 && lacks < oldest {
+		at.unstartable = true
 	}
 }
 
@@ -258,6 +276,9 @@ func (h *Hands) startRebuilt(ctx context.Context) error {
 	work, done := h.Rebuilds.Work(ctx)
 	defer done()
 	if err := h.follow(work); err != nil {
+		if errors.Is(context.Cause(work), ErrStranded) {
+			err = fmt.Errorf("start: %w: %s has removed it; where policy.rejoin allows a rebuild a copy follows by itself, else run mcctl rebuild again, on this server", ErrStranded, h.other())
+		}
 		job, unknown := h.Rebuilds.Get("")
 		return inVain(work, err, unknown == nil && job.Try > 0)
 	}

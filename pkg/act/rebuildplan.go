@@ -38,7 +38,7 @@ func (h *Hands) PlanRebuild(ctx context.Context, q wire.RebuildRequest) (wire.Re
 	_, kept := os.Lstat(h.KeepDir())
 	at.broken = kept == nil
 	h.readFiles(&at)
-	at.stranded = at.stranded || at.asStandby && s.Look.Receiver.Status == "" && at.last < has.OldestWAL
+	h.missLog(&at, has.OldestWAL)
 	plan.Lacks = int64(at.last.Behind(history.Insert))
 	w, err := at.choose()
 	if err != nil {

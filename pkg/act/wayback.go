@@ -33,6 +33,7 @@ type standing struct {
 	stranded bool // the primary has removed the log that follows
 	// unstartable: what it has removed is what this server needs to let anybody in.
 	unstartable bool
+	receives    bool // it was connected to the primary, which then has that log
 	asStandby   bool // it was last a standby, so its log ends without a shutdown checkpoint
 	clean       bool // it was a primary and shut down in good order
 	policy      []config.Rejoin

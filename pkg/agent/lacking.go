@@ -30,12 +30,22 @@ func (a *Agent) seeLacking(ctx context.Context, s board.Sight, before pair.LSN) 
 	if err := a.link.Call(ctx, wire.KindHoldings, wire.HoldingsRequest{}, &has); err != nil || at >= has.OldestWAL {
 		return at
 	}
-	archive := a.hands.HasArchive()
 	why := fmt.Sprintf("this standby cannot start: it lacks the log from %s on, and %s has removed what comes before %s", at, a.config.Other(), has.OldestWAL)
+	archive := a.hands.HasArchive()
 	if archive {
-		why += "; unless restore_command brings it, run mcctl rebuild, on this server"
+		why += archiveHint(s)
 	}
 	a.cannotStream(s, why, false)
 	a.board.Note(func(now *board.Sight) { now.Stranded = now.PID == s.PID && now.LookAt == 0 && !archive })
 	return at
+}
+
+// archiveHint is for an operator. A rebuild that waits for the same log has to be given up
+// before the next can begin.
+func archiveHint(s board.Sight) string {
+	first := ""
+	if s.Task == decide.TaskRebuild {
+		first = "mcctl rebuild --cancel, then "
+	}
+	return fmt.Sprintf("; unless restore_command brings it, run %smcctl rebuild, on this server", first)
 }

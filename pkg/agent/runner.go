@@ -34,7 +34,7 @@ type runner struct {
 	mu     sync.Mutex
 	action decide.Action // "" when idle
 	rule   int           // by which it began
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	did    decide.Action // the newest, unless it failed
 	held                 // the action that failed last, until another one succeeds
 	// vain is the way back that has cost much and came to nothing (act.ErrInVain), also when
@@ -77,20 +77,24 @@ func newRunner(do func(context.Context, decide.Action) error, b *board.Board, lo
 // consider starts the rule's action unless one is under way or it failed a moment
 // ago. An action that yields is given up when another rule decides, also a gate that
 // waits for the standby when the record says alone now: it opens by itself then. So is a way
-// back whose start waits for log that nobody has: it is gone anew, by a copy.
+// back whose start waits for log that nobody has: it is gone anew, by a copy; one that an
+// operator asked for ends.
 func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
 	case r.action == rule.Do:
-		if r.action == decide.OpenGate && r.rule != rule.ID || starts(r.at()) && r.board.Read().Stranded {
-			r.cancel()
+		switch {
+		case r.action == decide.OpenGate && r.rule != rule.ID:
+			r.cancel(nil)
+		case starts(r.at()) && r.board.Read().Stranded:
+			r.cancel(act.ErrStranded)
 		}
 	case r.action == decide.Attach && rule.Do == decide.Wait && board.Mode(r.board.Read()) == decide.Paired:
 		// It has done what it was begun for, and only its end is missing.
 	case r.action != "":
 		if yields(r.at(), rule.Do) || rule.Do == decide.Restart && starts(r.at()) && r.board.Read().Serves {
-			r.cancel()
+			r.cancel(nil)
 		}
 	case rule.Do == decide.Wait:
 	case r.holds(rule.Do, r.clock.Now()), r.vain.holds(rule.Do, r.clock.Now()):
@@ -135,11 +139,11 @@ func starts(doing decide.Action) bool {
 }
 
 func (r *runner) begin(ctx context.Context, rule decide.Rule) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	action := rule.Do
 	r.action, r.rule, r.cancel = action, rule.ID, cancel
 	r.begins(func() {
-		defer cancel()
+		defer cancel(nil)
 		began := r.clock.Now()
 		err := r.do(ctx, action)
 		took := r.clock.Now() - began

@@ -186,23 +186,23 @@ func TestTheStartOfAServerThatComesBackIsGivenUp(t *testing.T) {
 }
 
 // Its start waits for log that nobody has, and the rule says what it said before: to come back.
-func TestAWayBackWhoseStartIsInVainIsGoneAnew(t *testing.T) {
-	for _, c := range []struct{ starting, stranded bool }{{true, true}, {true, false}, {false, true}} {
-		d := newDriven(t)
-		ctx := d.begins(t, decide.Rejoin)
-		d.board.Set(func(s *board.Sight) { s.Starting, s.Stranded = c.starting, c.stranded })
-		d.consider(t.Context(), rule(decide.Rejoin))
-		if ctx.Err() == nil {
-			if c.starting && c.stranded {
-				t.Error("it goes on")
+// It is told why, since what an operator asked for is left off also to go on later.
+func TestAWayBackWhoseStartIsInVainIsLeftOffForGood(t *testing.T) {
+	for _, doing := range []decide.Action{decide.Rejoin, decide.Rebuild} {
+		for _, c := range []struct{ starting, stranded bool }{{true, true}, {true, false}, {false, true}} {
+			d := newDriven(t)
+			ctx := d.begins(t, doing)
+			d.board.Set(func(s *board.Sight) { s.Starting, s.Stranded = c.starting, c.stranded })
+			d.consider(t.Context(), rule(doing))
+			if leftOff := errors.Is(context.Cause(ctx), act.ErrStranded); leftOff != (c.starting && c.stranded) {
+				t.Errorf("%s, %+v: it ends with %v", doing, c, context.Cause(ctx))
 			}
-			d.ends(t, nil)
-			continue
+			if ctx.Err() == nil {
+				d.ends(t, nil)
+			} else {
+				received(t, d.done)
+			}
 		}
-		if !c.starting || !c.stranded {
-			t.Errorf("left off: %+v", c)
-		}
-		received(t, d.done)
 	}
 }
 
