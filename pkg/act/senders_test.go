@@ -25,9 +25,9 @@ func TestAStopEndsAWalsenderThatGetsOnNoMore(t *testing.T) {
 	receiver := exec.Command(filepath.Join(bin(), "pg_receivewal"), "-D", t.TempDir(), "-d", conninfo)
 	ok(t, receiver.Start())
 	t.Cleanup(func() { _ = receiver.Process.Kill(); _ = receiver.Wait() })
-	eventually(t, "it receives", func() bool {
+	eventually(t, "it has received everything", func() bool {
 		for _, shown := range in.Senders(pid) {
-			return strings.Contains(shown, "streaming ")
+			return strings.HasSuffix(shown, "streaming "+sql(t, in, "select pg_current_wal_flush_lsn()"))
 		}
 		return false
 	})

@@ -15,7 +15,8 @@ func PassfileLine(host string, port int, user, password string) string {
 }
 
 // replicationDatabase is what a connection that streams or copies calls its database, which
-// counts for the passfile alone (libpqwalreceiver.c, streamutil.c, 13 to 18).
+// counts for the passfile alone (libpqwalreceiver.c, 13 to 18; streamutil.c, from 17 on where
+// the connection string names no other).
 const replicationDatabase = "replication"
 
 // Password is what the source's passfile has for a connection that streams or copies.

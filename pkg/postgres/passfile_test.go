@@ -69,7 +69,7 @@ func TestFactPassfile(t *testing.T) {
 		`%s:%d:*:copier:ends with a \`:                            `ends with a \`,
 		"#%s:%d:*:copier:comment\n *:*:*:*:blank\n*:*:*:*:secret": "secret",
 	} {
-		execute(t, in, "alter role copier password $q$"+want+"$q$")
+		execute(t, in, "set password_encryption = 'scram-sha-256'; alter role copier password $q$"+want+"$q$")
 		text := fmt.Sprintf(line, source.Host, source.Port)
 		ok(t, os.WriteFile(source.Passfile, []byte(text+"\n"), 0o600))
 		if got, err := source.Password(); got != want {

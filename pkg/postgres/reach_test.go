@@ -29,7 +29,9 @@ func TestReachAsLibpqDoes(t *testing.T) {
 	if _, err := source.Reach(within(t)); err != nil {
 		t.Error(err)
 	}
-	if out, err := exec.Command(filepath.Join(in.Bin, "pg_receivewal"), "--create-slot", "--slot=a", "-w", "-d", source.Conninfo()).CombinedOutput(); err != nil {
+	streams := source
+	streams.Database = "" // from 17 on pg_receivewal looks for a database that is named, and not for "replication"
+	if out, err := exec.Command(filepath.Join(in.Bin, "pg_receivewal"), "--create-slot", "--slot=a", "-w", "-d", streams.Conninfo()).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 	conn, err := source.dial(within(t))
