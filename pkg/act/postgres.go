@@ -24,6 +24,7 @@ type Postgres interface {
 	Kill(pid int) error
 	KillLeftovers() error
 	Lingers(pid int) bool
+	AwaitsSenders(pid int) bool
 	Senders(pid int) map[int]string
 	EndSender(sender int) error
 	Reload(pid int) error

@@ -15,6 +15,19 @@ import (
 
 // An operator's stop does not wait for wal_sender_timeout (a minute) for who is not reached.
 func TestAStopEndsAWalsenderThatGetsOnNoMore(t *testing.T) {
+	t.Run("it has sent everything", func(t *testing.T) { stopBesideFrozen(t, func(*postgres.Instance) {}) })
+	// Then PostgreSQL does not come to its shutdown checkpoint.
+	t.Run("it has more to send than the connection takes", func(t *testing.T) {
+		stopBesideFrozen(t, func(in *postgres.Instance) {
+			for range 8 {
+				sql(t, in, "select pg_logical_emit_message(false, 'a', repeat('x', 1000000))")
+			}
+		})
+	})
+}
+
+func stopBesideFrozen(t *testing.T, then func(*postgres.Instance)) {
+	t.Helper()
 	h, _ := newHands(t, copyOf(3, 8, pair.Alone))
 	var mu sync.Mutex
 	var told []string
@@ -32,6 +45,7 @@ func TestAStopEndsAWalsenderThatGetsOnNoMore(t *testing.T) {
 		return false
 	})
 	freeze(t, receiver.Process.Pid)
+	then(in)
 	began := time.Now()
 	ok(t, h.stop(within(t), time.Hour))
 	if took := time.Since(began); took < fastPatience || took > 30*time.Second {

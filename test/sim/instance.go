@@ -84,6 +84,8 @@ func (in instance) Serves(pid int) bool {
 	return in.pm != nil && in.pm.pid == pid
 }
 
+func (in instance) AwaitsSenders(pid int) bool { return in.Lingers(pid) }
+
 func (in instance) Lingers(pid int) bool {
 	in.p.enter()
 	return in.pm != nil && in.pm.pid == pid && in.pm.stopping && in.pm.shut
