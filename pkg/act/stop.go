@@ -35,7 +35,7 @@ func (h *Hands) Retire(ctx context.Context) error {
 // be opened again: then a good shutdown has lost no commit that was not to wait for the disk,
 // and is not taken for a crash, at which the other server would be given the role.
 func (h *Hands) Withdraw(ctx context.Context) error {
-	return h.leave(ctx, pushed{postgres.Fast, fastPatience}, pushed{postgres.Immediate, immediatePatience})
+	return h.leave(ctx, gently(fastPatience)...)
 }
 
 // leave stops a server that must not stay open. With a disk that fails there is nothing to
@@ -99,13 +99,18 @@ func (h *Hands) goodbyePatience(kind string, s board.Sight) time.Duration {
 
 // stop tries fast, then immediate, then SIGKILL.
 func (h *Hands) stop(ctx context.Context, patience time.Duration) error {
-	return h.stopBy(ctx, pushed{postgres.Fast, patience}, pushed{postgres.Immediate, immediatePatience})
+	return h.stopBy(ctx, gently(patience)...)
 }
 
 // pushed is a way to stop PostgreSQL, and how long it may take.
 type pushed struct {
 	mode     postgres.StopMode
 	patience time.Duration
+}
+
+// gently is fast, and immediate where that takes longer.
+func gently(patience time.Duration) []pushed {
+	return []pushed{{postgres.Fast, patience}, {postgres.Immediate, immediatePatience}}
 }
 
 // stopBy tries one way after the other, then SIGKILL.

@@ -176,10 +176,14 @@ func (e *etcd) failed(err error) {
 	if errors.As(err, &said) && said.Code == codeNotFound && strings.Contains(said.Text, "lease") {
 		e.end()
 	}
-	text := e.client.plain(err)
+	e.note(&e.problem, e.client.plain(err))
+}
+
+// note keeps a text that others see, and tells if it is news.
+func (e *etcd) note(kept *string, text string) {
 	e.mu.Lock()
-	news := e.problem != text
-	e.problem = text
+	news := *kept != text
+	*kept = text
 	e.mu.Unlock()
 	if news {
 		e.tell()

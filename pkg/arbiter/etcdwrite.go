@@ -63,13 +63,7 @@ func (e *etcd) noteWrite(err error) {
 	if err != nil {
 		text = "etcd answers reads, but takes no writes: " + e.mend(err)
 	}
-	e.mu.Lock()
-	news := e.refused != text
-	e.refused = text
-	e.mu.Unlock()
-	if news {
-		e.tell()
-	}
+	e.note(&e.refused, text)
 }
 
 // mend is why a write was not taken, and what to do about it.

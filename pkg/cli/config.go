@@ -72,12 +72,13 @@ The exit status is 2 where there are any.`,
 }
 
 func runConfigCheck(ctx context.Context, env *Env, o *configOptions) error {
-	err := notAsRoot("config check", env, o.Mcdir)
+	var err error
 	if config.IsArbiter(o.Mcdir) { // its check runs nothing
 		err = checkArbiter(o.Mcdir)
-	} else if err != nil {
-		return err
 	} else {
+		if err := notAsRoot("config check", env, o.Mcdir); err != nil {
+			return err
+		}
 		err = checkServer(ctx, o.Mcdir)
 	}
 	if o.Output == formJSON {
