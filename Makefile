@@ -6,9 +6,10 @@ GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LDFLAGS     := -X main.version=$(VERSION)
 # What to test, and how: make test PKG=./pkg/lab TESTFLAGS='-run Up -v'. What takes
-# longest begins first, and beside it what mostly waits; then what computes.
-PKG         ?= ./test/pair ./test/first ./test/hosts ./pkg/arbiter ./pkg/agent ./pkg/cli ./pkg/act ./test/storm ./pkg/lab \
-               ./test/runbook ./test/sim ./test/model ./pkg/postgres ./test/script ./...
+# longest begins first, and beside it what mostly waits, and what computes: that takes
+# what the others leave (test/as-user).
+PKG         ?= ./test/pair ./test/sim ./test/first ./test/hosts ./test/runbook ./pkg/arbiter ./test/model ./pkg/postgres \
+               ./pkg/act ./pkg/agent ./pkg/cli ./test/storm ./pkg/lab ./test/script ./...
 TESTFLAGS   ?=
 
 export GOFLAGS := -buildvcs=false $(filter-out -buildvcs=%,$(GOFLAGS))
@@ -40,7 +41,7 @@ test: ## test everything on real PostgreSQL (PKG=./pkg/x TESTFLAGS='-run Y -v')
 	  export MCCTL="$$TEST_DIR/mcctl"; \
 	  echo "testing with PostgreSQL from $$PG_BIN as user $${RUN_AS:-$$(id -un)}"; \
 	  status=0; \
-	  { $(GO) test -vet=off -count=1 -p 2 -parallel 3 -timeout 30m -exec "'$$PWD/test/as-user'" $(TESTFLAGS) $(PKG) || \
+	  { $(GO) test -vet=off -count=1 -p 3 -parallel 3 -timeout 30m -exec "'$$PWD/test/as-user'" $(TESTFLAGS) $(PKG) || \
 	    echo $$? >"$$TEST_DIR/status"; } | tee "$$TEST_DIR/output"; \
 	  if [ -e "$$TEST_DIR/status" ]; then \
 	    status=$$(cat "$$TEST_DIR/status"); echo; echo "what failed, without the servers' logs:"; \

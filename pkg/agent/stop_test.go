@@ -125,7 +125,8 @@ func TestAStopEndsWhatNobodyHasSeenAndSaysGoodbye(t *testing.T) {
 		if !server.stopped.Load() {
 			t.Error("PostgreSQL runs on, and nobody supervises it")
 		}
-		if !slices.Equal(link.kinds, []string{wire.KindResting}) {
+		// A turn that begins just when the stop is done makes it once more.
+		if !slices.Equal(slices.Compact(link.kinds), []string{wire.KindResting}) {
 			t.Errorf("down %t: the other server was told %q", down, link.kinds)
 		}
 	}

@@ -68,9 +68,7 @@ func TestArbiterInTheBackground(t *testing.T) {
 	if pid == 0 || watch == 0 {
 		t.Fatalf("arbiter %d, watch %d", pid, watch)
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	sends(t, pid, syscall.SIGKILL)
 	await(t, "the arbiter runs again", func() bool { now := pidOf(t, arbiterOf, dir); return now != 0 && now != pid })
 	if pidOf(t, watchOf, dir) != watch {
 		t.Error("the watch is another one")
@@ -109,9 +107,7 @@ func TestArbiterStartAfterAKill(t *testing.T) {
 	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone)
 	for range 5 {
 		for _, pid := range []int{pidOf(t, watchOf, dir), pidOf(t, arbiterOf, dir)} {
-			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
+			sends(t, pid, syscall.SIGKILL)
 		}
 		mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone, "the arbiter is running\n")
 		mcctl(t.Context(), "arbiter", "status", "-M", dir).wants(t, exitDone, "pairs: 0")
@@ -157,9 +153,7 @@ func TestAnArbiterDoesNotWaitForItsLog(t *testing.T) {
 func TestArbiterStopKillsWhatIsFrozen(t *testing.T) {
 	dir := newArbiterDir(t)
 	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone)
-	if err := syscall.Kill(pidOf(t, arbiterOf, dir), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	sends(t, pidOf(t, arbiterOf, dir), syscall.SIGSTOP)
 	mcctl(t.Context(), "arbiter", "stop", "--timeout", "200ms", "-M", dir).wants(t, exitDone, "was killed")
 	if pidOf(t, arbiterOf, dir) != 0 || pidOf(t, watchOf, dir) != 0 {
 		t.Error("something is left")
@@ -203,9 +197,7 @@ func startArbitrate(t *testing.T, dir string) *exec.Cmd {
 
 func freeze(t *testing.T, dir string) {
 	t.Helper()
-	if err := syscall.Kill(pidOf(t, arbiterOf, dir), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	sends(t, pidOf(t, arbiterOf, dir), syscall.SIGSTOP)
 }
 
 // Ctrl-C ends the waiting. It kills nobody.
@@ -218,9 +210,7 @@ func TestArbiterStopThatIsInterrupted(t *testing.T) {
 	if pidOf(t, arbiterOf, dir) != pid || pidOf(t, watchOf, dir) != watch {
 		t.Error("something was killed")
 	}
-	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	sends(t, pid, syscall.SIGCONT)
 	await(t, "the stop goes on", func() bool { return pidOf(t, arbiterOf, dir) == 0 && pidOf(t, watchOf, dir) == 0 })
 }
 
@@ -229,9 +219,7 @@ func TestArbiterStopBetweenTwoStarts(t *testing.T) {
 	dir := newArbiterDir(t)
 	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone)
 	write(t, filepath.Join(dir, "arbiter.crt"), "nonsense")
-	if err := syscall.Kill(pidOf(t, arbiterOf, dir), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	sends(t, pidOf(t, arbiterOf, dir), syscall.SIGKILL)
 	time.Sleep(time.Second) // its rests grow
 	mcctl(t.Context(), "arbiter", "stop", "--timeout", "5s", "-M", dir).wants(t, exitDone, "the arbiter has stopped")
 }

@@ -40,15 +40,12 @@ directory holds arbiter.toml. An arbiter needs no PostgreSQL and serves many pai
 func arbiterNow(ctx context.Context, mcdir string) (int, error) {
 	for began := time.Now(); ; {
 		pid, err := arbiterOf(mcdir)
-		if err != nil {
-			return 0, err
-		}
-		patience := time.Second
-		if pid == 0 {
+		there, patience := pid, time.Second
+		if pid == 0 && err == nil {
+			there, err = watchOf(mcdir)
 			patience = restPatience
 		}
-		there, err := oneOf(mcdir, arbiterOf, watchOf)
-		if there == 0 || err != nil || arbiterAnswers(ctx, mcdir) || time.Since(began) > patience || sleep(ctx, 20*time.Millisecond) != nil {
+		if there == 0 || err != nil || pid != 0 && arbiterAnswers(ctx, mcdir) || time.Since(began) > patience || sleep(ctx, 20*time.Millisecond) != nil {
 			return pid, err
 		}
 	}

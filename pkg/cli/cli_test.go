@@ -103,6 +103,17 @@ func pidOf(t *testing.T, find finder, mcdir string) int {
 	return pid
 }
 
+// sends gives a process a signal, but never the tests themselves, which is what 0 means.
+func sends(t *testing.T, pid int, sig syscall.Signal) {
+	t.Helper()
+	if pid == 0 {
+		t.Fatal("there is no such process")
+	}
+	if err := syscall.Kill(pid, sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
