@@ -28,7 +28,7 @@ build: ## build bin/mcctl
 setup: ## make sure that PostgreSQL and a user to run it are there (root: installs)
 	@test/setup
 
-# The tests are built as whoever calls make and, when that is root, run as an
+# The tests are built as mcctl is, by whoever calls make and, when that is root, run as an
 # unprivileged user (test/as-user): PostgreSQL refuses to run as root. TEST_DIR
 # holds what that user must reach and is removed at the end. make check does the vetting.
 .PHONY: test
@@ -41,7 +41,7 @@ test: ## test everything on real PostgreSQL (PKG=./pkg/x TESTFLAGS='-run Y -v')
 	  export MCCTL="$$TEST_DIR/mcctl"; \
 	  echo "testing with PostgreSQL from $$PG_BIN as user $${RUN_AS:-$$(id -un)}"; \
 	  status=0; \
-	  { $(GO) test -vet=off -count=1 -p 3 -parallel 3 -timeout 30m -exec "'$$PWD/test/as-user'" $(TESTFLAGS) $(PKG) || \
+	  { $(GO) test -trimpath -vet=off -count=1 -p 3 -parallel 3 -timeout 30m -exec "'$$PWD/test/as-user'" $(TESTFLAGS) $(PKG) || \
 	    echo $$? >"$$TEST_DIR/status"; } | tee "$$TEST_DIR/output"; \
 	  if [ -e "$$TEST_DIR/status" ]; then \
 	    status=$$(cat "$$TEST_DIR/status"); echo; echo "what failed, without the servers' logs:"; \

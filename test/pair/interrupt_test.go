@@ -87,7 +87,7 @@ func (s *stage) updateAfflicted(f affliction, c *fault.Counts) (all bool) {
 		}
 	}
 	s.updated()
-	s.paired(two)
+	s.reignsAgain(two)
 	s.flowing()
 	flags := []string{"--done", "--abort"}
 	for _, flag := range flags { // server1 is the standby
@@ -253,8 +253,8 @@ func (s *stage) whole() {
 	})
 }
 
-// reignsAgain waits until the pair is whole with that primary. A network that goes before a
-// rebuild has begun cuts a pair that is paired, and then the standby may take over.
+// reignsAgain waits until the pair is whole with that primary. A network that goes while it
+// is paired, as before a rebuild has begun, may let the standby take over when it is back.
 func (s *stage) reignsAgain(primary pair.Server) {
 	s.Helper()
 	st := s.until("the pair is whole", primary, func(st wire.Status) bool { return st.Healthy })
