@@ -16,7 +16,7 @@ func (w *World) leaveOutCalm() {
 	if left := w.planned.first() - w.calendar(); left > time.Second && w.calm() {
 		w.skipped += left
 	}
-	w.after(500*time.Millisecond, w.leaveOutCalm)
+	w.after(200*time.Millisecond, w.leaveOutCalm)
 }
 
 // calm: for some time nobody has begun anything, nobody has anything in hand, and who

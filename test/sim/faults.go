@@ -37,7 +37,7 @@ func copyFaults() []fault {
 				other = w.nodes[1]
 			}
 			path := n.config.Path("record.json")
-			if r, _ := w.record(); other.host.disk.record(path).Term != r.Term {
+			if r, known := w.record(); !known || other.host.disk.record(path).Term != r.Term {
 				return
 			}
 			w.power(n, w.away())
