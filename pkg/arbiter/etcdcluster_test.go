@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -77,12 +78,19 @@ func layEtcdCluster(t *testing.T, args ...string) *etcdCluster {
 	return c
 }
 
+// freeAddr stays below the ports that Linux hands out to connections, of which the members
+// make many: one that has not begun to listen yet would find its own taken.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
+	for range 100 {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+mathrand.IntN(10000)))
+		if err == nil {
+			defer func() { _ = ln.Close() }()
+			return ln.Addr().String()
+		}
+	}
+	t.Fatal("no port between 10000 and 20000 is free")
+	return ""
 }
 
 func (c *etcdCluster) startAll() {
