@@ -153,7 +153,7 @@ func TestAnArbiterDoesNotWaitForItsLog(t *testing.T) {
 func TestArbiterStopKillsWhatIsFrozen(t *testing.T) {
 	dir := newArbiterDir(t)
 	mcctl(t.Context(), "arbiter", "start", "-M", dir).wants(t, exitDone)
-	sends(t, pidOf(t, arbiterOf, dir), syscall.SIGSTOP)
+	freeze(t, dir)
 	mcctl(t.Context(), "arbiter", "stop", "--timeout", "200ms", "-M", dir).wants(t, exitDone, "was killed")
 	if pidOf(t, arbiterOf, dir) != 0 || pidOf(t, watchOf, dir) != 0 {
 		t.Error("something is left")
