@@ -45,10 +45,11 @@ func TestFullDiskAnywhere(t *testing.T) {
 	c.Promised(t, "mcctl init", "full disk")
 }
 
-// growing calls a command until it has room enough.
+// growing calls a command until it has room enough. A step that goes on failing gets more:
+// clients that write at the same time take of what it is given.
 func (h *hosts) growing(c *fault.Counts, d *fault.Disk, b block, stdin string) {
 	h.Helper()
-	last := ""
+	last, failed := "", map[string]int{}
 	for range 100 {
 		out, err := h.run(b.host, stdin, b.text)
 		if err == nil {
@@ -65,7 +66,8 @@ func (h *hosts) growing(c *fault.Counts, d *fault.Disk, b block, stdin string) {
 		if step != "beginning" {
 			c.Add(b.host + ": " + step)
 		}
-		by := int64(4 << 10)
+		by := int64(4<<10) << (failed[step] / 10)
+		failed[step]++
 		switch step { // a cluster takes some 40 MB
 		case "creating the cluster", "starting PostgreSQL", "copying the data of the first server", "giving the copy its name":
 			by = 3 << 20
