@@ -186,7 +186,7 @@ func TestASwitchHasTheTimeOfAStep(t *testing.T) {
 		s.on(wire.KindJob, func(json.RawMessage) (any, error) { return job, nil })
 		return job, nil
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	env := testEnv(&bytes.Buffer{}, &bytes.Buffer{})
 	u := &updater{env: env, o: &rollingOptions{Mcdir: s.mcdir, Timeout: 200 * time.Millisecond}, control: control{s.mcdir}, quiet: env, updateState: &updateState{}}

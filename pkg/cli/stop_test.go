@@ -162,7 +162,7 @@ func TestStopOfASupervisorThatIsStartedAgain(t *testing.T) {
 	playPostmaster(t, data)
 	ended := make(chan shot, 1)
 	go func() { ended <- mcctl(t.Context(), "stop", "-M", s.mcdir) }()
-	for limit := time.Now().Add(5 * time.Second); pidOf(t, supervisorOf, s.mcdir) != 0; time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(20 * time.Second); pidOf(t, supervisorOf, s.mcdir) != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatal("it was not killed")
 		}

@@ -148,7 +148,7 @@ func follow(t *testing.T, s *script, phase string, meanwhile func(cancel func())
 	defer cancel()
 	ended := make(chan shot, 1)
 	go func() { ended <- mcctl(ctx, append([]string{"switch", "-M", s.mcdir}, args...)...) }()
-	for limit := time.Now().Add(5 * time.Second); s.phase() != phase; time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(20 * time.Second); s.phase() != phase; time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatalf("phase %s was not reached", phase)
 		}

@@ -33,7 +33,7 @@ func TestEveryCommandRefusesTheOthersDirectory(t *testing.T) {
 		if cmd.Flags().Lookup("mcdir") == nil {
 			return
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		mcctl(ctx, append(args, "-M", dir)...).wants(t, exitUsage, "mcctl: "+name+": "+dir+text)
 	})

@@ -119,13 +119,13 @@ func TestLinkBeatsWhileAReportWaits(t *testing.T) {
 	l.Kick()
 	l.Kick()
 	close(h.block)
-	within(t, 5*time.Second, "asked again", func() bool { return asked.Load() > 1 })
+	within(t, patience, "asked again", func() bool { return asked.Load() > 1 })
 }
 
 func TestCallWithoutConnection(t *testing.T) {
 	n := newNetwork(t)
 	l := n.linked(t, freeAddr(t), nil)
-	within(t, 5*time.Second, "refused", func() bool { return l.State().Refused })
+	within(t, patience, "refused", func() bool { return l.State().Refused })
 	if err := l.Call(t.Context(), "who", nil, nil); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("got %v", err)
 	}
@@ -235,7 +235,7 @@ func TestLinkEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- l.Run(ctx) }()
-	within(t, 5*time.Second, "connected", func() bool { return l.State().Connected })
+	within(t, patience, "connected", func() bool { return l.State().Connected })
 	cancel()
 	must(t, <-done)
 	if l.State().Connected {

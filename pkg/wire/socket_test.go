@@ -73,7 +73,7 @@ func TestTLSReadsOnAfterWaiting(t *testing.T) {
 		}
 		_, err := raw.Write([]byte{b})
 		must(t, err)
-		within(t, 5*time.Second, "the byte has arrived", func() bool {
+		within(t, patience, "the byte has arrived", func() bool {
 			sock.begin()
 			return awaitable(sock)
 		})
@@ -133,7 +133,7 @@ func TestWriteKeepsWhatDoesNotFit(t *testing.T) {
 	if !bytes.Equal(got, sent.Bytes()) {
 		t.Error("other bytes arrived than were sent")
 	}
-	within(t, 5*time.Second, "nothing is kept any more", func() bool {
+	within(t, patience, "nothing is kept any more", func() bool {
 		in.socket.mu.Lock()
 		defer in.socket.mu.Unlock()
 		return in.socket.unsent == nil && in.socket.stall == nil

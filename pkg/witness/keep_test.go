@@ -226,7 +226,7 @@ func TestSlowDiskHoldsUpChangesOnly(t *testing.T) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("held up")
 	}
 	stuck.writing.Unlock()
