@@ -2,15 +2,19 @@ package runbook
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"mcctl/pkg/lab"
 	"mcctl/pkg/pair"
+	"mcctl/pkg/wire"
 )
 
 // untilWhole waits until the pair is paired.
@@ -20,9 +24,11 @@ const untilWhole = "timeout 60 sh -c 'until mcctl status --check >/dev/null; do 
 // gone, also by a backup of two timelines ago, and when the archive has a hole.
 func TestRebuildFromBackups(t *testing.T) {
 	t.Parallel()
-	for _, tool := range []string{"pgbackrest", "barman", "rsync", "jq"} { // each of the package of its name
+	for tool, of := range map[string]string{
+		"pgbackrest": "pgbackrest", "barman": "barman", "barman-wal-restore": "barman-cli", "rsync": "rsync", "jq": "jq", "ssh": "openssh-client", sshd: "openssh-server",
+	} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("%s is not installed; as root run test/setup, or: apt-get install -y --no-install-recommends %[1]s", tool)
+			t.Fatalf("%s is not installed; as root run test/setup, or: apt-get install -y --no-install-recommends %s", tool, of)
 		}
 	}
 	s := newStage(t, lab.Options{Settings: map[string]string{"archive_mode": "on", "wal_keep_size": "0"}})
@@ -38,21 +44,24 @@ func TestRebuildFromBackups(t *testing.T) {
 	}
 	s.elsewhere()
 	s.execute(Page{page.Name, backrest.Blocks[1:]})
-	s.rebuiltBy(page.Of("Rebuild"))
+	s.rebuiltBy(wire.WayCommand, page.Of("Rebuild"))
 	for _, from := range []pair.Server{one, two} {
 		s.must(from, "mcctl switch\n"+untilWhole)
 	}
-	s.rebuiltBy(page.Of("After the data is gone"))
+	s.rebuiltBy(wire.WayCommand, page.Of("After the data is gone"))
 
 	s.breakArchive()
 	const starting = "{ mcctl rebuild --status || test $? = 3; } | grep ': starting'\n"
 	s.must(two, "mcctl rebuild --way command --yes --no-wait\n"+
 		"timeout 60 sh -c 'until grep -q \"has already been removed\" $MCCONTROLDIR/log/postgresql.log; do sleep 0.1; done'\n"+
 		starting+"mcctl stop\nmcctl start -W\n"+starting)
-	s.rebuiltBy(page.Of("When log is missing"))
+	s.rebuiltBy(wire.WayCopy, page.Of("When log is missing"))
 
 	s.execute(page.Of("Barman"))
-	s.rebuiltBy(page.Of("After the data is gone"))
+	s.rebuiltBy(wire.WayCommand, page.Of("After the data is gone"))
+	s.hostBarman()
+	s.execute(page.Of("Barman on a host of its own"))
+	s.rebuiltBy(wire.WayCommand, page.Of("After the data is gone"))
 	s.judge(2)
 }
 
@@ -60,6 +69,10 @@ func TestRebuildFromBackups(t *testing.T) {
 // backups need not be mounted twice.
 func (s *stage) placeTools() {
 	s.Helper()
+	me, err := user.Current()
+	if err != nil {
+		s.Fatal(err)
+	}
 	repository, catalog := filepath.Join(s.clean, "pgbackrest"), filepath.Join(s.clean, "barman")
 	dirs := []string{repository, catalog}
 	for _, server := range []pair.Server{one, two} {
@@ -67,6 +80,7 @@ func (s *stage) placeTools() {
 		for name, path := range map[string]string{
 			"REPOSITORY": repository, "CATALOG": catalog, "LOGS": own, "TABLESPACE": filepath.Join(s.lab.Dir, string(server), "space"),
 			"RESTORE": own + "/restore-standby", "BACKREST": own + "/pgbackrest.conf", "BARMANCONF": own + "/barman.conf",
+			"BARMANHOST": me.Username + "@backup.example",
 		} {
 			s.variables[server][name] = path
 		}
@@ -101,13 +115,17 @@ func (s *stage) elsewhere() {
 
 // rebuiltBy executes a section after which the standby is a new one, and compares it
 // with the primary.
-func (s *stage) rebuiltBy(section Page) {
+func (s *stage) rebuiltBy(way string, section Page) {
 	s.Helper()
 	job := filepath.Join(s.lab.Mcdir(two), "rebuild.json")
 	before, _ := os.ReadFile(job) // none yet is fine
 	s.execute(section)
-	if s.read(job) == string(before) {
+	after := s.read(job)
+	if after == string(before) {
 		s.Error("nothing was rebuilt")
+	}
+	if want := fmt.Sprintf(`"way":%q`, way); !strings.Contains(strings.ReplaceAll(after, `": "`, `":"`), want) {
+		s.Errorf("no %s in %s", want, after)
 	}
 	for _, server := range []pair.Server{one, two} {
 		if got := s.psql(server, "select n from spaced"); got != "42" {

@@ -15,7 +15,6 @@ import (
 var looked = []struct{ page, begins, by, why string }{
 	{"docs/runbooks/guided-update.md", "#!/bin/sh", "", "a program of the site, which updates packages as root"},
 	{"docs/runbooks/guided-update.md", "postgres ALL=(root)", "", "a line of sudo's configuration"},
-	{"docs/runbooks/rebuild-from-backups.md", "exec ssh barman@", "", "no test has a host for Barman alone"},
 	{"docs/runbooks/rebuild-from-backups.md", "#!/bin/sh", "", "Debian has no package of WAL-G"},
 	{"docs/runbooks/rebuild-from-backups.md", "archive_command = 'wal-g", "", "Debian has no package of WAL-G"},
 	{"docs/runbooks/", "# on ", "TestEveryPageIsExecuted", ""},
