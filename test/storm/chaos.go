@@ -180,17 +180,17 @@ func (s *storm) heal(ctx context.Context, op operation) error {
 		if !op.unfinished || time.Since(began) < time.Second {
 			continue
 		}
-		if err == nil && st.Held {
-			s.ask(ctx, "attach", "-M", s.lab.Mcdir(st.Local))
-		}
 		for server, p := range s.lab.Pids().Servers {
+			if st, err := s.lab.Ask(ctx, server); err == nil && st.Held { // only the primary knows
+				s.ask(ctx, "attach", "-M", s.lab.Mcdir(server))
+			}
 			if p.Watch == 0 {
 				s.ask(ctx, "start", "-W", "-M", s.lab.Mcdir(server))
 			}
 		}
 	}
 	text, _ := json.Marshal(st)
-	return fmt.Errorf("not paired again within %s: %w: %s", s.patience, err, text)
+	return fmt.Errorf("not paired again within %s: %s (last error: %v)", s.patience, text, err)
 }
 
 func (s *storm) ask(ctx context.Context, args ...string) {
