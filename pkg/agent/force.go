@@ -37,6 +37,11 @@ func (a *Agent) takeByForce(ctx context.Context, from record.Record) (any, error
 	asking, cancel := a.clock.Timeout(ctx, a.config.Timings().HeartbeatTimeout.Duration, nil)
 	defer cancel()
 	me := a.config.Me()
+	if a.config.Pair.Arbiter.Apart() {
+		if _, err := a.keeper.Read(asking); err != nil { // one that is frozen would make the change when it thaws, whoever reigns by then
+			return nil, fmt.Errorf("force %s: %w: the arbiter at %s does not answer, so nothing was asked of it: %v", me, wire.ErrRefused, a.config.Pair.Arbiter.Where(), err)
+		}
+	}
 	r, err := a.keeper.Change(asking, record.Change{Transition: record.Force, By: me, To: me, From: from.Revision})
 	lost := errors.Is(err, wire.ErrNoAnswer)
 	if err != nil && !lost {

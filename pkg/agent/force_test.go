@@ -106,6 +106,40 @@ func TestForceIsRefusedWhileTheArbiterIsAway(t *testing.T) {
 	}
 }
 
+// An arbiter that is frozen would make the change when it thaws, and another reign may have
+// begun by then: it is asked whether it answers first.
+func TestNoForceIsLeftToAnArbiterThatDoesNotAnswer(t *testing.T) {
+	a := leftStandby(t, durable.Machine)
+	a.config.Pair.Arbiter.Kind = config.Witness
+	frozen := &frozenKeeper{Keeper: a.keeper, seen: a.board.Read().Record}
+	a.keeper = frozen
+	_, err := a.force(true)
+	if !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), "does not answer, so nothing was asked of it") {
+		t.Errorf("force: %v", err)
+	}
+	if _, err := a.jobs.Get(""); err == nil || frozen.asked {
+		t.Errorf("the arbiter was asked: %v; or a job was made of it", frozen.asked)
+	}
+}
+
+// frozenKeeper was reached a moment ago.
+type frozenKeeper struct {
+	arbiter.Keeper
+	seen  record.Record
+	asked bool
+}
+
+func (k *frozenKeeper) Seen() (record.Record, time.Duration, bool) { return k.seen, 0, true }
+
+func (k *frozenKeeper) Read(context.Context) (record.Record, error) {
+	return record.Record{}, wire.ErrNoAnswer
+}
+
+func (k *frozenKeeper) Change(context.Context, record.Change) (record.Record, error) {
+	k.asked = true
+	return record.Record{}, wire.ErrNoAnswer
+}
+
 // The keeper has not made the change after all.
 func TestAForcedSwitchThatTheKeeperHasNotMadeHasFailed(t *testing.T) {
 	a := leftStandby(t, durable.Machine)

@@ -120,7 +120,7 @@ func (r *runner) at() decide.Action {
 // a disk that may hang: where no arbiter lets the standby take over, only this server can
 // hand over; and no start of a primary goes on where the record has come to name the other
 // server. A standby that is started may wait for log which nobody has, and its data is
-// to be made anew, for an operator or by itself. Everything else has its own deadline or must be finished, but for a switch
+// to be made anew, for an operator or by itself, or opened by force. Everything else has its own deadline or must be finished, but for a switch
 // that has not begun to close, which is recalled (Agent.recallVainSwitch). A start whose
 // PostgreSQL freezes yields to its restart as well, but not as long as that only has not come
 // so far that it answers (board.Sight.Serves): killed there, it would begin all over again.
@@ -131,7 +131,7 @@ func yields(doing, to decide.Action) bool {
 	}
 	primary := starts(doing) && doing != decide.StartStandby
 	return primary && to == decide.Retire || doing == decide.TakeOver && to == decide.Promote || doing == decide.StartGated && to == decide.HandOver ||
-		doing == decide.StartStandby && (to == decide.Rebuild || to == decide.Rejoin)
+		doing == decide.StartStandby && (to == decide.Rebuild || to == decide.Rejoin || to == decide.Promote)
 }
 
 func starts(doing decide.Action) bool {

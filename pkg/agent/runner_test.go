@@ -127,6 +127,7 @@ func TestWhatYieldsIsGivenUp(t *testing.T) {
 		{decide.StartGated, decide.Wait, false},
 		{decide.StartStandby, decide.Rebuild, true},
 		{decide.StartStandby, decide.Rejoin, true},
+		{decide.StartStandby, decide.Promote, true}, // by force: what it waits for will not come
 		{decide.StartStandby, decide.Wait, false},
 		{decide.StartOpen, decide.Restart, false},
 		{decide.StartGated, decide.Restart, false},

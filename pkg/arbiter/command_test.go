@@ -14,6 +14,24 @@ import (
 
 var pairedRecord = record.Record{Pair: "p", Term: 3, Primary: "server1", Mode: pair.Paired, Revision: 7}
 
+// The standby took over and was lost, and who was primary before is forced without knowing
+// of that: when they meet, one of the two reigns and both say which.
+func TestAPrimaryThatIsForcedReignsOverATakeOverUnheard(t *testing.T) {
+	one, two := newCommandKeeper(t, "server1", pairedRecord, silent), newCommandKeeper(t, "server2", pairedRecord, silent)
+	if _, err := two.Told(pairedRecord); err != nil {
+		t.Fatal(err)
+	}
+	two.Fenced(two.Meetings())
+	granted(t, two, record.Failover, "server2")
+	granted(t, one, record.Force, "server1")
+	one.peer, two.peer = func() (record.Record, bool) { return two.own.Get(), true }, func() (record.Record, bool) { return one.own.Get(), true }
+	for _, c := range []*Command{one, two} {
+		if r, _, reached := c.Seen(); r.Primary != "server1" || !r.Forced || !reached {
+			t.Errorf("%s goes by %s, reached: %v", c.me, r, reached)
+		}
+	}
+}
+
 // newCommandKeeper is one of a server that starts with this copy and hears nobody.
 func newCommandKeeper(t *testing.T, me pair.Server, r record.Record, ask func(context.Context, record.Record) error) *Command {
 	t.Helper()

@@ -67,6 +67,7 @@ func (r Record) Outlived(known map[pair.Server]Record) bool {
 // members is how many servers a pair has.
 const members = 2
 
-// reborn is how far the revision jumps when a record is found again: changes that
-// the lost keeper made, and that nobody knows of, must not have the same one.
+// reborn is how far the revision jumps when a record is found again, and when a primary
+// is forced that does not know whether the other server has taken over: changes that
+// nobody here knows of must not have the same one.
 const reborn = 1 << 20

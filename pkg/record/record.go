@@ -83,6 +83,9 @@ func (r Record) Apply(c Change) (Record, error) {
 		return r.succeed(next, c)
 	case Force:
 		next.Term, next.Primary, next.Mode, next.Forced = r.Term+1, c.To, pair.Alone, true
+		if c.To == r.Primary { // whoever has taken over from this very revision, unheard, is in that term too
+			next.Revision += reborn
+		}
 		return next, nil
 	case Close:
 		return r.close(next, c)

@@ -44,8 +44,13 @@ func TestEveryChange(t *testing.T) {
 			}
 			return
 		}
-		if c.From != r.Revision || next.Revision != r.Revision+1 {
+		if c.From != r.Revision || next.Revision <= r.Revision {
 			t.Errorf("%v on %s: revision %d", c, r, next.Revision)
+		}
+		for _, to := range servers {
+			if taken, err := r.Apply(Change{Failover, to, to, r.Revision, ""}); err == nil && c.Transition == Force && c.To == r.Primary && !next.NewerThan(taken) {
+				t.Errorf("%v on %s: %s is not newer than the take-over that it does not know of, %s", c, r, next, taken)
+			}
 		}
 		if moved := next.Primary != r.Primary; next.Term < r.Term || moved && next.Term != r.Term+1 {
 			t.Errorf("%v on %s: term %d", c, r, next.Term)
