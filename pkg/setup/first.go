@@ -224,7 +224,11 @@ func (s *Setup) ensureRunning(ctx context.Context) error {
 		}
 		return s.start(ctx)
 	}
-	return untilReady(ctx, in, letInLimit) // an earlier call may have just started it
+	err := untilReady(ctx, in, letInLimit) // an earlier call may have just started it
+	if _, running := in.Postmaster(); err != nil && !running && s.state.Restarting && ctx.Err() == nil {
+		return s.start(ctx) // or had just told it to stop, which it says only when it sets about it
+	}
+	return err
 }
 
 func (s *Setup) start(ctx context.Context) error {

@@ -3,18 +3,43 @@ package setup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"mcctl/pkg/postgres"
 )
 
-// On a full disk PostgreSQL may start, and turn everybody away; here it is full of clients.
-func TestAPostgresThatLetsNobodyIn(t *testing.T) {
+// A restart was cut off when it had just asked PostgreSQL to stop, which does not show yet.
+func TestAStopThatWasCutOffIsFollowedByAStart(t *testing.T) {
+	in := someInstance(t)
+	config := filepath.Join(in.Data, "postgresql.conf")
+	ok(t, os.WriteFile(config, fmt.Appendf(nil, "listen_addresses = ''\nunix_socket_directories = '%s'\nport = %d\n", in.Socket, in.Port), 0o600))
+	pid, err := in.Start(postgres.StartOptions{})
+	ok(t, err)
+	ok(t, untilReady(t.Context(), in, letInLimit))
+	s := quiet(t.TempDir())
+	s.state = state{Restarting: true, Plan: Plan{DataDirectory: in.Data, Bin: in.Bin, ConfigFile: config, Socket: in.Socket, Replication: "127.0.0.1:5432", User: in.User, Database: in.Database}}
+	ok(t, os.Mkdir(s.path("log"), 0o700))
+	ok(t, syscall.Kill(pid, syscall.SIGSTOP))
+	ok(t, syscall.Kill(pid, syscall.SIGINT))
+	time.AfterFunc(300*time.Millisecond, func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	ok(t, s.ensureRunning(t.Context()))
+	now, running := in.Postmaster()
+	if !running || now == pid {
+		t.Fatalf("the postmaster is %d, running: %t; it was %d", now, running, pid)
+	}
+	ok(t, in.Stop(context.Background(), now, postgres.Immediate))
+}
+
+// someInstance is a new cluster that does not run.
+func someInstance(t *testing.T) *postgres.Instance {
+	t.Helper()
 	bin := os.Getenv("PG_BIN")
 	if bin == "" || os.Geteuid() == 0 {
 		t.Fatal("PG_BIN must name PostgreSQL's programs, which do not run as root: use make test")
@@ -24,8 +49,14 @@ func TestAPostgresThatLetsNobodyIn(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	in := &postgres.Instance{Data: filepath.Join(dir, "data"), Bin: bin, LogFile: filepath.Join(dir, "log"), Socket: dir, Port: 5432, User: "postgres", Database: "postgres"}
 	ok(t, exec.Command(filepath.Join(bin, "initdb"), "-D", in.Data, "-A", "trust", "-U", "postgres", "--no-sync").Run())
+	return in
+}
+
+// On a full disk PostgreSQL may start, and turn everybody away; here it is full of clients.
+func TestAPostgresThatLetsNobodyIn(t *testing.T) {
+	in := someInstance(t)
 	pid, err := in.Start(postgres.StartOptions{Settings: map[string]string{
-		"listen_addresses": "", "unix_socket_directories": dir, "port": "5432", "max_connections": "1", "superuser_reserved_connections": "0", "max_wal_senders": "0",
+		"listen_addresses": "", "unix_socket_directories": in.Socket, "port": "5432", "max_connections": "1", "superuser_reserved_connections": "0", "max_wal_senders": "0",
 	}})
 	ok(t, err)
 	t.Cleanup(func() { ok(t, in.Stop(context.Background(), pid, postgres.Immediate)) })
