@@ -103,12 +103,20 @@ func (a *Agent) ownFiles() (paths []string) {
 }
 
 // watchOwnDirectories has the kernel tell of changes in the directories: editors
-// replace files, and a watched file would be the old one.
+// replace files, and a watched file would be the old one. A link may have come to lead
+// elsewhere before its directory was watched.
 func (a *Agent) watchOwnDirectories(w *fileWatch) {
-	for _, path := range a.ownFiles() {
-		if dir := filepath.Dir(path); !slices.Contains(w.watched(), dir) {
+	for more := true; more; {
+		more = false
+		for _, path := range a.ownFiles() {
+			dir := filepath.Dir(path)
+			if slices.Contains(w.watched(), dir) {
+				continue
+			}
 			if err := w.add(dir); err != nil {
 				a.log.Warn("changes of a directory are noticed after SIGHUP only", "directory", dir, "error", err)
+			} else {
+				more = true
 			}
 		}
 	}
