@@ -47,7 +47,7 @@ func (a *Agent) known() check.Known {
 	f := a.limits.Classify(s, wire.Now())
 	return check.Known{
 		Record: s.Record, Linked: s.Link.Connected, LinkError: s.Link.Error, Reached: s.KeeperReached, ArbiterError: a.whyNotReached(),
-		Failover: !s.FailoverOff, Held: s.Held, DiskError: s.DiskError, Postgres: f.Postgres.String(), Stream: f.Stream.String(),
+		Failover: !s.FailoverOff, Held: a.held(s, f), DiskError: s.DiskError, Postgres: f.Postgres.String(), Stream: f.Stream.String(),
 		Unwatched: a.opt.Unwatched != nil && a.opt.Unwatched(),
 	}
 }

@@ -17,6 +17,8 @@ func (a *Agent) report() wire.Report {
 	r.Insert, r.Received, r.Replayed = s.Look.Insert, s.Look.Received, s.Look.Replayed
 	fullest, _ := a.limits.now().Fullest(s.Places)
 	r.Disk = fullest.Describe()
+	problem, _ := a.problem(s) // it tells the seconds until the next attempt: no news
+	r.Problem = brief(problem)
 	return r
 }
 
@@ -28,7 +30,7 @@ func (a *Agent) essence(s board.Sight) wire.Report {
 	r := wire.Report{
 		Server: a.config.Me(), Record: saidRecord(s), Copy: s.Copy, Postgres: a.postgresWord(s),
 		Timeline: s.Look.Timeline, CheckpointTimeline: s.Look.CheckpointTimeline,
-		Stream: s.Look.Receiver.Status, Failover: !s.FailoverOff,
+		Stream: s.Look.Receiver.Status, Failover: !s.FailoverOff, Held: s.Held, LeftDown: a.isLeftDown(s),
 		Rule: rule.ID, Why: rule.Why, Doing: doingText(s), Version: a.opt.Version, DiskError: s.DiskError, DiskPart: s.DiskPart,
 		Discarded: s.Discarded, Arbiter: a.config.Pair.Arbiter.String(),
 		ConfigTrouble: brief(s.ConfigTrouble), ConfigInTheWay: brief(s.ConfigInTheWay),

@@ -20,8 +20,8 @@ func (a *Agent) status() wire.Status {
 	s := a.board.Read()
 	f := a.limits.Classify(s, wire.Now())
 	st := wire.Status{
-		Pair: a.config.Pair.Name, Local: a.config.Me(), Record: s.Record, Failover: f.Failover == decide.FailoverOn, Held: s.Held,
-		LeftDown:       a.leftDown.Load() && s.PID == 0 && s.Task == decide.NoTask, // a rebuild starts it
+		Pair: a.config.Pair.Name, Local: a.config.Me(), Record: s.Record, Failover: f.Failover == decide.FailoverOn, Held: a.held(s, f),
+		LeftDown:       a.isLeftDown(s),
 		CancelledWaits: s.CancelledWaits,
 		SyncWaiters:    s.Look.SyncWaiters, WorstStallMS: float64(s.WorstWait/time.Microsecond) / 1e3, StallMS: stallMS(s),
 		Arbiter: a.keeperStatus(s),
@@ -35,7 +35,7 @@ func (a *Agent) status() wire.Status {
 		st.Job = &job
 	}
 	st.Healthy = f.Mode == decide.Paired && f.Peer == decide.PeerHere && f.Failover == decide.FailoverOn && st.Arbiter.Reached && st.Arbiter.Error == "" &&
-		inRole(local) && inRole(other) && a.fencing.settled() && f.Stream == decide.StreamClose && !a.heldUntimely(s) &&
+		inRole(local) && inRole(other) && a.fencing.settled() && f.Stream == decide.StreamClose && !a.heldUntimely(s, f) &&
 		local.ConfigInTheWay == "" && other.ConfigInTheWay == ""
 	st.Switched = f.Mode == decide.Alone && a.commands.switched(s.Record)
 	st.Summary = summary(st, f, a.keeper.Problem())
@@ -48,10 +48,24 @@ func (a *Agent) status() wire.Status {
 	return st
 }
 
+// held: an operator has detached the standby. The primary's supervisor knows: a server that
+// was primary may hold such a wish of long ago.
+func (a *Agent) held(s board.Sight, f decide.Facts) bool {
+	if s.Names(a.config.Me()) {
+		return s.Held
+	}
+	return f.Peer == decide.PeerHere && s.Names(a.config.Other()) && s.Report.Held
+}
+
 // heldUntimely: a supervisor that ends in the middle of a detach leaves the wish that the
 // standby stays detached, while it is not.
-func (a *Agent) heldUntimely(s board.Sight) bool {
-	return s.Held && s.Names(a.config.Me()) && s.Task != decide.TaskDetach && board.Mode(s) == decide.Paired
+func (a *Agent) heldUntimely(s board.Sight, f decide.Facts) bool {
+	return a.held(s, f) && s.Task != decide.TaskDetach && board.Mode(s) == decide.Paired
+}
+
+// isLeftDown: as start --mc-only said. A rebuild starts it.
+func (a *Agent) isLeftDown(s board.Sight) bool {
+	return a.leftDown.Load() && s.PID == 0 && s.Task == decide.NoTask
 }
 
 func stallMS(s board.Sight) float64 {
@@ -135,26 +149,32 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 		return a.fencing.nextStep(s, f, other)
 	case f.Record == decide.RecordUnread || f.Record == decide.RecordClaimed:
 		return a.unread(s)
+	case f.Keeper != decide.KeeperReached && !a.config.Pair.Arbiter.Apart():
+		return a.peerAway(s, f)
 	case f.Keeper != decide.KeeperReached:
 		return fmt.Sprintf("the arbiter at %s is not reached, and until then no role can change: %s", a.config.Pair.Arbiter.Where(), cmp.Or(a.whyNotReached(), "start it there"))
 	case f.Record == decide.RecordMine && f.Data == decide.DataBroken && s.PID == 0:
 		return fmt.Sprintf("this server is the primary, but its data directory %s is empty or half made: check data_directory in server.toml and whether its file system is mounted; if the data is lost, only what %s has is left", a.config.Server.DataDirectory, other)
 	case f.Record == decide.RecordTheirs && f.Data == decide.DataBroken && s.PID == 0 && !slices.Contains(a.config.Policy().Rejoin, config.Rebuild):
 		return "the data directory is empty or half made, and " + act.RebuildNotAllowed
-	case f.Failover == decide.FailoverOff:
-		return "automatic switch and detach are off: mcctl enable-failover"
 	case a.leftDown.Load():
 		return "PostgreSQL is left down, as start --mc-only said: start it with pg_ctl, or start the supervisor anew without that option"
+	case f.Postgres == decide.PostgresGated && f.Failover == decide.FailoverOff && f.Peer != decide.PeerHere:
+		return fmt.Sprintf("clients are kept out until %s has all that this server has, and failover is off: start %s, or go on without it: mcctl detach", other, other)
 	case f.Peer != decide.PeerHere:
 		return a.peerAway(s, f)
 	case vain != "":
 		return fmt.Sprintf("the arbiter at %s would let nobody take over: %s; see mcctl status on %s", a.config.Pair.Arbiter.Where(), vain, other)
 	case a.hands.Rebuilds.GivenUp() && f.Mode != decide.Paired:
 		return "the rebuild was given up: mcctl rebuild, or restart the supervisor to let it decide anew"
-	case a.heldUntimely(s):
-		return fmt.Sprintf("a detach was cut off: %s is attached, but would not be again once it is lost: mcctl attach", other)
-	case s.Held:
-		return fmt.Sprintf("%s was detached by an operator: mcctl attach", other)
+	case a.held(s, f):
+		return a.heldText(s, f)
+	case s.Report.LeftDown:
+		return fmt.Sprintf("PostgreSQL of %s is left down, as start --mc-only said: start it there with pg_ctl, or start that supervisor anew without that option", other)
+	case s.Report.Problem != "":
+		return fmt.Sprintf("on %s: %s", other, s.Report.Problem)
+	case f.Failover == decide.FailoverOff:
+		return "automatic switch and detach are off: mcctl enable-failover"
 	case s.Moving:
 		return fmt.Sprintf("the arbiter is being moved: %s is attached again when that is over", other)
 	case s.DiskFailed:
@@ -171,13 +191,29 @@ func (a *Agent) nextStep(s board.Sight, f decide.Facts) string {
 	return a.versions(s, f)
 }
 
+// heldText says where the operator's wish is to be taken back.
+func (a *Agent) heldText(s board.Sight, f decide.Facts) string {
+	standby, attach := a.config.Other(), "mcctl attach"
+	if s.Names(standby) {
+		standby, attach = a.config.Me(), fmt.Sprintf("on %s: mcctl attach", a.config.Other())
+	}
+	if a.heldUntimely(s, f) {
+		return fmt.Sprintf("a detach was cut off: %s is attached, but would not be again once it is lost: %s", standby, attach)
+	}
+	return fmt.Sprintf("%s was detached by an operator: %s", standby, attach)
+}
+
 // explain gives the deciding rule, the facts, and what kept the rows above from
 // matching.
 func (a *Agent) explain() wire.Explanation {
 	a.mu.Lock()
 	rule, facts := a.rule, a.facts
 	a.mu.Unlock()
-	e := wire.Explanation{Server: a.config.Me(), Rule: rule.ID, Action: string(rule.Do), Why: rule.Why, Doing: doingText(a.board.Read())}
+	s := a.board.Read()
+	e := wire.Explanation{
+		Server: a.config.Me(), Rule: rule.ID, Action: string(rule.Do), Why: rule.Why, Doing: doingText(s),
+		NextStep: a.nextStep(s, a.limits.Classify(s, wire.Now())),
+	}
 	for _, field := range rule.When.Fields(facts) {
 		e.Facts = append(e.Facts, wire.Fact{Name: field.Name, Value: field.Value})
 	}

@@ -81,10 +81,18 @@ func (a *Agent) startOver() string {
 func (a *Agent) peerAway(s board.Sight, f decide.Facts) string {
 	other := a.config.Other()
 	where := a.config.Endpoint(other).Admin
-	if s.Link.Refused {
-		return fmt.Sprintf("no supervisor of %s listens at %s: %s", other, where, linkTrouble(s))
+	then := ""
+	switch {
+	case f.Record != decide.RecordTheirs:
+	case s.PeerResting:
+		then = fmt.Sprintf("; %s was stopped on purpose, so nobody takes over: if it does not come back, mcctl switch --force", other)
+	case a.config.Pair.Arbiter.Kind == config.None:
+		then = fmt.Sprintf("; without an arbiter nobody takes over by itself: if %s is gone for good, mcctl switch --force", other)
 	}
-	return fmt.Sprintf("the supervisor of %s at %s is %s: %s", other, where, f.Peer, linkTrouble(s))
+	if s.Link.Refused {
+		return fmt.Sprintf("no supervisor of %s listens at %s: %s%s", other, where, linkTrouble(s), then)
+	}
+	return fmt.Sprintf("the supervisor of %s at %s is %s: %s%s", other, where, f.Peer, linkTrouble(s), then)
 }
 
 // linkTrouble is the reason alone.

@@ -84,6 +84,12 @@ func TestTheNextStepNamesWhoIsNotReached(t *testing.T) {
 			func(s *board.Sight, f *decide.Facts) { f.Peer, s.Link = decide.PeerLost, stranger },
 			"the supervisor of server2 at " + there + " is lost: " + stranger.Error,
 		},
+		"the primary was stopped on purpose": {
+			func(s *board.Sight, f *decide.Facts) {
+				f.Record, f.Peer, s.PeerResting = decide.RecordTheirs, decide.PeerLost, true
+			},
+			"the supervisor of server2 at " + there + " is lost: start it there with mcctl start; server2 was stopped on purpose, so nobody takes over: if it does not come back, mcctl switch --force",
+		},
 		"the record is unread": {
 			func(s *board.Sight, f *decide.Facts) { f.Record, s.Link = decide.RecordUnread, stranger },
 			"the record has not been read: start the arbiter, or the other server; server2 at " + there + ": " + stranger.Error,
@@ -97,6 +103,46 @@ func TestTheNextStepNamesWhoIsNotReached(t *testing.T) {
 		c.change(&s, &f)
 		if got := a.nextStep(s, f); got != c.want {
 			t.Errorf("%s: the next step is %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// Nothing but the primary is there to be started, and force is the one remedy.
+func TestWithoutAnArbiterNoneIsSaidToBeAway(t *testing.T) {
+	a := someAgent(t)
+	a.config.Pair.Arbiter.Kind = config.None
+	s := board.Sight{Known: true, Record: rec(1, 1, "server2", pair.Paired)}
+	got := a.nextStep(s, decide.Facts{Record: decide.RecordTheirs, Keeper: decide.KeeperUnreached, Failover: decide.FailoverOn, Peer: decide.PeerLost})
+	if strings.Contains(got, "arbiter at") || !strings.HasSuffix(got, "if server2 is gone for good, mcctl switch --force") {
+		t.Errorf("the next step is %q", got)
+	}
+}
+
+// What only the other server knows is told here too, and one's own wish of a reign that is
+// over is not.
+func TestWhatTheOtherServerKnowsIsToldHere(t *testing.T) {
+	a := someAgent(t)
+	for name, c := range map[string]struct {
+		primary pair.Server
+		mode    pair.Mode
+		own     bool
+		report  wire.Report
+		want    string
+		held    bool
+	}{
+		"held off by the primary": {"server2", pair.Alone, false, wire.Report{Held: true}, "server1 was detached by an operator: on server2: mcctl attach", true},
+		"a detach cut off there":  {"server2", pair.Paired, false, wire.Report{Held: true}, "a detach was cut off: server1 is attached, but would not be again once it is lost: on server2: mcctl attach", true},
+		"held off here":           {"server1", pair.Alone, true, wire.Report{}, "server2 was detached by an operator: mcctl attach", true},
+		"an old wish of ours":     {"server2", pair.Alone, true, wire.Report{}, "not paired yet: see mcctl explain here and on server2", false},
+		"an old wish of theirs":   {"server1", pair.Alone, false, wire.Report{Held: true}, "not paired yet: see mcctl explain here and on server2", false},
+		"left down":               {"server2", pair.Paired, false, wire.Report{LeftDown: true}, "PostgreSQL of server2 is left down, as start --mc-only said: start it there with pg_ctl, or start that supervisor anew without that option", false},
+		"its trouble":             {"server1", pair.Alone, false, wire.Report{Problem: "rejoin fails: x"}, "on server2: rejoin fails: x", false},
+	} {
+		s := board.Sight{Known: true, Record: rec(1, 1, c.primary, c.mode), Held: c.own, Report: c.report}
+		f := decide.Facts{Record: decide.RecordTheirs, Keeper: decide.KeeperReached, Failover: decide.FailoverOn, Peer: decide.PeerHere, Mode: board.Mode(s)}
+		a.config.Pair.Arbiter.Kind = config.None
+		if got := a.nextStep(s, f); got != c.want || a.held(s, f) != c.held {
+			t.Errorf("%s: held %t, the next step is %q, want %q", name, a.held(s, f), got, c.want)
 		}
 	}
 }

@@ -75,6 +75,8 @@ func peerReached(v View) []Trouble {
 func arbiterReached(v View) []Trouble {
 	known, where := v.Me.Supervisor, v.Me.Config.Pair.Arbiter.Where()
 	switch {
+	case !known.Reached && where == "": // the servers keep it themselves
+		return one(cmp.Or(known.ArbiterError, "the primary, which holds the record, is not heard"))
 	case !known.Reached:
 		return one(fmt.Sprintf("the arbiter at %s is not reached: %s", where, cmp.Or(known.ArbiterError, "it does not answer")))
 	case known.ArbiterError != "":

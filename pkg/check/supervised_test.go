@@ -155,7 +155,11 @@ func TestAnArbiterThatTakesNoChange(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	wantsVerdict(t, r, check.Failover, check.No)
-	known.ArbiterError = ""
+	known.Reached, known.ArbiterError = false, "the primary server2 holds the record and is not heard" // nobody apart keeps it
+	if r := check.Judge(check.Scene{Here: side, There: side}, table); r.Findings[0].What != known.ArbiterError {
+		t.Errorf("%+v", r)
+	}
+	known.Reached, known.ArbiterError = true, ""
 	if r := check.Judge(check.Scene{Here: side, There: side}, table); len(r.Findings) != 0 {
 		t.Errorf("%+v", r)
 	}

@@ -48,6 +48,9 @@ func writeExplanation(w io.Writer, e wire.Explanation) error {
 	if e.Doing != "" {
 		_, _ = fmt.Fprintf(w, "now: %s\n", e.Doing)
 	}
+	if e.NextStep != "" {
+		_, _ = fmt.Fprintf(w, "next step: %s\n", e.NextStep)
+	}
 	t := newTable(w)
 	t.row()
 	t.row("FACT", "IS")

@@ -13,7 +13,7 @@ import (
 func TestExplain(t *testing.T) {
 	s := newSupervisor(t, wire.Status{})
 	e := wire.Explanation{
-		Server: "server2", Rule: 390, Action: "wait", Why: "this server is standby", Doing: "rejoin: 40 %",
+		Server: "server2", Rule: 390, Action: "wait", Why: "this server is standby", Doing: "rejoin: 40 %", NextStep: "see there",
 		Facts: []wire.Fact{{Name: "task", Value: "none"}, {Name: "peer-postgres", Value: "open"}},
 		Above: []wire.Missed{{Rule: 101, Action: "stop", Fact: "task", Value: "none", Wants: "stop"}},
 	}
@@ -21,6 +21,7 @@ func TestExplain(t *testing.T) {
 	same(t, mcctl(t.Context(), "explain", "-M", s.mcdir).stdout, `
 server2: rule 390: wait, because this server is standby
 now: rejoin: 40 %
+next step: see there
 
 FACT           IS
 task           none

@@ -236,6 +236,17 @@ func TestAStartComesAfterAStop(t *testing.T) {
 	}
 }
 
+// A standby that would not be attached again is not taken out of service.
+func TestNoUpdateIsBegunBesideAnOperatorsDetach(t *testing.T) {
+	st := asStandby()
+	st.Held = true
+	s := updating(t, st, false, updateCheck)
+	mcctl(t.Context(), "rolling-update", "--exec", "true", "--yes", "-M", s.mcdir).wants(t, exitRefused, "an operator has detached the standby", "mcctl attach -M "+s.mcdir)
+	if n := s.count(wire.KindStop); n != 0 {
+		t.Errorf("a stop was asked for %d times", n)
+	}
+}
+
 // An update that was left after its maintenance does not run another one, and must not end as
 // if it had.
 func TestAnotherMaintenanceIsNotTakenForTheOneThatWasDone(t *testing.T) {

@@ -55,6 +55,9 @@ func (u *updater) check(ctx context.Context) error {
 	if !whole(st) {
 		return failed(exitRefused, fmt.Errorf("the pair is not whole: %s, %s", st.Summary, st.Record), "see mcctl status -M %s", u.o.Mcdir)
 	}
+	if st.Held {
+		return failed(exitRefused, fmt.Errorf("an operator has detached the standby, so it would not be attached again"), "mcctl attach -M %s, on the primary", u.o.Mcdir)
+	}
 	report, err := makeReport(ctx, u.env, u.o.Mcdir)
 	if err != nil {
 		return err

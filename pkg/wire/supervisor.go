@@ -78,10 +78,15 @@ type Report struct {
 	Replayed pair.LSN `json:"replayed,omitempty"`
 	Stream   string   `json:"stream,omitempty"`
 	Failover bool     `json:"failover"`
-	Rule     int      `json:"rule"`
-	Why      string   `json:"why"`
-	Doing    string   `json:"doing,omitempty"` // operation under way, with its progress
-	Version  string   `json:"version"`
+	// Held: an operator has detached the standby. LeftDown: PostgreSQL of that server was left
+	// down by start --mc-only. Problem is what goes wrong there. An older supervisor tells none.
+	Held     bool   `json:"attach_held,omitempty"`
+	LeftDown bool   `json:"left_down,omitempty"`
+	Problem  string `json:"problem,omitempty"`
+	Rule     int    `json:"rule"`
+	Why      string `json:"why"`
+	Doing    string `json:"doing,omitempty"` // operation under way, with its progress
+	Version  string `json:"version"`
 	// DiskError is what the I/O probe met, or ""; DiskPart what of PostgreSQL's is there.
 	DiskError string   `json:"disk_error,omitempty"`
 	DiskPart  DiskPart `json:"disk_part,omitempty"`
@@ -250,7 +255,8 @@ type Status struct {
 	// Warnings are about PostgreSQL's configuration files, and about room on the disks.
 	Warnings []string `json:"warnings,omitempty"`
 	Failover bool     `json:"failover"`
-	Held     bool     `json:"attach_held"`
+	// Held: an operator has detached the standby, as the primary's supervisor knows.
+	Held bool `json:"attach_held"`
 	// LeftDown: PostgreSQL of the answering server was left down by start --mc-only.
 	LeftDown bool           `json:"left_down,omitempty"`
 	Servers  []ServerStatus `json:"servers"`
@@ -326,8 +332,10 @@ type Explanation struct {
 	Action string      `json:"action"`
 	Why    string      `json:"why"`
 	Doing  string      `json:"doing,omitempty"`
-	Facts  []Fact      `json:"facts"`
-	Above  []Missed    `json:"above"`
+	// NextStep is Status.NextStep: why an action fails or is held back, above all.
+	NextStep string   `json:"next_step,omitempty"`
+	Facts    []Fact   `json:"facts"`
+	Above    []Missed `json:"above"`
 }
 
 // Fact is one classified observation.

@@ -180,10 +180,10 @@ func (s *storm) heal(ctx context.Context, op operation) error {
 		if !op.unfinished || time.Since(began) < time.Second {
 			continue
 		}
+		if err == nil && st.Held {
+			s.ask(ctx, "attach", "-M", s.lab.Mcdir(st.Record.Primary))
+		}
 		for server, p := range s.lab.Pids().Servers {
-			if st, err := s.lab.Ask(ctx, server); err == nil && st.Held { // only the primary knows
-				s.ask(ctx, "attach", "-M", s.lab.Mcdir(server))
-			}
 			if p.Watch == 0 {
 				s.ask(ctx, "start", "-W", "-M", s.lab.Mcdir(server))
 			}
