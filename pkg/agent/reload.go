@@ -104,21 +104,18 @@ func (a *Agent) ownFiles() (paths []string) {
 
 // watchOwnDirectories has the kernel tell of changes in the directories: editors
 // replace files, and a watched file would be the old one. A link may have come to lead
-// elsewhere before its directory was watched.
+// elsewhere before its directory was watched, so that is looked up until it stays.
 func (a *Agent) watchOwnDirectories(w *fileWatch) {
-	for more := true; more; {
-		more = false
-		for _, path := range a.ownFiles() {
-			dir := filepath.Dir(path)
-			if slices.Contains(w.watched(), dir) {
-				continue
-			}
-			if err := w.add(dir); err != nil {
-				a.log.Warn("changes of a directory are noticed after SIGHUP only", "directory", dir, "error", err)
-			} else {
-				more = true
+	var before []string
+	for files := a.ownFiles(); !slices.Equal(files, before); files = a.ownFiles() {
+		for _, path := range files {
+			if dir := filepath.Dir(path); !slices.Contains(w.watched(), dir) {
+				if err := w.add(dir); err != nil {
+					a.log.Warn("changes of a directory are noticed after SIGHUP only", "directory", dir, "error", err)
+				}
 			}
 		}
+		before = files
 	}
 }
 

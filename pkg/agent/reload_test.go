@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+
 	"mcctl/pkg/board"
 	"mcctl/pkg/config"
 )
@@ -185,6 +187,24 @@ func TestReloadThroughLinks(t *testing.T) {
 		return told.has("policy.failover: true -> false")
 	})
 	eventually(t, "a change behind the link is noticed", func() bool { return told.has("policy.failover: false -> true") })
+}
+
+// A management directory that is reached by a link has two names, and the kernel tells of one.
+func TestADirectoryOfTwoNamesIsWatched(t *testing.T) {
+	c, _ := mcdir(t)
+	ok(t, os.WriteFile(c.Path(config.PairFile), nil, 0o600))
+	link := filepath.Join(t.TempDir(), "link")
+	ok(t, os.Symlink(c.Dir, link))
+	c.Dir = link
+	a := newAgent(t, c)
+	watch, err := newFileWatch(func(fsnotify.Event) bool { return true })
+	ok(t, err)
+	defer watch.close()
+	done := make(chan bool, 1)
+	go func() { a.watchOwnDirectories(watch); done <- true }()
+	received(t, done)
+	ok(t, os.WriteFile(c.Path(config.PairFile), nil, 0o600))
+	received(t, watch.changed)
 }
 
 func TestSystemdHearsOfReloads(t *testing.T) {
