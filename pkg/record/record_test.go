@@ -44,7 +44,11 @@ func TestEveryChange(t *testing.T) {
 			}
 			return
 		}
-		if c.From != r.Revision || next.Revision <= r.Revision {
+		want := r.Revision + 1
+		if c.Transition == Force && c.To == r.Primary {
+			want += reborn
+		}
+		if c.From != r.Revision || next.Revision != want {
 			t.Errorf("%v on %s: revision %d", c, r, next.Revision)
 		}
 		for _, to := range servers {

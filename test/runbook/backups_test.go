@@ -1,14 +1,13 @@
 package runbook
 
 import (
+	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -124,8 +123,9 @@ func (s *stage) rebuiltBy(way string, section Page) {
 	if after == string(before) {
 		s.Error("nothing was rebuilt")
 	}
-	if want := fmt.Sprintf(`"way":%q`, way); !strings.Contains(strings.ReplaceAll(after, `": "`, `":"`), want) {
-		s.Errorf("no %s in %s", want, after)
+	var saved struct{ Job wire.RebuildJob }
+	if err := json.Unmarshal([]byte(after), &saved); err != nil || saved.Job.Plan.Way != way {
+		s.Errorf("it was made by %q, not by %s: %v", saved.Job.Plan.Way, way, err)
 	}
 	for _, server := range []pair.Server{one, two} {
 		if got := s.psql(server, "select n from spaced"); got != "42" {
