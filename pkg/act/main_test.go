@@ -25,6 +25,7 @@ import (
 	"mcctl/pkg/postgres"
 	"mcctl/pkg/record"
 	"mcctl/pkg/settings"
+	"mcctl/pkg/wire"
 )
 
 const templateVariable = "MCCTL_TEST_TEMPLATE"
@@ -122,6 +123,8 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // everything.
 type otherSide struct {
 	answer func(ctx context.Context, kind string, request any) (any, error)
+	// room answers how much room there is; nil for enough.
+	room func() (wire.HoldsAnswer, error)
 
 	mu     sync.Mutex
 	asked  []string
@@ -129,6 +132,14 @@ type otherSide struct {
 }
 
 func (o *otherSide) Call(ctx context.Context, kind string, request, answer any) error {
+	if q, holds := request.(wire.HoldsRequest); holds && q.Room {
+		if o.room == nil {
+			return nil
+		}
+		got, err := o.room()
+		*answer.(*wire.HoldsAnswer) = got
+		return err
+	}
 	o.mu.Lock()
 	o.asked = append(o.asked, kind)
 	o.mu.Unlock()

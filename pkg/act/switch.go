@@ -131,6 +131,9 @@ func (h *Hands) prepare(ctx context.Context) error {
 	if err == nil {
 		err = h.standbyReplays(ctx)
 	}
+	if err == nil {
+		err = h.standbyHasRoom(ctx)
+	}
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		return fmt.Errorf("it was left off before anything was closed: %w", cause)
 	}
@@ -156,6 +159,28 @@ func (h *Hands) standbyReplays(ctx context.Context) error {
 		}
 		if h.now()-began <= check.ReplayClose {
 			return nil
+		}
+	}
+}
+
+// roomPatience is how long the standby may take to look at its disks.
+const roomPatience = 10 * time.Second
+
+// standbyHasRoom makes sure that the standby can be promoted, by a look of this moment: once
+// it has the reign, nobody may serve until there is room.
+func (h *Hands) standbyHasRoom(ctx context.Context) error {
+	ctx, cancel := h.within(ctx, roomPatience, fmt.Errorf("not within %s", roomPatience))
+	defer cancel()
+	for {
+		var got wire.HoldsAnswer
+		err := h.Peer.Call(ctx, wire.KindHolds, wire.HoldsRequest{Room: true}, &got)
+		switch {
+		case err == nil && got.NoRoom == "":
+			return nil
+		case err == nil:
+			return fmt.Errorf("nothing was closed: %s has no room to take over: %s; free or add some there", h.other(), got.NoRoom)
+		case h.pause(ctx, 100*time.Millisecond) != nil:
+			return fmt.Errorf("nothing was closed: whether %s has room to take over is not known: %w", h.other(), err)
 		}
 	}
 }

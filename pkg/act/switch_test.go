@@ -172,6 +172,39 @@ func TestASwitchGivenUpInTimeDisturbsNobody(t *testing.T) {
 	ok(t, client(t, h))
 }
 
+// A standby whose disk has just filled could not be promoted, and once it has the reign nobody
+// may serve. One that does not say is not trusted with it; a moment without a connection is
+// no verdict.
+func TestASwitchAsksForTheStandbysRoom(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		room func(nth int) (wire.HoldsAnswer, error)
+		says []string
+	}{
+		{"its disk is full", func(int) (wire.HoldsAnswer, error) { return wire.HoldsAnswer{NoRoom: "/wal: 0 % (0 bytes) free"}, nil }, []string{"nothing was closed: server2 has no room to take over: /wal: 0 % (0 bytes) free"}},
+		{"its disk hangs", func(int) (wire.HoldsAnswer, error) { return wire.HoldsAnswer{}, errors.New("perhaps a disk hangs") }, []string{"nothing was closed", "not known", "perhaps a disk hangs"}},
+		{"it is heard at the second time", func(nth int) (wire.HoldsAnswer, error) {
+			if nth == 1 {
+				return wire.HoldsAnswer{}, wire.ErrNoAnswer
+			}
+			return wire.HoldsAnswer{}, nil
+		}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h, other := switchingNowhere()
+			ctx, cancel := context.WithTimeout(within(t), time.Second)
+			defer cancel()
+			asked := 0
+			other.room = func() (wire.HoldsAnswer, error) { asked++; return c.room(asked) }
+			if err := h.standbyHasRoom(ctx); c.says != nil {
+				fails(t, err, c.says...)
+			} else {
+				ok(t, err)
+			}
+		})
+	}
+}
+
 // Half stopped it would serve nobody: it is ended, and what follows is decided anew.
 func TestASwitchEndsAServerThatDoesNotStopInTime(t *testing.T) {
 	before := copyOf(3, 8, pair.Paired)
@@ -194,11 +227,16 @@ func TestCloseWantsAShutdownInGoodOrder(t *testing.T) {
 	}
 }
 
-func TestOtherHoldsAsksAgainAndIsBounded(t *testing.T) {
-	h := &Hands{Config: &config.Config{}}
+// switchingNowhere has no PostgreSQL, only the other server.
+func switchingNowhere() (*Hands, *otherSide) {
+	h, other := &Hands{Config: &config.Config{}}, &otherSide{}
 	h.Config.Server.Name, h.Config.Pair.Servers = "server1", map[string]config.Endpoint{"server1": {}, "server2": {}}
-	other := &otherSide{}
 	h.Peer = other
+	return h, other
+}
+
+func TestOtherHoldsAsksAgainAndIsBounded(t *testing.T) {
+	h, other := switchingNowhere()
 	other.answer = func(_ context.Context, _ string, request any) (any, error) {
 		switch n := other.times(wire.KindHolds); {
 		case n%3 == 1:

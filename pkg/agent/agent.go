@@ -157,7 +157,11 @@ func assemble(opt Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := assembleIn(machine(c, in, tls), opt)
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	a, err := assembleIn(machine(c, in, tls, self), opt)
 	if err != nil {
 		return nil, err
 	}
@@ -167,11 +171,7 @@ func assemble(opt Options) (*Agent, error) {
 	tls.Renewed(wire.TellRenewed(a.log))
 	a.postgres, a.tls, a.systemd = in, tls, newNotifier()
 	a.asked = newWarm(clock.Machine.Mutex(), in.Connect)
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	a.looker.Program, a.looker.Mcdir, a.looker.Patience = self, c.Dir, inspectPatience
+	a.looker.Program, a.looker.Command, a.looker.Dir, a.looker.Patience = self, observe.LookCommand, c.Dir, inspectPatience
 	a.journal = openJournal(c.Path("log", "events.jsonl"), a.log)
 	return a, a.openCommands()
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -110,11 +111,23 @@ func (a *Agent) conditions(s board.Sight) []check.Hurdle {
 		fmt.Sprintf("PostgreSQL of %s is %s, not open", me, f.Postgres))
 	add("disk", f.Disk != decide.DiskFailed, f.Disk, decide.DiskFine,
 		fmt.Sprintf("a disk of %s fails (%s): it hands over without a switch when failover is enabled (mcctl enable-failover)", me, s.DiskError))
-	// No rule of the table goes by these: an automatic take-over must not wait for an editor.
-	all = append(all, configuration("primary-configuration", me, s.ConfigInTheWay), configuration("standby-configuration", other, s.Report.ConfigInTheWay))
+	// No rule of the table goes by these: an automatic take-over must not wait for an editor,
+	// and a standby that is short of room is better than no server.
+	all = append(all, standbyRoom(other, s.Report), configuration("primary-configuration", me, s.ConfigInTheWay), configuration("standby-configuration", other, s.Report.ConfigInTheWay))
 	add("task", s.Task == decide.NoTask, s.Task, decide.NoTask,
 		fmt.Sprintf("a %s is under way", s.Task))
 	return all
+}
+
+// standbyRoom tells whether the standby has the room of a primary, as its I/O probe saw last.
+// It looks anew before this server closes (act.Hands).
+func standbyRoom(standby pair.Server, r wire.Report) check.Hurdle {
+	h := check.Hurdle{ID: "standby-room", Value: cmp.Or(r.DiskLevel, "not known"), Threshold: "not " + board.LevelCritical, State: check.Fine}
+	if r.DiskLevel == board.LevelCritical {
+		h.State = check.Blocker
+		h.Text = fmt.Sprintf("%s has no room to take over: %s; free or add some there, or lower policy.disk_critical if that is enough", standby, r.Disk)
+	}
+	return h
 }
 
 // configuration tells whether a server can take its other role with the files that it has.

@@ -1,16 +1,23 @@
 package agent
 
 import (
+	"context"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"mcctl/pkg/act"
 	"mcctl/pkg/arbiter"
 	"mcctl/pkg/board"
 	"mcctl/pkg/check"
 	"mcctl/pkg/config"
+	"mcctl/pkg/disk"
+	"mcctl/pkg/observe"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
+	"mcctl/pkg/wire"
 )
 
 // A server whose disk fails cannot be stopped in good order, and with failover off nobody
@@ -24,6 +31,57 @@ func TestASwitchFromAFailingDiskIsRefused(t *testing.T) {
 	}
 	t.Error("the disk is not in the way")
 }
+
+func TestASwitchToAStandbyWithoutRoomIsRefused(t *testing.T) {
+	a := someAgent(t)
+	for level, state := range map[string]string{
+		board.LevelUnknown: check.Fine, board.LevelFine: check.Fine, board.LevelLow: check.Fine, board.LevelCritical: check.Blocker,
+	} {
+		all := a.conditions(board.Sight{Report: wire.Report{DiskLevel: level, Disk: "/log: 1 % (1.0 GB) free"}})
+		i := slices.IndexFunc(all, func(h check.Hurdle) bool { return h.ID == "standby-room" })
+		if h := all[i]; h.State != state || (state == check.Blocker) != strings.HasPrefix(h.Text, "server2 has no room to take over: /log: 1 % (1.0 GB) free") {
+			t.Errorf("room is %q: %+v", level, h)
+		}
+	}
+}
+
+// A standby answers by a look of this moment. One at whose disks nobody can look does not know.
+func TestAStandbyLooksForRoomWhenAsked(t *testing.T) {
+	a := someAgent(t)
+	a.warm = newWarm(a.clock.Mutex(), func(context.Context) (act.Session, error) { return holder{}, nil })
+	data := disk.Space{Path: "/data", Log: true, Room: disk.Room{Total: 1 << 40, Free: 1 << 39}}
+	room, failed := observe.Room{Spaces: []disk.Space{data}, Segment: 16 << 20}, error(nil)
+	looks := 0
+	a.world.Room = func(context.Context) (observe.Room, error) { looks++; return room, failed }
+	ask := func(q wire.HoldsRequest) (wire.HoldsAnswer, error) {
+		got, err := a.Handle(t.Context(), otherServer, wire.KindHolds, body(q))
+		answer, _ := got.(wire.HoldsAnswer)
+		return answer, err
+	}
+	if got, err := ask(wire.HoldsRequest{LSN: 0x99}); err != nil || !got.Holds || looks != 0 {
+		t.Errorf("asked what it holds: %+v, %v, looked %d times", got, err, looks)
+	}
+	if got, err := ask(wire.HoldsRequest{Room: true}); err != nil || got.NoRoom != "" || looks != 1 {
+		t.Errorf("there is room: %+v, %v, looked %d times", got, err, looks)
+	}
+	room.Spaces[0].Free = 33<<20 - 1
+	if got, err := ask(wire.HoldsRequest{Room: true}); err != nil || !strings.HasPrefix(got.NoRoom, "/data: 0 %") {
+		t.Errorf("there is none: %+v, %v", got, err)
+	}
+	failed = errors.New("perhaps a disk hangs")
+	if got, err := ask(wire.HoldsRequest{Room: true}); err == nil || !strings.Contains(err.Error(), "perhaps a disk hangs") {
+		t.Errorf("nobody can look: %+v, %v", got, err)
+	}
+}
+
+// holder is a session on a standby that holds everything up to 0/100.
+type holder struct{ act.Session }
+
+func (holder) Applied(context.Context) (received, replayed pair.LSN, err error) {
+	return 0x100, 0x100, nil
+}
+func (holder) Alive() bool { return true }
+func (holder) Close()      {}
 
 // hearingKeeper is reached, and holds and hears what it is told to.
 type hearingKeeper struct {

@@ -193,6 +193,7 @@ func (a *Agent) peerRests(context.Context, json.RawMessage) (any, error) {
 
 // holds tells whether this standby has the record at a position on its disk, at least its
 // beginning: then everything before it is there, and is applied before the standby opens.
+// Whoever asks for the room, too, is about to close: what the I/O probe saw last is not enough.
 func (a *Agent) holds(ctx context.Context, body json.RawMessage) (any, error) {
 	var q wire.HoldsRequest
 	if err := json.Unmarshal(body, &q); err != nil {
@@ -206,7 +207,15 @@ func (a *Agent) holds(ctx context.Context, body json.RawMessage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wire.HoldsAnswer{Holds: max(received, replayed) > q.LSN, Received: received}, nil
+	answer := wire.HoldsAnswer{Holds: max(received, replayed) > q.LSN, Received: received}
+	if q.Room && a.world.Room != nil {
+		room, err := a.world.Room(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("see whether there is room to take over: %w", err)
+		}
+		answer.NoRoom = a.limits.now().NoRoom(room.Spaces, room.Segment)
+	}
+	return answer, nil
 }
 
 // history is given by the open primary only: who rewinds or copies from here

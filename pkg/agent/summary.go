@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"mcctl/pkg/arbiter"
+	"mcctl/pkg/board"
 	"mcctl/pkg/decide"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/wire"
@@ -42,6 +43,9 @@ func switchable(st wire.Status, f decide.Facts) bool {
 	}
 	for _, s := range st.Servers {
 		if !inRole(s) || s.Supervisor != "here" || s.DiskError != "" || s.ConfigInTheWay != "" {
+			return false
+		}
+		if s.Role == pair.Standby && s.DiskLevel == board.LevelCritical {
 			return false
 		}
 	}

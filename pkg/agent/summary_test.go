@@ -9,6 +9,7 @@ import (
 	"mcctl/pkg/check"
 	"mcctl/pkg/config"
 	"mcctl/pkg/decide"
+	"mcctl/pkg/disk"
 	"mcctl/pkg/pair"
 	"mcctl/pkg/record"
 	"mcctl/pkg/wire"
@@ -24,6 +25,11 @@ type deviation struct {
 
 func seen(change func(*board.Sight)) func(*Agent, *board.Sight) {
 	return func(_ *Agent, s *board.Sight) { change(s) }
+}
+
+// noRoom is a disk on which room is critical by any setting.
+func noRoom() []board.Place {
+	return []board.Place{{Path: "/data", Room: disk.Room{Total: 100 << 30}}}
 }
 
 // onEither are what both servers can meet.
@@ -65,11 +71,15 @@ var onPrimary = append(slices.Clone(onEither), []deviation{
 	{"nothing streams", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Look.Peer = nil })},
 	{"the standby lags", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Look.Flush = 1 << 40 })},
 	{"it switches", wire.SummarySwitching, seen(func(s *board.Sight) { s.Doing = decide.Switch })},
+	{"the standby has no room", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Report.DiskLevel = board.LevelCritical })},
+	{"this server has no room", wire.SummarySwitchable, seen(func(s *board.Sight) { s.Places = noRoom() })},
 	{"the gate is shut", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Gated = true })},
 }...)
 
 var onStandby = append(slices.Clone(onEither), []deviation{
 	{"nothing streams", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Look.Receiver.Status = "" })},
+	{"the primary has no room", wire.SummarySwitchable, seen(func(s *board.Sight) { s.Report.DiskLevel = board.LevelCritical })},
+	{"this server has no room", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Places = noRoom() })},
 	{"the primary switches", wire.SummarySwitching, seen(func(s *board.Sight) { s.Report.Doing, s.Report.Postgres = string(decide.Switch), wire.ReportBusy })},
 	{"the old primary is on its way out", wire.SummarySwitchable, seen(func(s *board.Sight) { s.Doing = decide.Switch })},
 }...)

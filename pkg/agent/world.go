@@ -35,6 +35,8 @@ type World struct {
 	Web http.RoundTripper
 	// Port tries the other PostgreSQL's port; nil for postgres.Answers.
 	Port func(ctx context.Context, addr string) error
+	// Room measures PostgreSQL's disks; nil where nobody can.
+	Room func(context.Context) (observe.Room, error)
 	// Command runs a command of the site that is waited for; nil for those of server.toml.
 	Command func(context.Context, hook.Call) hook.Outcome
 	// Begin runs work beside the caller; nil for goroutines.
@@ -66,9 +68,11 @@ type here struct {
 
 func (h here) Unfinished(keepDir string) bool { return exists(keepDir) || h.in.Empty() }
 
-// machine is the world of this machine.
-func machine(c *config.Config, in *postgres.Instance, tls *wire.TLSPair) World {
+// machine is the world of this machine; self is the program of mcctl.
+func machine(c *config.Config, in *postgres.Instance, tls *wire.TLSPair, self string) World {
+	room := &observe.Aside{Program: self, Command: observe.RoomCommand, Dir: in.Data, Patience: inspectPatience}
 	return World{
+		Room:  room.Room,
 		Clock: clock.Machine, Disk: durable.Machine, Postgres: here{act.On(in), in}, Watched: observe.On(in),
 		Link: func(to string, l wire.LinkConfig) Link {
 			l.TLS = tls.Client(to)

@@ -41,6 +41,37 @@ func TestFillingOnOneServerAtATime(t *testing.T) {
 	}
 }
 
+// A promotion writes log, and small files beside the data. What is critical for a primary is
+// not made one.
+func TestNoRoomToTakeOver(t *testing.T) {
+	const mb = 1 << 20
+	l := roomLimits()
+	l.DiskCritical = config.Share{Size: 20 * mb}
+	at := func(free uint64) disk.Room { return disk.Room{Total: 1000 * mb, Free: free, Files: 1000, Left: 100} }
+	few := at(900 * mb)
+	few.Left = promotionFiles - 1
+	for _, c := range []struct {
+		name      string
+		data, log disk.Room
+		segment   uint64
+		want      string
+	}{
+		{"room on both", at(900 * mb), at(33 * mb), 16 * mb, ""},
+		{"not for two segments of log", at(900 * mb), at(33*mb - 1), 16 * mb, "/log: 3 % (33.0 MB) free; a promotion needs 33.0 MB there, and 16 files"},
+		{"segments are small", at(900 * mb), at(20 * mb), mb, ""},
+		{"segments are small, and room is critical", at(900 * mb), at(20*mb - 1), mb, "/log: 1 % (20.0 MB) free, which is below policy.disk_critical"},
+		{"not one block beside the data", at(0), at(900 * mb), 16 * mb, "/data: 0 % (0 B) free; a promotion needs 1.0 MB there, and 16 files"},
+		{"no more files", few, at(900 * mb), 16 * mb, "/data: 90 % (900.0 MB) free, 1 % of its files; a promotion needs 1.0 MB there, and 16 files"},
+		{"not known", disk.Room{}, at(900 * mb), 16 * mb, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := l.NoRoom([]disk.Space{{Path: "/data", Room: c.data}, {Path: "/log", Log: true, Room: c.log}}, c.segment); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestFillingIsNotConcludedFromWhatIsNotKnown(t *testing.T) {
 	l := roomLimits()
 	for _, c := range []struct {

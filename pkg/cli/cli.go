@@ -72,7 +72,7 @@ Every command works on a management directory: -M DIR, or MCCONTROLDIR.`,
 		newExplain(env, runExplain), newRules(env, runRules), newEvents(env, runEvents), newCheck(env, runCheck),
 		newArbiter(env), newLab(env), newProbe(env, runProbe), newVersion(env),
 		newSupervise(env, runSupervise), newWatchSupervisor(env, runWatch),
-		newArbitrate(env, runArbitrate), newWatchArbiter(env, runWatch), newIOProbe(env, runIOProbe), newLookHere(env, runLookHere),
+		newArbitrate(env, runArbitrate), newWatchArbiter(env, runWatch), newIOProbe(env, runIOProbe), newLookHere(env, runLookHere), newLookForRoom(env, runLookForRoom),
 	)
 	return root
 }

@@ -37,6 +37,34 @@ func TestElsewhereFollowsLinksOnly(t *testing.T) {
 	}
 }
 
+func TestSpacesAreWherePostgreSQLWrites(t *testing.T) {
+	data, space, log := t.TempDir(), t.TempDir(), t.TempDir()
+	ok(t, os.Mkdir(filepath.Join(data, "pg_tblspc"), 0o700))
+	ok(t, os.Symlink(space, filepath.Join(data, "pg_tblspc", "16385")))
+	ok(t, os.Mkdir(filepath.Join(data, "pg_wal"), 0o700))
+	look := func() (logs, all []string) {
+		spaces, err := Spaces(data)
+		ok(t, err)
+		for _, s := range spaces {
+			if !s.Known() || s.Room.Total != roomOf(s.Path).Total {
+				t.Errorf("%s: %+v", s.Path, s.Room)
+			}
+			if all = append(all, s.Path); s.Log {
+				logs = append(logs, s.Path)
+			}
+		}
+		return logs, all
+	}
+	if logs, all := look(); !slices.Equal(all, []string{data, space}) || !slices.Equal(logs, all[:1]) {
+		t.Errorf("it writes in %q, log in %q", all, logs)
+	}
+	ok(t, os.Remove(filepath.Join(data, "pg_wal")))
+	ok(t, os.Symlink(log, filepath.Join(data, "pg_wal")))
+	if logs, all := look(); !slices.Equal(all, []string{data, log, space}) || !slices.Equal(logs, all[1:2]) {
+		t.Errorf("with pg_wal elsewhere: in %q, log in %q", all, logs)
+	}
+}
+
 // What is no disk's fault is not blamed on one.
 func TestBlameless(t *testing.T) {
 	for errno, want := range map[syscall.Errno]bool{

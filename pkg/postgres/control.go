@@ -64,6 +64,7 @@ type Control struct {
 	BackupStart pair.LSN
 	WALLogHints bool // one of the two is needed by pg_rewind
 	Checksums   bool
+	Segment     uint64 // the size of a WAL segment, in bytes
 }
 
 // controlTries reads in a row, controlPause apart, before a wrong checksum is
@@ -120,6 +121,7 @@ func parseControl(b []byte) (Control, error) {
 		MinRecoveryTimeline: pair.Timeline(le.Uint32(b[144:])),
 		BackupStart:         pair.LSN(le.Uint64(b[152:])),
 		WALLogHints:         b[176] != 0,
+		Segment:             uint64(le.Uint32(b[228:])),
 		Checksums:           le.Uint32(b[252:]) != 0,
 	}, nil
 }

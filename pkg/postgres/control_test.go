@@ -43,6 +43,7 @@ func compareControl(t *testing.T, in *Instance, want State) {
 		"Minimum recovery ending location":   c.MinRecovery.String(),
 		"Min recovery ending loc's timeline": strconv.Itoa(int(c.MinRecoveryTimeline)),
 		"Backup start location":              c.BackupStart.String(),
+		"Bytes per WAL segment":              strconv.FormatUint(c.Segment, 10),
 		"wal_log_hints setting":              onOff[c.WALLogHints],
 		"Data page checksum version":         map[bool]string{true: "1", false: "0"}[c.Checksums],
 	} {

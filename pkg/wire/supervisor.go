@@ -115,15 +115,19 @@ const (
 	DiskTablespace DiskPart = "tablespace"
 )
 
-// HoldsRequest asks for a position to be flushed on a standby.
+// HoldsRequest asks for a position to be flushed on a standby. Room: and for the room on its
+// disks to be looked at, now.
 type HoldsRequest struct {
-	LSN pair.LSN `json:"lsn"`
+	LSN  pair.LSN `json:"lsn"`
+	Room bool     `json:"room,omitempty"`
 }
 
-// HoldsAnswer tells how far the standby has flushed.
+// HoldsAnswer tells how far the standby has flushed. NoRoom is why it should not be made
+// primary for want of room; an older supervisor does not tell.
 type HoldsAnswer struct {
 	Holds    bool     `json:"holds"`
 	Received pair.LSN `json:"received"`
+	NoRoom   string   `json:"no_room,omitempty"`
 }
 
 // HistoryRequest says whether the asker streams now: a plan of a rebuild is asked for by one

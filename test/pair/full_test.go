@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,16 +86,17 @@ func (s *stage) fill(disk string, leave int) {
 	})
 }
 
-func smallWAL(t *testing.T, disk, critical string) *stage {
+// smallWAL is a pair of which one server has its log on the small disk.
+func smallWAL(t *testing.T, disk string, of pair.Server, critical string) *stage {
 	s := newStage(t, lab.Options{Profile: "tight", Settings: map[string]string{"fsync": "on", "wal_init_zero": "on", "max_wal_size": "48MB", "min_wal_size": "32MB", "wal_keep_size": "0"}})
 	s.mcctl("stop", "-a", "-M", s.lab.Mcdir(one))
-	s.walOn(disk, one)
+	s.walOn(disk, of)
 	for _, of := range []pair.Server{one, two} {
 		f, err := os.OpenFile(s.lab.Mcdir(of)+"/pair.toml", os.O_APPEND|os.O_WRONLY, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := fmt.Fprintf(f, "\n[policy]\ndisk_low = \"128MB\"\ndisk_critical = %q\n", critical); err != nil {
+		if _, err := fmt.Fprintf(f, "io_probe_timeout = \"20s\"\n\n[policy]\ndisk_low = \"128MB\"\ndisk_critical = %q\n", critical); err != nil {
 			t.Fatal(err)
 		}
 		_ = f.Close()
@@ -116,7 +118,7 @@ func TestAPrimaryWhoseDiskFillsHandsOverInGoodOrder(t *testing.T) {
 	if !inside {
 		return
 	}
-	s := smallWAL(t, disk, "80MB")
+	s := smallWAL(t, disk, one, "80MB")
 	s.flowing()
 	s.fill(disk, 104)
 	st := s.until("the disk is called low on both", two, func(st wire.Status) bool { return warned(st, "server1: room is low on "+disk) })
@@ -181,7 +183,7 @@ func TestAPrimaryThatDiesOfAFullDiskIsReplaced(t *testing.T) {
 	if !inside {
 		return
 	}
-	s := smallWAL(t, disk, "0%")
+	s := smallWAL(t, disk, one, "0%")
 	s.flowing()
 	s.fill(disk, 0)
 	// Segments that are there already take more log; what is written goes beyond them.
@@ -194,6 +196,48 @@ func TestAPrimaryThatDiesOfAFullDiskIsReplaced(t *testing.T) {
 	}
 	_ = os.Remove(filepath.Join(disk, "filler"))
 	s.paired(two)
+}
+
+// A standby whose log has no room could not be promoted, and once it has the reign nobody may
+// serve. It is asked before anything is closed, so also when its I/O probe has not seen it yet.
+func TestNoSwitchToAStandbyWhoseLogHasNoRoom(t *testing.T) {
+	disk, inside := onSmallDisk(t)
+	if !inside {
+		return
+	}
+	s := smallWAL(t, disk, two, "80MB")
+	s.ask(one, "select pg_switch_wal()") // else the switch may need the next segment, which alone is in its way
+	s.flowing()
+	s.signalProbes(two, syscall.SIGSTOP)
+	s.stuff(disk)
+	out, err := s.try("switch", "-M", s.lab.Mcdir(one))
+	s.signalProbes(two, syscall.SIGCONT)
+	if err == nil || !strings.Contains(out, "nothing was closed: server2 has no room to take over: "+disk+"/wal: 0 %") {
+		t.Errorf("a switch to a full disk: %v\n%s", err, out)
+	}
+	s.until("the full disk is told", one, func(st wire.Status) bool { return warned(st, "server2: room is critical") })
+	if st, err := s.status(one); err != nil || st.Summary == wire.SummarySwitchable || st.Record.Primary != one {
+		t.Errorf("the pair is %s, %s: %v", st.Summary, st.Record, err)
+	}
+	if out, err = s.try("switch", "-M", s.lab.Mcdir(two)); exitStatus(err) != 4 || !strings.Contains(out, "server2 has no room to take over: "+disk+"/wal: 0 %") {
+		t.Errorf("a switch to a disk that is known to be full: %v\n%s", err, out)
+	}
+	s.flowing()
+	_ = os.Remove(filepath.Join(disk, "filler"))
+	s.until("it can be switched to", one, func(st wire.Status) bool { return st.Summary == wire.SummarySwitchable })
+	s.mcctl("switch", "-M", s.lab.Mcdir(one))
+	s.paired(two)
+}
+
+func (s *stage) signalProbes(of pair.Server, sig syscall.Signal) {
+	s.Helper()
+	all := probesOf(s.T, s.lab.Pids().Servers[of].Supervisor)
+	if len(all) == 0 {
+		s.Fatal("nobody tries the disks")
+	}
+	for _, pid := range all {
+		signal(s.T, sig, pid)
+	}
 }
 
 // Nothing can be written to the management directory any more, and yet a supervisor comes
