@@ -23,6 +23,11 @@ func (a *Agent) force(noFencing bool) (any, error) {
 	if err := a.fence(ctx, hook.OpSwitch, noFencing); err != nil {
 		return nil, fmt.Errorf("force: %w", err)
 	}
+	end, doing := a.runner.spareData()
+	defer end()
+	if doing != "" {
+		return nil, fmt.Errorf("force: %w: a %s is under way on %s: wait for its end", wire.ErrRefused, doing, a.config.Me())
+	}
 	s := a.board.Read()
 	if err := a.mayForce(s); err != nil {
 		return nil, err

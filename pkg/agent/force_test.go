@@ -93,6 +93,36 @@ func TestAForcedSwitchWhoseAnswerWasLostEndsByTheRecord(t *testing.T) {
 	eventually(t, "it is done", func() bool { now := turn(); return now.Final && now.Phase == "done" })
 }
 
+// The other server may come back, and have this one rewound, while the arbiter is asked:
+// half rewound it could not be opened.
+func TestNoWayBackBeginsWhileThisServerIsForced(t *testing.T) {
+	disk := fault.Hang(t)
+	a := leftStandby(t, disk)
+	began := make(chan struct{}, 1)
+	end := make(chan struct{})
+	a.runner.do = func(context.Context, decide.Action) error { began <- struct{}{}; <-end; return nil }
+	rejoin := func() { a.runner.consider(t.Context(), decide.Rule{Do: decide.Rejoin}, a.runner.count()) }
+	disk.Free(t, "the request", func() {
+		asked := make(chan error, 1)
+		go func() { _, err := a.force(true); asked <- err }()
+		disk.Await(t)
+		rejoin()
+		if got := a.runner.doing(); got != "" {
+			t.Errorf("%q is under way while the arbiter is asked", got)
+		}
+		ok(t, received(t, asked))
+	})
+	rejoin()
+	received(t, began)
+	if _, err := a.force(true); !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), "a rejoin is under way on server1: wait for its end") {
+		t.Errorf("force beside a rejoin: %v", err)
+	}
+	close(end)
+	a.runner.end()
+	disk.LetGo()
+	eventually(t, "the record has changed", func() bool { r, _, _ := a.keeper.Seen(); return r.Primary == "server1" })
+}
+
 // Nothing can come of it, and nobody is to wait for that.
 func TestForceIsRefusedWhileTheArbiterIsAway(t *testing.T) {
 	a := leftStandby(t, durable.Machine) // its keeper does not hear the primary

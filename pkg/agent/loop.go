@@ -16,6 +16,7 @@ const idleTurn = time.Second
 // disk or the network: watchers write on the board and the runner does the work.
 func (a *Agent) loop(ctx context.Context) error {
 	for {
+		ended := a.runner.count()
 		s := a.observe()
 		now := a.clock.Now()
 		facts := a.limits.Classify(s, now)
@@ -40,7 +41,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		a.endOldHold(s)
 		a.copyIsDue(s, rule)
 		a.commandsAreDue(s)
-		a.runner.consider(ctx, a.permitted(rule))
+		a.runner.consider(ctx, a.permitted(rule), ended)
 		a.tellNews()
 		a.fencing.turn()
 		a.systemd.turn(facts.Postgres == decide.PostgresOpen || facts.Postgres == decide.PostgresStandby)

@@ -36,6 +36,8 @@ type runner struct {
 	rule   int           // by which it began
 	cancel context.CancelCauseFunc
 	did    decide.Action // the newest, unless it failed
+	ended  int           // how many have ended
+	spares bool          // see spareData
 	held                 // the action that failed last, until another one succeeds
 	// vain is the way back that has cost much and came to nothing (act.ErrInVain), also when
 	// an operator has asked for it. What else succeeds meanwhile makes the next no cheaper.
@@ -78,8 +80,10 @@ func newRunner(do func(context.Context, decide.Action) error, b *board.Board, lo
 // ago. An action that yields is given up when another rule decides, also a gate that
 // waits for the standby when the record says alone now: it opens by itself then. So is a way
 // back whose start waits for log that nobody has: it is gone anew, by a copy; one that an
-// operator asked for ends.
-func (r *runner) consider(ctx context.Context, rule decide.Rule) {
+// operator asked for ends. The rule was decided when so many actions had ended: none is begun by
+// what was seen before the last of them, such as a switch that has failed. The next turn is
+// due then.
+func (r *runner) consider(ctx context.Context, rule decide.Rule, ended int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -96,18 +100,39 @@ func (r *runner) consider(ctx context.Context, rule decide.Rule) {
 		if yields(r.at(), rule.Do) || rule.Do == decide.Restart && starts(r.at()) && r.board.Read().Serves {
 			r.cancel(nil)
 		}
-	case rule.Do == decide.Wait:
+	case rule.Do == decide.Wait, r.ended != ended, r.spares && replacesData(rule.Do):
 	case r.holds(rule.Do, r.clock.Now()), r.vain.holds(rule.Do, r.clock.Now()):
 	default:
 		r.begin(ctx, rule)
 	}
 }
 
+func replacesData(action decide.Action) bool {
+	return action == decide.Rejoin || action == decide.Rebuild
+}
+
+// spareData holds back, until end, what would replace this server's data: somebody is about
+// to have it opened by force. It tells what does so already, or "".
+func (r *runner) spareData() (end func(), doing decide.Action) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if replacesData(r.at()) {
+		return func() {}, r.action
+	}
+	r.spares = true
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.spares = false
+		r.board.Wake()
+	}, ""
+}
+
 // at is what the action under way is about: one that brings this server back is in the end
 // the start of a standby. That may hang or wait in vain like any other, and is left
 // off for the same; what was rewound or copied for it stays, and is started again.
 func (r *runner) at() decide.Action {
-	if (r.action == decide.Rejoin || r.action == decide.Rebuild) && r.board.Read().Starting {
+	if replacesData(r.action) && r.board.Read().Starting {
 		return decide.StartStandby
 	}
 	return r.action
@@ -172,10 +197,11 @@ func (r *runner) finish(action decide.Action, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.action, r.cancel, r.did = "", nil, ""
+	r.ended++
 	if err == nil {
 		r.did = action
 	}
-	comesBack := action == decide.Rejoin || action == decide.Rebuild
+	comesBack := replacesData(action)
 	f := &r.held
 	switch {
 	case err == nil && comesBack:
@@ -224,6 +250,13 @@ func (r *runner) doing() decide.Action {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.action
+}
+
+// count is how many actions have ended.
+func (r *runner) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ended
 }
 
 // rests tells whether nothing is under way, and what came last was this action, done.

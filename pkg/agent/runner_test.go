@@ -48,7 +48,7 @@ func newDriven(t *testing.T) *driven {
 // begin considers the action, which must begin at once.
 func (d *driven) begins(t *testing.T, do decide.Action) context.Context {
 	t.Helper()
-	d.consider(t.Context(), rule(do))
+	d.consider(t.Context(), rule(do), d.count())
 	if got := d.doing(); got != do {
 		t.Fatalf("%q is under way, want %q", got, do)
 	}
@@ -72,13 +72,13 @@ func TestAnAttachThatIsDoneIsLetEnd(t *testing.T) {
 	d := newDriven(t)
 	ctx := d.begins(t, decide.Attach)
 	d.board.Set(func(s *board.Sight) { s.Record.Mode = pair.Paired })
-	d.consider(t.Context(), rule(decide.Wait))
+	d.consider(t.Context(), rule(decide.Wait), d.count())
 	if ctx.Err() != nil {
 		t.Error("it was given up")
 	}
 	d.ends(t, nil)
 	ctx = d.begins(t, decide.Attach)
-	d.consider(t.Context(), rule(decide.Detach))
+	d.consider(t.Context(), rule(decide.Detach), d.count())
 	if ctx.Err() == nil {
 		t.Error("it goes on although the standby has gone")
 	}
@@ -88,7 +88,7 @@ func TestOneActionAtATime(t *testing.T) {
 	d := newDriven(t)
 	ctx := d.begins(t, decide.Detach)
 	for _, do := range []decide.Action{decide.Detach, decide.Promote, decide.Attach, decide.Wait} {
-		d.consider(t.Context(), rule(do))
+		d.consider(t.Context(), rule(do), d.count())
 		if got := d.doing(); got != decide.Detach || ctx.Err() != nil {
 			t.Errorf("considering %s: %q is under way, %v", do, got, ctx.Err())
 		}
@@ -97,13 +97,51 @@ func TestOneActionAtATime(t *testing.T) {
 	if got := d.doing(); got != "" {
 		t.Errorf("%q is under way after the end", got)
 	}
-	d.consider(t.Context(), rule(decide.Wait))
+	d.consider(t.Context(), rule(decide.Wait), d.count())
 	if got := d.doing(); got != "" {
 		t.Errorf("waiting is not an action, yet %q is under way", got)
 	}
 	d.begins(t, decide.Promote)
 	d.ends(t, nil)
 	d.runner.end()
+}
+
+// A switch that has failed is not made again because it was wanted a moment before.
+func TestNothingIsBegunByAnOlderLook(t *testing.T) {
+	d := newDriven(t)
+	seen := d.count()
+	d.begins(t, decide.Switch)
+	d.ends(t, nil)
+	d.consider(t.Context(), rule(decide.Switch), seen)
+	if got := d.doing(); got != "" {
+		t.Errorf("%q is under way, by what was seen before the last one ended", got)
+	}
+	d.begins(t, decide.Switch)
+	d.ends(t, nil)
+}
+
+// What replaces the data would leave nothing to be opened by force.
+func TestDataThatIsSparedIsNotReplaced(t *testing.T) {
+	for _, do := range []decide.Action{decide.Rejoin, decide.Rebuild} {
+		d := newDriven(t)
+		end, doing := d.spareData()
+		if d.consider(t.Context(), rule(do), d.count()); doing != "" || d.doing() != "" {
+			t.Errorf("spared from %q, and %q is under way", doing, d.doing())
+		}
+		d.begins(t, decide.StartStandby)
+		d.ends(t, nil)
+		end()
+		d.begins(t, do)
+		if _, doing := d.spareData(); doing != do {
+			t.Errorf("%s is under way, and %q is told", do, doing)
+		}
+		d.board.Set(func(s *board.Sight) { s.Starting = true }) // the data is as it will be
+		end, doing = d.spareData()
+		if end(); doing != "" {
+			t.Errorf("only the start is left, and %q is told", doing)
+		}
+		d.ends(t, nil)
+	}
 }
 
 func TestWhatYieldsIsGivenUp(t *testing.T) {
@@ -140,7 +178,7 @@ func TestWhatYieldsIsGivenUp(t *testing.T) {
 	} {
 		d := newDriven(t)
 		ctx := d.begins(t, c.doing)
-		d.consider(t.Context(), rule(c.rule))
+		d.consider(t.Context(), rule(c.rule), d.count())
 		if givenUp := ctx.Err() != nil; givenUp != c.givenUp {
 			t.Errorf("%s under way, rule says %s: given up %v, want %v", c.doing, c.rule, givenUp, c.givenUp)
 		}
@@ -172,7 +210,7 @@ func TestTheStartOfAServerThatComesBackIsGivenUp(t *testing.T) {
 			d := newDriven(t)
 			ctx := d.begins(t, c.doing)
 			d.board.Set(func(s *board.Sight) { s.PID, s.Hung, s.Serves, s.Starting = 7, true, true, starting })
-			d.consider(t.Context(), rule(c.rule))
+			d.consider(t.Context(), rule(c.rule), d.count())
 			if givenUp := ctx.Err() != nil; givenUp != (c.givenUp && starting) {
 				t.Errorf("%s under way, starting %v, rule says %s: given up %v", c.doing, starting, c.rule, givenUp)
 			}
@@ -194,7 +232,7 @@ func TestAWayBackWhoseStartIsInVainIsLeftOffForGood(t *testing.T) {
 			d := newDriven(t)
 			ctx := d.begins(t, doing)
 			d.board.Set(func(s *board.Sight) { s.Starting, s.Stranded = c.starting, c.stranded })
-			d.consider(t.Context(), rule(doing))
+			d.consider(t.Context(), rule(doing), d.count())
 			if leftOff := errors.Is(context.Cause(ctx), act.ErrStranded); leftOff != (c.starting && c.stranded) {
 				t.Errorf("%s, %+v: it ends with %v", doing, c, context.Cause(ctx))
 			}
@@ -224,7 +262,7 @@ func TestAStartWhosePostgreSQLFreezesIsGivenUp(t *testing.T) {
 		d := newDriven(t)
 		ctx := d.begins(t, c.doing)
 		d.board.Set(func(s *board.Sight) { s.PID, s.Hung, s.Serves = 7, true, true })
-		d.consider(t.Context(), rule(decide.Restart))
+		d.consider(t.Context(), rule(decide.Restart), d.count())
 		if givenUp := ctx.Err() != nil; givenUp != c.givenUp {
 			t.Errorf("%s under way: given up %v, want %v", c.doing, givenUp, c.givenUp)
 		}
@@ -245,13 +283,13 @@ func TestAStartWhosePostgreSQLFreezesIsGivenUp(t *testing.T) {
 func TestAGateThatNeedNotWaitAnyMoreIsBegunAnew(t *testing.T) {
 	d := newDriven(t)
 	waiting, alone := decide.Rule{ID: 258, Do: decide.OpenGate}, decide.Rule{ID: 230, Do: decide.OpenGate}
-	d.consider(t.Context(), waiting)
+	d.consider(t.Context(), waiting, d.count())
 	ctx := received(t, d.began)
-	d.consider(t.Context(), waiting)
+	d.consider(t.Context(), waiting, d.count())
 	if ctx.Err() != nil {
 		t.Error("given up by the rule that it began by")
 	}
-	d.consider(t.Context(), alone)
+	d.consider(t.Context(), alone, d.count())
 	if err := received(t, d.done); !errors.Is(err, context.Canceled) {
 		t.Errorf("it ended with %v", err)
 	}
@@ -260,7 +298,7 @@ func TestAGateThatNeedNotWaitAnyMoreIsBegunAnew(t *testing.T) {
 func TestTheSupervisorsEndWaitsForTheActionUnderWay(t *testing.T) {
 	d := newDriven(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	d.consider(ctx, rule(decide.Rejoin))
+	d.consider(ctx, rule(decide.Rejoin), d.count())
 	received(t, d.began)
 	cancel()
 	d.runner.end()
@@ -279,7 +317,7 @@ func TestRetriesComeWithGrowingPauses(t *testing.T) {
 	}, b, func() { t.Error("a failed action is not looked after") }, func(_ decide.Action, err error, _ time.Duration) { done <- err })
 	for range 4 {
 		eventually(t, "it is tried", func() bool {
-			r.consider(t.Context(), rule(decide.Attach))
+			r.consider(t.Context(), rule(decide.Attach), r.count())
 			return r.doing() != "" || len(done) > 0
 		})
 		received(t, done)
@@ -323,7 +361,7 @@ func TestACopyInVainIsNotRepeatedSoon(t *testing.T) {
 			t.Errorf("pauses %s, want %s", d.vain.backoff, want)
 		}
 		d.finish(decide.StartStandby, nil) // with the old data, which can be read meanwhile
-		d.consider(t.Context(), rule(decide.Rejoin))
+		d.consider(t.Context(), rule(decide.Rejoin), d.count())
 		if got := d.doing(); got != "" {
 			t.Fatalf("%s is tried again at once, since the old data was started", got)
 		}
@@ -334,7 +372,7 @@ func TestACopyInVainIsNotRepeatedSoon(t *testing.T) {
 	if next, why := d.failure(decide.Rejoin); !errors.Is(why, errPlanned) || next < costlyRetry-time.Minute || next > costlyRetry {
 		t.Errorf("tried again in %s after %v, want %s", next, why, costlyRetry)
 	}
-	d.consider(t.Context(), rule(decide.Rejoin))
+	d.consider(t.Context(), rule(decide.Rejoin), d.count())
 	if got := d.doing(); got != "" {
 		t.Errorf("%s is tried again too early", got)
 	}
@@ -348,7 +386,7 @@ func TestACopyInVainIsNotRepeatedSoon(t *testing.T) {
 	d.begins(t, decide.Rejoin)
 	d.ends(t, nil)
 	d.finish(decide.Rebuild, inVain)
-	d.consider(t.Context(), rule(decide.Rejoin))
+	d.consider(t.Context(), rule(decide.Rejoin), d.count())
 	if got := d.doing(); got != "" {
 		t.Errorf("%s copies at once what an operator has copied in vain", got)
 	}
@@ -363,7 +401,7 @@ func TestAFailureHoldsBackNothingElse(t *testing.T) {
 	d.begins(t, decide.Attach)
 	d.ends(t, errPlanned)
 	d.retryAt += time.Hour
-	d.consider(t.Context(), rule(decide.Attach))
+	d.consider(t.Context(), rule(decide.Attach), d.count())
 	if got := d.doing(); got != "" {
 		t.Errorf("%s is tried again too early", got)
 	}
