@@ -15,8 +15,6 @@ import (
 var looked = []struct{ page, begins, by, why string }{
 	{"docs/runbooks/guided-update.md", "#!/bin/sh", "", "a program of the site, which updates packages as root"},
 	{"docs/runbooks/guided-update.md", "postgres ALL=(root)", "", "a line of sudo's configuration"},
-	{"docs/runbooks/rebuild-from-backups.md", "#!/bin/sh", "", "Debian has no package of WAL-G"},
-	{"docs/runbooks/rebuild-from-backups.md", "archive_command = 'wal-g", "", "Debian has no package of WAL-G"},
 	{"docs/runbooks/", "# on ", "TestEveryPageIsExecuted", ""},
 	{"docs/init.md", "# on server1, as root, on Red Hat", "", "no host of the tests has PGDG's packages for Red Hat"},
 	{"docs/init.md", "# on ", "TestOverARunningPrimary", ""}, // root's by TestQuickScenarios
