@@ -25,7 +25,7 @@ func pairedPrimary(t *testing.T) *Agent {
 	t.Helper()
 	a := someAgent(t)
 	r := rec(3, 8, "server1", pair.Paired)
-	a.keeper = hearingKeeper{Keeper: a.keeper, holds: r, hears: true}
+	a.keeper, a.link = hearingKeeper{Keeper: a.keeper, holds: r, hears: true}, roomThere{Link: a.link}
 	a.board.Set(func(s *board.Sight) {
 		now := wire.Now()
 		*s = board.Sight{Known: true, PID: 7, LookAt: now, Started: now, Record: r, Copy: r, Confirmed: true, KeeperReached: true, Heard: now, ReportAt: now}

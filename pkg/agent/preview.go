@@ -1,10 +1,10 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"mcctl/pkg/board"
 	"mcctl/pkg/check"
@@ -28,10 +28,11 @@ func (a *Agent) foresee(ctx context.Context, whole bool) check.Preview {
 		w.Primary, w.Standby, _, _ = a.bothProgress(ctx)
 		w.InTheWay = a.inTheWay(ctx, whole)
 	}
+	room := a.standbyRoom(ctx)
 	if whole {
 		w.Last = a.lastSwitch(ctx)
 	}
-	w.Conditions = a.conditions(a.board.Read()) // last: the rest took a moment
+	w.Conditions = append(a.conditions(a.board.Read()), room) // last: the rest took a moment
 	return check.Foresee(w)
 }
 
@@ -111,21 +112,31 @@ func (a *Agent) conditions(s board.Sight) []check.Hurdle {
 		fmt.Sprintf("PostgreSQL of %s is %s, not open", me, f.Postgres))
 	add("disk", f.Disk != decide.DiskFailed, f.Disk, decide.DiskFine,
 		fmt.Sprintf("a disk of %s fails (%s): it hands over without a switch when failover is enabled (mcctl enable-failover)", me, s.DiskError))
-	// No rule of the table goes by these: an automatic take-over must not wait for an editor,
-	// and a standby that is short of room is better than no server.
-	all = append(all, standbyRoom(other, s.Report), configuration("primary-configuration", me, s.ConfigInTheWay), configuration("standby-configuration", other, s.Report.ConfigInTheWay))
+	// No rule of the table goes by these: an automatic take-over must not wait for an editor.
+	all = append(all, configuration("primary-configuration", me, s.ConfigInTheWay), configuration("standby-configuration", other, s.Report.ConfigInTheWay))
 	add("task", s.Task == decide.NoTask, s.Task, decide.NoTask,
 		fmt.Sprintf("a %s is under way", s.Task))
 	return all
 }
 
-// standbyRoom tells whether the standby has the room of a primary, as its I/O probe saw last.
-// It looks anew before this server closes (act.Hands).
-func standbyRoom(standby pair.Server, r wire.Report) check.Hurdle {
-	h := check.Hurdle{ID: "standby-room", Value: cmp.Or(r.DiskLevel, "not known"), Threshold: "not " + board.LevelCritical, State: check.Fine}
-	if r.DiskLevel == board.LevelCritical {
-		h.State = check.Blocker
-		h.Text = fmt.Sprintf("%s has no room to take over: %s; free or add some there, or lower policy.disk_critical if that is enough", standby, r.Disk)
+// roomPatience bounds the look at the standby's disks, which begins a process there.
+const roomPatience = 2 * time.Second
+
+// standbyRoom tells whether the standby has the room of a primary, by a look of this moment.
+// It is looked at once more before this server closes (act.Hands). No rule of the table goes
+// by it: a standby that is short of room is better than no server.
+func (a *Agent) standbyRoom(ctx context.Context) check.Hurdle {
+	ctx, cancel := context.WithTimeout(ctx, roomPatience)
+	defer cancel()
+	const enough = "enough"
+	h := check.Hurdle{ID: "standby-room", Value: enough, Threshold: enough, State: check.Fine}
+	var got wire.HoldsAnswer
+	switch err := a.link.Call(ctx, wire.KindHolds, wire.HoldsRequest{Room: true}, &got); {
+	case err != nil:
+		h.Value, h.State, h.Text = "-", check.NotSeen, fmt.Sprintf("room on the disks of %s could not be looked at", a.config.Other())
+	case got.NoRoom != "":
+		h.Value, h.State = "none", check.Blocker
+		h.Text = fmt.Sprintf("%s has no room to take over: %s; free or add some there, or lower policy.disk_critical if that is enough", a.config.Other(), got.NoRoom)
 	}
 	return h
 }

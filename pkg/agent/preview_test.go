@@ -33,16 +33,37 @@ func TestASwitchFromAFailingDiskIsRefused(t *testing.T) {
 }
 
 func TestASwitchToAStandbyWithoutRoomIsRefused(t *testing.T) {
-	a := someAgent(t)
-	for level, state := range map[string]string{
-		board.LevelUnknown: check.Fine, board.LevelFine: check.Fine, board.LevelLow: check.Fine, board.LevelCritical: check.Blocker,
+	for _, c := range []struct {
+		there       roomThere
+		state, says string
+	}{
+		{roomThere{}, check.Fine, ""},
+		{roomThere{noRoom: "/log: 0 % (0 B) free"}, check.Blocker, "server2 has no room to take over: /log: 0 % (0 B) free; free or add some there"},
+		{roomThere{err: wire.ErrNoAnswer}, check.NotSeen, "room on the disks of server2 could not be looked at"},
 	} {
-		all := a.conditions(board.Sight{Report: wire.Report{DiskLevel: level, Disk: "/log: 1 % (1.0 GB) free"}})
+		a := someAgent(t)
+		a.link = c.there
+		all := a.foresee(t.Context(), false).Checks
 		i := slices.IndexFunc(all, func(h check.Hurdle) bool { return h.ID == "standby-room" })
-		if h := all[i]; h.State != state || (state == check.Blocker) != strings.HasPrefix(h.Text, "server2 has no room to take over: /log: 1 % (1.0 GB) free") {
-			t.Errorf("room is %q: %+v", level, h)
+		if h := all[i]; h.State != c.state || !strings.HasPrefix(h.Text, c.says) {
+			t.Errorf("%+v: %+v", c.there, h)
 		}
 	}
+}
+
+// roomThere is a link to a standby that answers whether there is room, and nothing else.
+type roomThere struct {
+	Link
+	noRoom string
+	err    error
+}
+
+func (r roomThere) Call(_ context.Context, kind string, request, answer any) error {
+	if q, holds := request.(wire.HoldsRequest); !holds || !q.Room {
+		return errors.New(kind + " is not asked here")
+	}
+	answer.(*wire.HoldsAnswer).NoRoom = r.noRoom
+	return r.err
 }
 
 // A standby answers by a look of this moment. One at whose disks nobody can look does not know.
