@@ -62,7 +62,8 @@ func (l Limits) filling(s Sight, now time.Duration) bool {
 
 // What a promotion writes before clients get in: a segment of the log, with which the new
 // timeline begins, and one more if that was nearly full (exitArchiveRecovery and
-// PreallocXlogFiles in xlog.c, 13 to 18); beside the data some small files.
+// PreallocXlogFiles in xlog.c, 13 to 18; TestTheRoomThatIsAskedForIsEnough in test/pair);
+// beside the data some small files.
 const (
 	promotionSegments = 2
 	promotionBytes    = 1 << 20

@@ -227,6 +227,23 @@ func TestNoSwitchToAStandbyWhoseLogHasNoRoom(t *testing.T) {
 	s.paired(two)
 }
 
+// What is asked for is what a promotion writes, and clients can write then: two segments of
+// 16 MB and one more MB.
+func TestTheRoomThatIsAskedForIsEnough(t *testing.T) {
+	disk, inside := onSmallDisk(t)
+	if !inside {
+		return
+	}
+	s := smallWAL(t, disk, two, "0%")
+	s.ask(one, "select pg_switch_wal()")
+	s.flowing()
+	s.fill(disk, 34) // small files may come meanwhile
+	s.mcctl("switch", "-M", s.lab.Mcdir(one))
+	s.flowing()
+	_ = os.Remove(filepath.Join(disk, "filler"))
+	s.paired(two)
+}
+
 // Nothing can be written to the management directory any more, and yet a supervisor comes
 // up there, and the standby saves its reign before it opens: room was kept for that.
 func TestAStandbyWhoseManagementDirectoryIsFullTakesOver(t *testing.T) {
