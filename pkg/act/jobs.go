@@ -12,6 +12,9 @@ import (
 	"mcctl/pkg/wire"
 )
 
+// kindForce is that of a switch which an operator forced.
+const kindForce = "force"
+
 // Phases of a switch.
 const (
 	phaseChecking    = "checking"
@@ -181,6 +184,13 @@ func (j *Jobs) LeftToRecord() bool {
 	return j.cutOff && !j.job.Final
 }
 
+// ForceLeftToRecord tells that of a switch that an operator forced.
+func (j *Jobs) ForceLeftToRecord() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.cutOff && !j.job.Final && j.job.Kind == kindForce
+}
+
 // Drop ends a job that nobody has begun to carry out. Whoever asks for that may be late:
 // one that was begun meanwhile, or has even come to its point of no return, goes on. One
 // that is dropped at the moment it begins ends at its first step.
@@ -239,7 +249,7 @@ func (j *Jobs) SaveEnd() error {
 // return or, when the keeper's answer was lost, is left to the record. SaveEnd saves it; it
 // is shown also when it cannot be saved.
 func (j *Jobs) Forced(to pair.Server, term pair.Term, answered bool) wire.Job {
-	job := wire.Job{ID: fmt.Sprintf("force-%d", term), Kind: "force", To: string(to), Term: uint64(term), Committed: answered}
+	job := wire.Job{ID: fmt.Sprintf("force-%d", term), Kind: kindForce, To: string(to), Term: uint64(term), Committed: answered}
 	phase := phasePromoting
 	if !answered {
 		phase = phaseHandingOver

@@ -171,6 +171,7 @@ const roomPatience = 10 * time.Second
 func (h *Hands) standbyHasRoom(ctx context.Context) error {
 	ctx, cancel := h.within(ctx, roomPatience, fmt.Errorf("not within %s", roomPatience))
 	defer cancel()
+	h.progress("waiting for %s to look for room on its disks", h.other())
 	for {
 		var got wire.HoldsAnswer
 		err := h.Peer.Call(ctx, wire.KindHolds, wire.HoldsRequest{Room: true}, &got)
@@ -178,7 +179,7 @@ func (h *Hands) standbyHasRoom(ctx context.Context) error {
 		case err == nil && got.NoRoom == "":
 			return nil
 		case err == nil:
-			return fmt.Errorf("nothing was closed: %s has no room to take over: %s; free or add some there", h.other(), got.NoRoom)
+			return fmt.Errorf("nothing was closed: %s has no room to take over: %s", h.other(), got.NoRoom)
 		case h.pause(ctx, 100*time.Millisecond) != nil:
 			return fmt.Errorf("nothing was closed: whether %s has room to take over is not known: %w", h.other(), err)
 		}

@@ -229,7 +229,7 @@ func TestCloseWantsAShutdownInGoodOrder(t *testing.T) {
 
 // switchingNowhere has no PostgreSQL, only the other server.
 func switchingNowhere() (*Hands, *otherSide) {
-	h, other := &Hands{Config: &config.Config{}}, &otherSide{}
+	h, other := &Hands{Config: &config.Config{}, Board: board.NewBoard()}, &otherSide{}
 	h.Config.Server.Name, h.Config.Pair.Servers = "server1", map[string]config.Endpoint{"server1": {}, "server2": {}}
 	h.Peer = other
 	return h, other

@@ -20,13 +20,13 @@ func (a *Agent) force(noFencing bool) (any, error) {
 	if err := a.mayForce(a.board.Read()); err != nil {
 		return nil, err
 	}
-	if err := a.fence(ctx, hook.OpSwitch, noFencing); err != nil {
-		return nil, fmt.Errorf("force: %w", err)
-	}
 	end, doing := a.runner.spareData()
 	defer end()
 	if doing != "" {
 		return nil, fmt.Errorf("force: %w: a %s is under way on %s: wait for its end", wire.ErrRefused, doing, a.config.Me())
+	}
+	if err := a.fence(ctx, hook.OpSwitch, noFencing); err != nil {
+		return nil, fmt.Errorf("force: %w", err)
 	}
 	s := a.board.Read()
 	if err := a.mayForce(s); err != nil {

@@ -98,20 +98,20 @@ func TestAForcedSwitchWhoseAnswerWasLostEndsByTheRecord(t *testing.T) {
 func TestNoWayBackBeginsWhileThisServerIsForced(t *testing.T) {
 	disk := fault.Hang(t)
 	a := leftStandby(t, disk)
-	began := make(chan struct{}, 1)
-	end := make(chan struct{})
+	a.config.Pair.Timings.HeartbeatTimeout.Duration = limit
+	began, end := make(chan struct{}, 1), make(chan struct{})
 	a.runner.do = func(context.Context, decide.Action) error { began <- struct{}{}; <-end; return nil }
-	rejoin := func() { a.runner.consider(t.Context(), decide.Rule{Do: decide.Rejoin}, a.runner.count()) }
-	disk.Free(t, "the request", func() {
-		asked := make(chan error, 1)
-		go func() { _, err := a.force(true); asked <- err }()
-		disk.Await(t)
-		rejoin()
-		if got := a.runner.doing(); got != "" {
-			t.Errorf("%q is under way while the arbiter is asked", got)
-		}
-		ok(t, received(t, asked))
-	})
+	rejoin := func() { a.runner.consider(t.Context(), decide.Rule{Do: decide.Rejoin}, a.runner.mark()) }
+	asked := make(chan error, 1)
+	go func() { _, err := a.force(true); asked <- err }()
+	disk.Await(t)
+	rejoin()
+	if got := a.runner.doing(); got != "" {
+		t.Errorf("%q is under way while the arbiter is asked", got)
+	}
+	disk.LetGo()
+	ok(t, received(t, asked))
+	a.board.Set(func(s *board.Sight) { s.Record = rec(9, 1, "server2", pair.Alone) })
 	rejoin()
 	received(t, began)
 	if _, err := a.force(true); !errors.Is(err, wire.ErrRefused) || !strings.Contains(err.Error(), "a rejoin is under way on server1: wait for its end") {
@@ -119,8 +119,49 @@ func TestNoWayBackBeginsWhileThisServerIsForced(t *testing.T) {
 	}
 	close(end)
 	a.runner.end()
+}
+
+// The answer that is missing may be that the record names this server.
+func TestNoWayBackBeginsWhileAForcedSwitchIsLeftToTheRecord(t *testing.T) {
+	disk := fault.Hang(t)
+	a := leftStandby(t, disk)
+	a.group.run("settle", a.settleJobs)
+	rejoin := decide.Rule{Do: decide.Rejoin}
+	job := forced(t, a)
+	if got := a.permitted(rejoin).Do; got != decide.Wait || job.Final {
+		t.Errorf("%s is permitted while the job is %+v", got, job)
+	}
 	disk.LetGo()
-	eventually(t, "the record has changed", func() bool { r, _, _ := a.keeper.Seen(); return r.Primary == "server1" })
+	eventually(t, "it is done", func() bool {
+		r, _, _ := a.keeper.Seen()
+		a.outcomes.note(outcome{record: r, open: true})
+		now, err := a.jobs.Get(job.ID)
+		return err == nil && now.Final
+	})
+	if got := a.permitted(rejoin).Do; got != decide.Rejoin {
+		t.Errorf("%s is permitted when it has ended", got)
+	}
+}
+
+// An operator forces while the supervisor is at work: both ask the board and the runner.
+func TestForceAndTheLoopDoNotWaitForEachOther(t *testing.T) {
+	a := leftStandby(t, durable.Machine)
+	end := make(chan struct{})
+	a.runner.do = func(context.Context, decide.Action) error { <-end; return nil }
+	a.runner.consider(t.Context(), decide.Rule{Do: decide.Rejoin}, a.runner.mark())
+	done := make(chan struct{}, 2)
+	for _, work := range []func(){func() { a.observe() }, func() { free, _ := a.runner.spareData(); free() }} {
+		go func() {
+			for range 20000 {
+				work()
+			}
+			done <- struct{}{}
+		}()
+	}
+	received(t, done)
+	received(t, done)
+	close(end)
+	a.runner.end()
 }
 
 // Nothing can come of it, and nobody is to wait for that.

@@ -16,7 +16,7 @@ const idleTurn = time.Second
 // disk or the network: watchers write on the board and the runner does the work.
 func (a *Agent) loop(ctx context.Context) error {
 	for {
-		ended := a.runner.count()
+		mark := a.runner.mark()
 		s := a.observe()
 		now := a.clock.Now()
 		facts := a.limits.Classify(s, now)
@@ -41,7 +41,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		a.endOldHold(s)
 		a.copyIsDue(s, rule)
 		a.commandsAreDue(s)
-		a.runner.consider(ctx, a.permitted(rule), ended)
+		a.runner.consider(ctx, a.permitted(rule), mark)
 		a.tellNews()
 		a.fencing.turn()
 		a.systemd.turn(facts.Postgres == decide.PostgresOpen || facts.Postgres == decide.PostgresStandby)
@@ -93,7 +93,7 @@ func (a *Agent) observe() board.Sight {
 	r, _, reached := a.keeper.Seen()
 	reached = reached && a.mayGoBy(r)
 	s := a.board.Read()
-	lost, leave := s.KeeperLost, a.fencing.leave()
+	lost, leave, doing := s.KeeperLost, a.fencing.leave(), a.runner.doing()
 	if !reached && (s.KeeperReached || lost == 0) {
 		lost = a.clock.Now()
 	}
@@ -104,7 +104,7 @@ func (a *Agent) observe() board.Sight {
 			s.Learn(r, true)
 		}
 		s.Leave = leave
-		s.Doing = a.runner.doing()
+		s.Doing = doing
 		if s.Doing == "" {
 			s.Progress = ""
 		}
@@ -126,6 +126,9 @@ func (a *Agent) permitted(rule decide.Rule) decide.Rule {
 	}
 	if rule.Do == decide.Rejoin && a.hands.Rebuilds.GivenUp() {
 		rule.Do = decide.Wait // the operator gave it up: not again until he asks, or a restart
+	}
+	if replacesData(rule.Do) && a.jobs.ForceLeftToRecord() {
+		rule.Do = decide.Wait // the record may come to name this server yet
 	}
 	return rule
 }

@@ -105,7 +105,7 @@ func TestAPrimaryThatLeavesStaysAloneUntilItHasTurned(t *testing.T) {
 	a.board.Set(func(s *board.Sight) { s.Record = rec(2, 9, "server1", pair.Alone) })
 	attaching, ends := make(chan struct{}), make(chan struct{})
 	a.runner.do = func(context.Context, decide.Action) error { close(attaching); <-ends; return errors.New("given up") }
-	a.runner.consider(t.Context(), decide.Rule{Do: decide.Attach}, a.runner.count())
+	a.runner.consider(t.Context(), decide.Rule{Do: decide.Attach}, a.runner.mark())
 	received(t, attaching)
 	m, left := mover{agent: a}, make(chan error, 1)
 	go func() { left <- m.leave(t.Context()) }()

@@ -23,16 +23,18 @@ func (a *Agent) preview(ctx context.Context, _ json.RawMessage) (any, error) {
 // seen in time is told so, and blocks nothing by itself. For who only wants to know
 // (whole) the gap is estimated too, and dirty buffers are counted, which takes a while.
 func (a *Agent) foresee(ctx context.Context, whole bool) check.Preview {
+	room := make(chan check.Hurdle, 1)
+	go func() { room <- a.standbyRoom(ctx) }()
 	w := check.Way{From: a.config.Me(), To: a.config.Other(), MaxLag: a.limits.now().AttachMaxLag}
 	if board.Postgres(a.board.Read()) == decide.PostgresOpen {
 		w.Primary, w.Standby, _, _ = a.bothProgress(ctx)
 		w.InTheWay = a.inTheWay(ctx, whole)
 	}
-	room := a.standbyRoom(ctx)
 	if whole {
 		w.Last = a.lastSwitch(ctx)
 	}
-	w.Conditions = append(a.conditions(a.board.Read()), room) // last: the rest took a moment
+	found := <-room
+	w.Conditions = append(a.conditions(a.board.Read()), found) // last: the rest took a moment
 	return check.Foresee(w)
 }
 
@@ -133,10 +135,10 @@ func (a *Agent) standbyRoom(ctx context.Context) check.Hurdle {
 	var got wire.HoldsAnswer
 	switch err := a.link.Call(ctx, wire.KindHolds, wire.HoldsRequest{Room: true}, &got); {
 	case err != nil:
-		h.Value, h.State, h.Text = "-", check.NotSeen, fmt.Sprintf("room on the disks of %s could not be looked at", a.config.Other())
+		h.Value, h.State, h.Text = "-", check.NotSeen, fmt.Sprintf("room on the disks of %s could not be looked at, and the switch ends before it closes anything if that stays so: %v", a.config.Other(), err)
 	case got.NoRoom != "":
 		h.Value, h.State = "none", check.Blocker
-		h.Text = fmt.Sprintf("%s has no room to take over: %s; free or add some there, or lower policy.disk_critical if that is enough", a.config.Other(), got.NoRoom)
+		h.Text = fmt.Sprintf("%s has no room to take over: %s", a.config.Other(), got.NoRoom)
 	}
 	return h
 }

@@ -38,7 +38,7 @@ func TestASwitchToAStandbyWithoutRoomIsRefused(t *testing.T) {
 		state, says string
 	}{
 		{roomThere{}, check.Fine, ""},
-		{roomThere{noRoom: "/log: 0 % (0 B) free"}, check.Blocker, "server2 has no room to take over: /log: 0 % (0 B) free; free or add some there"},
+		{roomThere{noRoom: "/log: 0 % (0 B) free"}, check.Blocker, "server2 has no room to take over: /log: 0 % (0 B) free"},
 		{roomThere{err: wire.ErrNoAnswer}, check.NotSeen, "room on the disks of server2 could not be looked at"},
 	} {
 		a := someAgent(t)

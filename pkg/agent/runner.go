@@ -31,13 +31,13 @@ type runner struct {
 	look  func()
 	done  func(decide.Action, error, time.Duration)
 
-	mu     sync.Mutex
+	mu     sync.Mutex    // held while the board is asked; so not to be taken while it is changed
 	action decide.Action // "" when idle
 	rule   int           // by which it began
 	cancel context.CancelCauseFunc
 	did    decide.Action // the newest, unless it failed
-	ended  int           // how many have ended
-	spares bool          // see spareData
+	moment int           // see mark
+	spares int           // see spareData
 	held                 // the action that failed last, until another one succeeds
 	// vain is the way back that has cost much and came to nothing (act.ErrInVain), also when
 	// an operator has asked for it. What else succeeds meanwhile makes the next no cheaper.
@@ -80,10 +80,9 @@ func newRunner(do func(context.Context, decide.Action) error, b *board.Board, lo
 // ago. An action that yields is given up when another rule decides, also a gate that
 // waits for the standby when the record says alone now: it opens by itself then. So is a way
 // back whose start waits for log that nobody has: it is gone anew, by a copy; one that an
-// operator asked for ends. The rule was decided when so many actions had ended: none is begun by
-// what was seen before the last of them, such as a switch that has failed. The next turn is
-// due then.
-func (r *runner) consider(ctx context.Context, rule decide.Rule, ended int) {
+// operator asked for ends. Nothing is begun by a look older than the end of the last
+// action, such as a switch that has failed since: mark was taken before it. The next turn is due then.
+func (r *runner) consider(ctx context.Context, rule decide.Rule, mark int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -94,13 +93,14 @@ func (r *runner) consider(ctx context.Context, rule decide.Rule, ended int) {
 		case starts(r.at()) && r.board.Read().Stranded:
 			r.cancel(act.ErrStranded)
 		}
+	case r.spares > 0 && replacesData(rule.Do):
 	case r.action == decide.Attach && rule.Do == decide.Wait && board.Mode(r.board.Read()) == decide.Paired:
 		// It has done what it was begun for, and only its end is missing.
 	case r.action != "":
 		if yields(r.at(), rule.Do) || rule.Do == decide.Restart && starts(r.at()) && r.board.Read().Serves {
 			r.cancel(nil)
 		}
-	case rule.Do == decide.Wait, r.ended != ended, r.spares && replacesData(rule.Do):
+	case rule.Do == decide.Wait, r.moment != mark:
 	case r.holds(rule.Do, r.clock.Now()), r.vain.holds(rule.Do, r.clock.Now()):
 	default:
 		r.begin(ctx, rule)
@@ -119,11 +119,12 @@ func (r *runner) spareData() (end func(), doing decide.Action) {
 	if replacesData(r.at()) {
 		return func() {}, r.action
 	}
-	r.spares = true
+	r.spares++
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.spares = false
+		r.spares--
+		r.moment++
 		r.board.Wake()
 	}, ""
 }
@@ -197,7 +198,7 @@ func (r *runner) finish(action decide.Action, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.action, r.cancel, r.did = "", nil, ""
-	r.ended++
+	r.moment++
 	if err == nil {
 		r.did = action
 	}
@@ -252,11 +253,12 @@ func (r *runner) doing() decide.Action {
 	return r.action
 }
 
-// count is how many actions have ended.
-func (r *runner) count() int {
+// mark is taken before a look, for consider: it stays until an action ends, or data is no
+// longer spared.
+func (r *runner) mark() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.ended
+	return r.moment
 }
 
 // rests tells whether nothing is under way, and what came last was this action, done.

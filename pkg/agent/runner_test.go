@@ -48,7 +48,7 @@ func newDriven(t *testing.T) *driven {
 // begin considers the action, which must begin at once.
 func (d *driven) begins(t *testing.T, do decide.Action) context.Context {
 	t.Helper()
-	d.consider(t.Context(), rule(do), d.count())
+	d.consider(t.Context(), rule(do), d.mark())
 	if got := d.doing(); got != do {
 		t.Fatalf("%q is under way, want %q", got, do)
 	}
@@ -72,13 +72,13 @@ func TestAnAttachThatIsDoneIsLetEnd(t *testing.T) {
 	d := newDriven(t)
 	ctx := d.begins(t, decide.Attach)
 	d.board.Set(func(s *board.Sight) { s.Record.Mode = pair.Paired })
-	d.consider(t.Context(), rule(decide.Wait), d.count())
+	d.consider(t.Context(), rule(decide.Wait), d.mark())
 	if ctx.Err() != nil {
 		t.Error("it was given up")
 	}
 	d.ends(t, nil)
 	ctx = d.begins(t, decide.Attach)
-	d.consider(t.Context(), rule(decide.Detach), d.count())
+	d.consider(t.Context(), rule(decide.Detach), d.mark())
 	if ctx.Err() == nil {
 		t.Error("it goes on although the standby has gone")
 	}
@@ -88,7 +88,7 @@ func TestOneActionAtATime(t *testing.T) {
 	d := newDriven(t)
 	ctx := d.begins(t, decide.Detach)
 	for _, do := range []decide.Action{decide.Detach, decide.Promote, decide.Attach, decide.Wait} {
-		d.consider(t.Context(), rule(do), d.count())
+		d.consider(t.Context(), rule(do), d.mark())
 		if got := d.doing(); got != decide.Detach || ctx.Err() != nil {
 			t.Errorf("considering %s: %q is under way, %v", do, got, ctx.Err())
 		}
@@ -97,7 +97,7 @@ func TestOneActionAtATime(t *testing.T) {
 	if got := d.doing(); got != "" {
 		t.Errorf("%q is under way after the end", got)
 	}
-	d.consider(t.Context(), rule(decide.Wait), d.count())
+	d.consider(t.Context(), rule(decide.Wait), d.mark())
 	if got := d.doing(); got != "" {
 		t.Errorf("waiting is not an action, yet %q is under way", got)
 	}
@@ -109,7 +109,7 @@ func TestOneActionAtATime(t *testing.T) {
 // A switch that has failed is not made again because it was wanted a moment before.
 func TestNothingIsBegunByAnOlderLook(t *testing.T) {
 	d := newDriven(t)
-	seen := d.count()
+	seen := d.mark()
 	d.begins(t, decide.Switch)
 	d.ends(t, nil)
 	d.consider(t.Context(), rule(decide.Switch), seen)
@@ -125,12 +125,21 @@ func TestDataThatIsSparedIsNotReplaced(t *testing.T) {
 	for _, do := range []decide.Action{decide.Rejoin, decide.Rebuild} {
 		d := newDriven(t)
 		end, doing := d.spareData()
-		if d.consider(t.Context(), rule(do), d.count()); doing != "" || d.doing() != "" {
+		if d.consider(t.Context(), rule(do), d.mark()); doing != "" || d.doing() != "" {
 			t.Errorf("spared from %q, and %q is under way", doing, d.doing())
 		}
 		d.begins(t, decide.StartStandby)
 		d.ends(t, nil)
+		again, _ := d.spareData() // two operators
 		end()
+		if d.consider(t.Context(), rule(do), d.mark()); d.doing() != "" {
+			t.Errorf("%q is under way when only one of two has let go", d.doing())
+		}
+		before := d.mark()
+		again()
+		if d.consider(t.Context(), rule(do), before); d.doing() != "" {
+			t.Errorf("%q is under way by an older look", d.doing())
+		}
 		d.begins(t, do)
 		if _, doing := d.spareData(); doing != do {
 			t.Errorf("%s is under way, and %q is told", do, doing)
@@ -178,7 +187,7 @@ func TestWhatYieldsIsGivenUp(t *testing.T) {
 	} {
 		d := newDriven(t)
 		ctx := d.begins(t, c.doing)
-		d.consider(t.Context(), rule(c.rule), d.count())
+		d.consider(t.Context(), rule(c.rule), d.mark())
 		if givenUp := ctx.Err() != nil; givenUp != c.givenUp {
 			t.Errorf("%s under way, rule says %s: given up %v, want %v", c.doing, c.rule, givenUp, c.givenUp)
 		}
@@ -210,7 +219,7 @@ func TestTheStartOfAServerThatComesBackIsGivenUp(t *testing.T) {
 			d := newDriven(t)
 			ctx := d.begins(t, c.doing)
 			d.board.Set(func(s *board.Sight) { s.PID, s.Hung, s.Serves, s.Starting = 7, true, true, starting })
-			d.consider(t.Context(), rule(c.rule), d.count())
+			d.consider(t.Context(), rule(c.rule), d.mark())
 			if givenUp := ctx.Err() != nil; givenUp != (c.givenUp && starting) {
 				t.Errorf("%s under way, starting %v, rule says %s: given up %v", c.doing, starting, c.rule, givenUp)
 			}
@@ -232,7 +241,7 @@ func TestAWayBackWhoseStartIsInVainIsLeftOffForGood(t *testing.T) {
 			d := newDriven(t)
 			ctx := d.begins(t, doing)
 			d.board.Set(func(s *board.Sight) { s.Starting, s.Stranded = c.starting, c.stranded })
-			d.consider(t.Context(), rule(doing), d.count())
+			d.consider(t.Context(), rule(doing), d.mark())
 			if leftOff := errors.Is(context.Cause(ctx), act.ErrStranded); leftOff != (c.starting && c.stranded) {
 				t.Errorf("%s, %+v: it ends with %v", doing, c, context.Cause(ctx))
 			}
@@ -262,7 +271,7 @@ func TestAStartWhosePostgreSQLFreezesIsGivenUp(t *testing.T) {
 		d := newDriven(t)
 		ctx := d.begins(t, c.doing)
 		d.board.Set(func(s *board.Sight) { s.PID, s.Hung, s.Serves = 7, true, true })
-		d.consider(t.Context(), rule(decide.Restart), d.count())
+		d.consider(t.Context(), rule(decide.Restart), d.mark())
 		if givenUp := ctx.Err() != nil; givenUp != c.givenUp {
 			t.Errorf("%s under way: given up %v, want %v", c.doing, givenUp, c.givenUp)
 		}
@@ -283,13 +292,13 @@ func TestAStartWhosePostgreSQLFreezesIsGivenUp(t *testing.T) {
 func TestAGateThatNeedNotWaitAnyMoreIsBegunAnew(t *testing.T) {
 	d := newDriven(t)
 	waiting, alone := decide.Rule{ID: 258, Do: decide.OpenGate}, decide.Rule{ID: 230, Do: decide.OpenGate}
-	d.consider(t.Context(), waiting, d.count())
+	d.consider(t.Context(), waiting, d.mark())
 	ctx := received(t, d.began)
-	d.consider(t.Context(), waiting, d.count())
+	d.consider(t.Context(), waiting, d.mark())
 	if ctx.Err() != nil {
 		t.Error("given up by the rule that it began by")
 	}
-	d.consider(t.Context(), alone, d.count())
+	d.consider(t.Context(), alone, d.mark())
 	if err := received(t, d.done); !errors.Is(err, context.Canceled) {
 		t.Errorf("it ended with %v", err)
 	}
@@ -298,7 +307,7 @@ func TestAGateThatNeedNotWaitAnyMoreIsBegunAnew(t *testing.T) {
 func TestTheSupervisorsEndWaitsForTheActionUnderWay(t *testing.T) {
 	d := newDriven(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	d.consider(ctx, rule(decide.Rejoin), d.count())
+	d.consider(ctx, rule(decide.Rejoin), d.mark())
 	received(t, d.began)
 	cancel()
 	d.runner.end()
@@ -317,7 +326,7 @@ func TestRetriesComeWithGrowingPauses(t *testing.T) {
 	}, b, func() { t.Error("a failed action is not looked after") }, func(_ decide.Action, err error, _ time.Duration) { done <- err })
 	for range 4 {
 		eventually(t, "it is tried", func() bool {
-			r.consider(t.Context(), rule(decide.Attach), r.count())
+			r.consider(t.Context(), rule(decide.Attach), r.mark())
 			return r.doing() != "" || len(done) > 0
 		})
 		received(t, done)
@@ -361,7 +370,7 @@ func TestACopyInVainIsNotRepeatedSoon(t *testing.T) {
 			t.Errorf("pauses %s, want %s", d.vain.backoff, want)
 		}
 		d.finish(decide.StartStandby, nil) // with the old data, which can be read meanwhile
-		d.consider(t.Context(), rule(decide.Rejoin), d.count())
+		d.consider(t.Context(), rule(decide.Rejoin), d.mark())
 		if got := d.doing(); got != "" {
 			t.Fatalf("%s is tried again at once, since the old data was started", got)
 		}
@@ -372,7 +381,7 @@ func TestACopyInVainIsNotRepeatedSoon(t *testing.T) {
 	if next, why := d.failure(decide.Rejoin); !errors.Is(why, errPlanned) || next < costlyRetry-time.Minute || next > costlyRetry {
 		t.Errorf("tried again in %s after %v, want %s", next, why, costlyRetry)
 	}
-	d.consider(t.Context(), rule(decide.Rejoin), d.count())
+	d.consider(t.Context(), rule(decide.Rejoin), d.mark())
 	if got := d.doing(); got != "" {
 		t.Errorf("%s is tried again too early", got)
 	}
@@ -386,7 +395,7 @@ func TestACopyInVainIsNotRepeatedSoon(t *testing.T) {
 	d.begins(t, decide.Rejoin)
 	d.ends(t, nil)
 	d.finish(decide.Rebuild, inVain)
-	d.consider(t.Context(), rule(decide.Rejoin), d.count())
+	d.consider(t.Context(), rule(decide.Rejoin), d.mark())
 	if got := d.doing(); got != "" {
 		t.Errorf("%s copies at once what an operator has copied in vain", got)
 	}
@@ -401,7 +410,7 @@ func TestAFailureHoldsBackNothingElse(t *testing.T) {
 	d.begins(t, decide.Attach)
 	d.ends(t, errPlanned)
 	d.retryAt += time.Hour
-	d.consider(t.Context(), rule(decide.Attach), d.count())
+	d.consider(t.Context(), rule(decide.Attach), d.mark())
 	if got := d.doing(); got != "" {
 		t.Errorf("%s is tried again too early", got)
 	}

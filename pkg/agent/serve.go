@@ -193,7 +193,7 @@ func (a *Agent) peerRests(context.Context, json.RawMessage) (any, error) {
 
 // holds tells whether this standby has the record at a position on its disk, at least its
 // beginning: then everything before it is there, and is applied before the standby opens.
-// Whoever asks for the room, too, is about to close: what the I/O probe saw last is not enough.
+// Whoever asks for the room, too, may be about to close: what the I/O probe saw last is not enough.
 func (a *Agent) holds(ctx context.Context, body json.RawMessage) (any, error) {
 	var q wire.HoldsRequest
 	if err := json.Unmarshal(body, &q); err != nil {

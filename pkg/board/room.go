@@ -62,16 +62,16 @@ func (l Limits) filling(s Sight, now time.Duration) bool {
 
 // What a promotion writes before clients get in: a segment of the log, with which the new
 // timeline begins, and one more if that was nearly full (exitArchiveRecovery and
-// PreallocXlogFiles in xlog.c, 13 to 18; TestTheRoomThatIsAskedForIsEnough in test/pair);
-// beside the data some small files.
+// PreallocXlogFiles in xlog.c, 13 to 18); beside the data some small files.
 const (
 	promotionSegments = 2
 	promotionBytes    = 1 << 20
 	promotionFiles    = 16
 )
 
-// NoRoom is why a server with these disks should not be made primary, or empty: it could not
-// be promoted, or would want to be relieved at once. Its log has segments of that many bytes.
+// NoRoom is why a server with these disks should not be made primary, and what to do, or
+// empty: it could not be promoted, or would want to be relieved at once. Its log has segments
+// of that many bytes.
 func (l Limits) NoRoom(spaces []disk.Space, segment uint64) string {
 	for _, s := range spaces {
 		p, need := Place{Path: s.Path, Room: s.Room}, uint64(promotionBytes)
@@ -79,11 +79,10 @@ func (l Limits) NoRoom(spaces []disk.Space, segment uint64) string {
 			need += promotionSegments * segment
 		}
 		switch {
-		case !p.Known():
-		case p.Free < need || p.Files > 0 && p.Left < promotionFiles:
-			return fmt.Sprintf("%s; a promotion needs %s there, and %d files", p.Describe(), pair.Size(need), promotionFiles)
+		case !s.Tablespace && (p.Free < need || p.Files > 0 && p.Left < promotionFiles):
+			return fmt.Sprintf("%s, and a promotion needs %s and %d files there: free or add some", p.Describe(), pair.Size(need), promotionFiles)
 		case l.Level(p.Room) == LevelCritical:
-			return p.Describe() + ", which is below policy.disk_critical"
+			return p.Describe() + ", less than policy.disk_critical: free or add some there, or lower that if it is enough"
 		}
 	}
 	return ""

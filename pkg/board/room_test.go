@@ -57,15 +57,19 @@ func TestNoRoomToTakeOver(t *testing.T) {
 		want      string
 	}{
 		{"room on both", at(900 * mb), at(33 * mb), 16 * mb, ""},
-		{"not for two segments of log", at(900 * mb), at(33*mb - 1), 16 * mb, "/log: 3 % (33.0 MB) free; a promotion needs 33.0 MB there, and 16 files"},
+		{"not for two segments of log", at(900 * mb), at(33*mb - 1), 16 * mb, "/log: 3 % (33.0 MB) free, and a promotion needs 33.0 MB and 16 files there: free or add some"},
 		{"segments are small", at(900 * mb), at(20 * mb), mb, ""},
-		{"segments are small, and room is critical", at(900 * mb), at(20*mb - 1), mb, "/log: 1 % (20.0 MB) free, which is below policy.disk_critical"},
-		{"not one block beside the data", at(0), at(900 * mb), 16 * mb, "/data: 0 % (0 B) free; a promotion needs 1.0 MB there, and 16 files"},
-		{"no more files", few, at(900 * mb), 16 * mb, "/data: 90 % (900.0 MB) free, 1 % of its files; a promotion needs 1.0 MB there, and 16 files"},
-		{"not known", disk.Room{}, at(900 * mb), 16 * mb, ""},
+		{"segments are small, and room is critical", at(900 * mb), at(20*mb - 1), mb, "/log: 1 % (20.0 MB) free, less than policy.disk_critical: free or add some there, or lower that if it is enough"},
+		{"not one block beside the data", at(0), at(900 * mb), 16 * mb, "/data: 0 % (0 B) free, and a promotion needs 1.0 MB and 16 files there: free or add some"},
+		{"no more files", few, at(900 * mb), 16 * mb, "/data: 90 % (900.0 MB) free, 1 % of its files, and a promotion needs 1.0 MB and 16 files there: free or add some"},
+		{"a full tablespace", at(900 * mb), at(900 * mb), 16 * mb, "/space: 0 % (0 B) free, less than policy.disk_critical: free or add some there, or lower that if it is enough"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := l.NoRoom([]disk.Space{{Path: "/data", Room: c.data}, {Path: "/log", Log: true, Room: c.log}}, c.segment); got != c.want {
+			space := at(900 * mb)
+			if c.name == "a full tablespace" {
+				space.Free = 0
+			}
+			if got := l.NoRoom([]disk.Space{{Path: "/data", Room: c.data}, {Path: "/log", Log: true, Room: c.log}, {Path: "/space", Tablespace: true, Room: space}}, c.segment); got != c.want {
 				t.Errorf("%q, want %q", got, c.want)
 			}
 		})

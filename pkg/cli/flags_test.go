@@ -128,6 +128,15 @@ func TestIOProbeFlags(t *testing.T) {
 	}
 }
 
+// The supervisor hears what the child prints, and nothing else.
+func TestALookForRoomThatFailsTellsWhy(t *testing.T) {
+	var out bytes.Buffer
+	err := runLookForRoom(t.Context(), testEnv(&out, &out), &lookForRoomOptions{Data: "/nowhere"})
+	if got := out.String(); err != nil || !strings.Contains(got, `"error":"read pg_control: open /nowhere/global/pg_control: no such file or directory"`) {
+		t.Errorf("it prints %s: %v", got, err)
+	}
+}
+
 // A hint is copied into a shell.
 func TestAHintQuotesPaths(t *testing.T) {
 	var f *failure

@@ -28,13 +28,19 @@ func newLookForRoom(env *Env, run func(context.Context, *Env, *lookForRoomOption
 
 // runLookForRoom prints what is measured, for the supervisor.
 func runLookForRoom(_ context.Context, env *Env, o *lookForRoomOptions) error {
-	control, err := (&postgres.Instance{Data: o.Data}).Control()
+	room, err := lookForRoom(o.Data)
 	if err != nil {
-		return err
+		room.Error = err.Error() // the supervisor hears nothing else
 	}
-	spaces, err := disk.Spaces(o.Data)
+	return json.NewEncoder(env.Stdout).Encode(room)
+}
+
+func lookForRoom(data string) (r observe.Room, err error) {
+	control, err := (&postgres.Instance{Data: data}).Control()
 	if err != nil {
-		return err
+		return r, err
 	}
-	return json.NewEncoder(env.Stdout).Encode(observe.Room{Spaces: spaces, Segment: control.Segment})
+	r.Segment = control.Segment
+	r.Spaces, err = disk.Spaces(data)
+	return r, err
 }

@@ -76,8 +76,8 @@ type Policy struct {
 	// AttachMaxLag is how far a standby may be behind when it is to be attached.
 	AttachMaxLag Bytes `toml:"attach_max_lag"`
 	// DiskLow is the room on any of PostgreSQL's disks below which status warns;
-	// DiskCritical that below which no switch to a standby is made, and a paired primary
-	// switches to the standby by itself, if that one is not even low. Each is a share, a size, or both, of which the smaller counts.
+	// DiskCritical that below which no switch goes to a standby, and a paired primary
+	// switches away by itself, if the standby is not even low. Each is a share, a size, or both, of which the smaller counts.
 	DiskLow      Share `toml:"disk_low"`
 	DiskCritical Share `toml:"disk_critical"`
 	// ManageSynchronizedStandbySlots keeps PostgreSQL's parameter

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -39,29 +40,34 @@ func TestElsewhereFollowsLinksOnly(t *testing.T) {
 
 func TestSpacesAreWherePostgreSQLWrites(t *testing.T) {
 	data, space, log := t.TempDir(), t.TempDir(), t.TempDir()
+	wal := filepath.Join(data, "pg_wal")
 	ok(t, os.Mkdir(filepath.Join(data, "pg_tblspc"), 0o700))
 	ok(t, os.Symlink(space, filepath.Join(data, "pg_tblspc", "16385")))
-	ok(t, os.Mkdir(filepath.Join(data, "pg_wal"), 0o700))
-	look := func() (logs, all []string) {
+	ok(t, os.Symlink("/nowhere", filepath.Join(data, "pg_tblspc", "16386"))) // it is being dropped
+	ok(t, os.Mkdir(wal, 0o700))
+	look := func(want ...string) {
+		t.Helper()
 		spaces, err := Spaces(data)
 		ok(t, err)
+		var all []string
 		for _, s := range spaces {
-			if !s.Known() || s.Room.Total != roomOf(s.Path).Total {
-				t.Errorf("%s: %+v", s.Path, s.Room)
-			}
-			if all = append(all, s.Path); s.Log {
-				logs = append(logs, s.Path)
+			all = append(all, s.Path)
+			if tablespace := s.Path == space || s.Path == "/nowhere"; s.Log != (s.Path == want[1]) || s.Tablespace != tablespace || s.Known() != (s.Path != "/nowhere") {
+				t.Errorf("%+v", s)
 			}
 		}
-		return logs, all
+		if !slices.Equal(all, want) {
+			t.Errorf("it writes in %q, want %q", all, want)
+		}
 	}
-	if logs, all := look(); !slices.Equal(all, []string{data, space}) || !slices.Equal(logs, all[:1]) {
-		t.Errorf("it writes in %q, log in %q", all, logs)
-	}
-	ok(t, os.Remove(filepath.Join(data, "pg_wal")))
-	ok(t, os.Symlink(log, filepath.Join(data, "pg_wal")))
-	if logs, all := look(); !slices.Equal(all, []string{data, log, space}) || !slices.Equal(logs, all[1:2]) {
-		t.Errorf("with pg_wal elsewhere: in %q, log in %q", all, logs)
+	look(data, wal, space, "/nowhere")
+	ok(t, os.Remove(wal))
+	ok(t, os.Symlink(log, wal))
+	look(data, log, space, "/nowhere")
+	ok(t, os.Remove(wal))
+	ok(t, os.Symlink("/nowhere else", wal))
+	if spaces, err := Spaces(data); err == nil || !strings.Contains(err.Error(), "the room of /nowhere else cannot be measured") {
+		t.Errorf("without a log: %+v, %v", spaces, err)
 	}
 }
 

@@ -38,10 +38,12 @@ type Aside struct {
 	children children
 }
 
-// Room is how much PostgreSQL may still write, and how large a segment of its log is, in bytes.
+// Room is how much PostgreSQL may still write, and how large a segment of its log is, in
+// bytes; or why that could not be found out.
 type Room struct {
 	Spaces  []disk.Space `json:"spaces"`
 	Segment uint64       `json:"segment"`
+	Error   string       `json:"error,omitempty"`
 }
 
 // Look returns what check.Looker sees.
@@ -51,7 +53,12 @@ func (a *Aside) Look(ctx context.Context) (*check.Side, error) {
 }
 
 // Room measures it now.
-func (a *Aside) Room(ctx context.Context) (r Room, err error) { return r, a.ask(ctx, &r) }
+func (a *Aside) Room(ctx context.Context) (r Room, err error) {
+	if err = a.ask(ctx, &r); err == nil && r.Error != "" {
+		err = errors.New(r.Error)
+	}
+	return r, err
+}
 
 func (a *Aside) ask(ctx context.Context, seen any) error {
 	if !a.mu.TryLock() {
