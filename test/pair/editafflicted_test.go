@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mcctl/pkg/pair"
+	"mcctl/pkg/wire"
 	"mcctl/test/fault"
 )
 
@@ -96,16 +97,26 @@ func (s *stage) cutInEdit(f affliction, command string) (met bool, c *aCommand) 
 }
 
 // fullInEdit leaves room for the beginning of the new file only. What server1, whose disk it
-// is, edits at a switch is that it becomes the primary.
+// is, edits at a switch is that it becomes the primary; it would not, had it no room before.
 func (s *stage) fullInEdit(f affliction, command string) (met bool, c *aCommand) {
 	s.Helper()
+	full := make(chan struct{})
+	fill := func() { f.leave(little); close(full) }
+	was := s.conf(one)
 	if command == "switch" {
 		s.mcctl("switch", "-M", s.lab.Mcdir(one))
 		s.paired(two)
+		was = s.conf(one)
+		former, _ := s.status(two)
+		go func() {
+			s.whenClosing(two, former)
+			fill()
+		}()
+	} else {
+		fill()
 	}
-	was := s.conf(one)
-	f.leave(little)
 	c = s.atEdit(one, 1, []string{command, "-M", s.lab.Mcdir(one)}, func() {
+		<-full
 		for began := time.Now(); s.inEdit(one) && time.Since(began) < patience; time.Sleep(time.Millisecond) {
 		}
 		met = s.conf(one) == was // it was given up; the supervisor tries again and again
@@ -114,6 +125,16 @@ func (s *stage) fullInEdit(f affliction, command string) (met bool, c *aCommand)
 	})
 	f.end()
 	return met, c
+}
+
+// whenClosing waits until a switch that is newer than the former one has left its checkpoint.
+func (s *stage) whenClosing(from pair.Server, former wire.Status) {
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(time.Millisecond) {
+		st, err := s.status(from)
+		if err == nil && st.Job != nil && (former.Job == nil || st.Job.ID != former.Job.ID) && len(st.Job.Steps) > 2 {
+			return
+		}
+	}
 }
 
 // saysSo is a command that says something when it fails.
