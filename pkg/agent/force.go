@@ -73,6 +73,8 @@ func (a *Agent) mayForce(s board.Sight) error {
 		reason = fmt.Sprintf("%s is primary already", a.config.Me())
 	case a.withoutAnyRecord(s):
 		reason = a.startOver()
+	case f.Peer == decide.PeerHere && isGatedThere(s, f):
+		reason = fmt.Sprintf("%s is reached and lets clients in as soon as it may: see mcctl explain there", a.config.Other())
 	case f.Peer == decide.PeerHere && f.PeerPG == decide.PeerPGOpen:
 		reason = fmt.Sprintf("%s is open and reached: use mcctl switch without --force", a.config.Other())
 	case !a.keeperAnswers():

@@ -275,6 +275,24 @@ func TestAPrimaryThatWaitsForTheStandbyIsForced(t *testing.T) {
 }
 
 // Whether the standby had taken over, before it was lost, nobody can say by a word that it is off.
+func TestNoForceOverAPrimaryThatIsReached(t *testing.T) {
+	for postgres, reason := range map[string]string{
+		wire.ReportOpen:  "server2 is open and reached: use mcctl switch without --force",
+		wire.ReportGated: "server2 is reached and lets clients in as soon as it may: see mcctl explain there",
+	} {
+		a := leftStandby(t, durable.Machine)
+		a.board.Note(func(s *board.Sight) {
+			s.Link.Connected, s.Heard, s.ReportAt, s.Report.Postgres = true, wire.Now(), wire.Now(), postgres
+		})
+		if err := a.mayForce(a.board.Read()); !errors.Is(err, wire.ErrRefused) || !strings.HasSuffix(err.Error(), reason) {
+			t.Errorf("%s: %v", postgres, err)
+		}
+		if open := isOpen(a.board.Read(), a.limits.Classify(a.board.Read(), wire.Now())); open != (postgres == wire.ReportOpen) {
+			t.Errorf("%s: a switch to it ended well: %v", postgres, open)
+		}
+	}
+}
+
 func TestADetachThatOnlyForceCanDoIsRefused(t *testing.T) {
 	a := unmetPrimary(t)
 	_, err := a.detach(t.Context(), body(wire.DetachRequest{StandbyOff: true}))

@@ -28,7 +28,7 @@ func (a *Agent) loop(ctx context.Context) error {
 		a.note(rule, facts)
 		a.advice.turn(a, s, facts)
 		if facts.Keeper == decide.KeeperReached {
-			a.outcomes.note(outcome{record: s.Record, open: isOpen(facts)})
+			a.outcomes.note(outcome{record: s.Record, open: isOpen(s, facts)})
 		}
 		if a.isStopped(s, rule) {
 			a.group.stop(errDone)
@@ -80,11 +80,11 @@ func (a *Agent) recallVainSwitch(facts decide.Facts) {
 }
 
 // isOpen reports whether the server that the record names primary takes writes.
-func isOpen(f decide.Facts) bool {
+func isOpen(s board.Sight, f decide.Facts) bool {
 	if f.Record == decide.RecordMine {
 		return f.Postgres == decide.PostgresOpen
 	}
-	return f.Peer == decide.PeerHere && f.PeerPG == decide.PeerPGOpen
+	return f.Peer == decide.PeerHere && f.PeerPG == decide.PeerPGOpen && !isGatedThere(s, f)
 }
 
 // observe brings the sight up to date with what the links know without asking.

@@ -103,7 +103,7 @@ func (a *Agent) here(s board.Sight, f decide.Facts) wire.ServerStatus {
 func (a *Agent) there(s board.Sight, f decide.Facts) wire.ServerStatus {
 	r := s.Report
 	other := wire.ServerStatus{
-		Server: a.config.Other(), Role: a.role(s, a.config.Other()), Supervisor: f.Peer.String(), Postgres: f.PeerPG.String(),
+		Server: a.config.Other(), Role: a.role(s, a.config.Other()), Supervisor: f.Peer.String(), Postgres: postgresThere(s, f),
 		Client: a.config.Endpoint(a.config.Other()).Client, Rule: r.Rule, Why: r.Why, Doing: r.Doing, Version: r.Version, Stream: r.Stream, DiskError: r.DiskError, DiskPart: r.DiskPart, DiskLevel: r.DiskLevel, Disk: r.Disk,
 		Discarded: r.Discarded, Arbiter: r.Arbiter, ConfigTrouble: r.ConfigTrouble, ConfigInTheWay: r.ConfigInTheWay,
 	}
@@ -118,6 +118,20 @@ func (a *Agent) there(s board.Sight, f decide.Facts) wire.ServerStatus {
 		other.LagBytes = p.Flush.Behind(s.Look.Flush)
 	}
 	return other
+}
+
+// postgresThere is the other server's PostgreSQL as clients meet it. For deciding, one
+// behind its gate is as good as open.
+func postgresThere(s board.Sight, f decide.Facts) string {
+	if isGatedThere(s, f) {
+		return wire.ReportGated
+	}
+	return f.PeerPG.String()
+}
+
+func isGatedThere(s board.Sight, f decide.Facts) bool {
+	heard := f.Peer == decide.PeerHere || f.Peer == decide.PeerQuiet
+	return heard && f.PeerPG == decide.PeerPGOpen && s.Report.Postgres == wire.ReportGated
 }
 
 func position(to *wire.ServerStatus, r wire.Report) {

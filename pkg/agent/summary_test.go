@@ -81,6 +81,7 @@ var onStandby = append(slices.Clone(onEither), []deviation{
 	{"the primary has no room", wire.SummarySwitchable, seen(func(s *board.Sight) { s.Report.DiskLevel = board.LevelCritical })},
 	{"this server has no room", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Places = noRoom() })},
 	{"the primary switches", wire.SummarySwitching, seen(func(s *board.Sight) { s.Report.Doing, s.Report.Postgres = string(decide.Switch), wire.ReportBusy })},
+	{"the primary's gate is shut", wire.SummaryNotSwitchable, seen(func(s *board.Sight) { s.Report.Postgres = wire.ReportGated })},
 	{"the old primary is on its way out", wire.SummarySwitchable, seen(func(s *board.Sight) { s.Doing = decide.Switch })},
 }...)
 
@@ -101,6 +102,35 @@ var exceptions = []exception{
 	{"PostgreSQL is down here", "the arbiter is away", wire.SummaryUnknown},
 }
 
+// asStandby is what a server sees that is the standby of the pair.
+func asStandby(s board.Sight) board.Sight {
+	s.Record.Primary, s.Copy.Primary = "server2", "server2"
+	s.Look.Peer, s.Look.InRecovery, s.Look.Receiver.Status = nil, true, "streaming"
+	s.Report.Postgres = wire.ReportOpen
+	return s
+}
+
+// Neither server says that all is well while clients are kept out.
+func TestAPairWhosePrimaryIsGatedIsHealthyOnNeitherServer(t *testing.T) {
+	for _, gated := range []bool{false, true} {
+		a := pairedPrimary(t)
+		a.config.Pair.Arbiter.Kind = config.Witness
+		a.board.Note(func(s *board.Sight) { s.Gated = gated })
+		if a.status().Healthy == gated {
+			t.Errorf("gated %v: the primary says healthy: %v", gated, !gated)
+		}
+		a.board.Note(func(s *board.Sight) {
+			*s = asStandby(*s)
+			if s.Gated = false; gated {
+				s.Report.Postgres = wire.ReportGated
+			}
+		})
+		if st := a.status(); st.Healthy == gated || gated && st.Servers[1].Postgres != wire.ReportGated {
+			t.Errorf("gated %v: the standby says healthy: %v, PostgreSQL of server2 %s", gated, st.Healthy, st.Servers[1].Postgres)
+		}
+	}
+}
+
 // The word for the pair, on each server, for all that may not be well with it, by ones and
 // twos. It is never said that a switch would be allowed which would be refused.
 func TestSummaryOnEveryState(t *testing.T) {
@@ -111,10 +141,7 @@ func TestSummaryOnEveryState(t *testing.T) {
 	_, err = a.hands.Jobs.Begin("switch", "server1", "server2", a.board.Read().Record)
 	ok(t, err)
 	primary, keeper := a.board.Read(), a.keeper
-	standby := primary
-	standby.Record.Primary, standby.Copy.Primary = "server2", "server2"
-	standby.Look.Peer, standby.Look.InRecovery, standby.Look.Receiver.Status = nil, true, "streaming"
-	standby.Report.Postgres = wire.ReportOpen
+	standby := asStandby(primary)
 	for _, c := range []struct {
 		on         string
 		well       board.Sight
