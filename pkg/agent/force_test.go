@@ -274,7 +274,7 @@ func TestAPrimaryThatWaitsForTheStandbyIsForced(t *testing.T) {
 	}
 }
 
-// Whether the standby had taken over, before it was lost, nobody can say by a word that it is off.
+// One behind its gate is no less alive: whoever forced this server would make a second primary.
 func TestNoForceOverAPrimaryThatIsReached(t *testing.T) {
 	for postgres, reason := range map[string]string{
 		wire.ReportOpen:  "server2 is open and reached: use mcctl switch without --force",
@@ -293,6 +293,7 @@ func TestNoForceOverAPrimaryThatIsReached(t *testing.T) {
 	}
 }
 
+// Whether the standby had taken over, before it was lost, nobody can say by a word that it is off.
 func TestADetachThatOnlyForceCanDoIsRefused(t *testing.T) {
 	a := unmetPrimary(t)
 	_, err := a.detach(t.Context(), body(wire.DetachRequest{StandbyOff: true}))
